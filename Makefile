@@ -1,0 +1,70 @@
+# Forewatt: `make demo` to see it, `make test` to check it. Everything is made inside this folder.
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+ROOMS  := grid simulators ingest storage detectors alerts desk web forewatt
+SOURCES = $(wildcard $(ROOMS) benchmarks tests scripts)
+
+RUNTIME := .venv/.installed-runtime
+DEV     := .venv/.installed-dev
+ASSETS  := web/static/vendor/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench web screens locks format clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(RUNTIME) $(ASSETS) ## .venv with .venv/bin/forewatt, and the browser libraries
+
+demo: install ## the whole story on this machine: make demo ARGS="--speed 60 --for 180"
+	@exec $(BIN)/forewatt demo $(ARGS)
+
+test: install $(DEV) ## all checks and all tests
+	@scripts/browser.sh
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(DEV) ## style, types, and which room imports which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(SOURCES)
+	$(BIN)/lint-imports
+
+format: $(DEV) ## rewrite the sources in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install $(DEV) ## every benchmark prints one table
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+web: ## fetch and check the browser libraries again
+	@rm -f $(ASSETS)
+	@$(MAKE) --no-print-directory $(ASSETS)
+
+screens: install $(DEV) ## pictures of the pages, for the README and for looking at
+	@scripts/browser.sh
+	@$(BIN)/python scripts/screens.py $(ARGS)
+
+locks: $(RUNTIME) ## lock the requirements again after a change of a .in file
+	for name in bootstrap npm runtime dev; do \
+	  build/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	cd web && npm install --package-lock-only --ignore-scripts
+
+clean: ## remove everything that make made here
+	rm -rf .venv build dist web/node_modules web/static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements/runtime.txt requirements/bootstrap.txt pyproject.toml scripts/bootstrap.sh
+	@PYTHON=$(PYTHON) scripts/bootstrap.sh runtime
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@PYTHON=$(PYTHON) scripts/bootstrap.sh dev
+	@touch $@
+
+$(ASSETS): web/package-lock.json web/assets.sha256 scripts/web_assets.py | $(RUNTIME)
+	@echo "fetching the browser libraries ..." >&2
+	@$(BIN)/python scripts/web_assets.py
+	@touch $@

@@ -32,4 +32,6 @@ class BadInput(ForewattError):
         if column is not None:
             place += f", column {column}" if place else f"column {column}"
         text = f"{place}: {problem}" if place else problem
-        super().__init__(f"{text.rstrip('.')}. {fix}" if fix else text)
+        if fix:
+            text = f"{text.rstrip('.')}. {fix[0].upper()}{fix[1:]}"
+        super().__init__(text)

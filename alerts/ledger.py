@@ -1,0 +1,205 @@
+"""The ledger: what alerts, desk and web may ask of the place where the business side is kept.
+
+`alerts.memory.MemoryLedger` (backtest, tests) and `storage.ledger.PostgresLedger` both keep to
+this protocol and pass the same contract tests. All rows of one ledger belong to one realm.
+
+Writing transactions of a realm run one after the other (an advisory lock in PostgreSQL), so the
+rules need no retry, and the sequence of the outbox is the order of commits: a reader who asks for
+`seq > last` misses nothing. Uniqueness is kept by constraints all the same, never by an `if`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+from grid.records import (
+    Alert,
+    AlertEvent,
+    Channel,
+    Contact,
+    Incident,
+    OutboxMessage,
+    Ticket,
+    TicketState,
+)
+from storage.desk_records import HumanInput, Move, Mute, Step
+
+Asset = tuple[str, str]  # (asset kind, asset id)
+Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
+
+FINAL_STATES: Final[frozenset[TicketState]] = frozenset({"closed", "merged", "cancelled"})
+
+
+class Reading(Protocol):
+    """Questions to the ledger, all answered from one consistent snapshot."""
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """One alert in its present state."""
+
+    def alerts(
+        self,
+        *,
+        open_only: bool = False,
+        handling: str | None = None,
+        fault: str | None = None,
+        assets: Sequence[Asset] | None = None,
+        incident_id: int | None = None,
+        limit: int = 200,
+        before: tuple[int, str] | None = None,
+    ) -> list[Alert]:
+        """Alerts newest first by (raised, id); `before` is such a pair, for the next page.
+
+        `open_only` leaves out what has cleared, except what cleared without anybody having seen
+        it (*returned, not seen*): condition cleared, handling new, no ticket closed it.
+        """
+
+    def events(self, alert_id: str) -> list[AlertEvent]:
+        """Every change of one alert, in event time."""
+
+    def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
+        """Why these alerts are muted; alerts that are not muted are absent."""
+
+    def muted_by(self, kind: str, ref: str) -> list[str]:
+        """Alerts muted for one reason, e.g. ("upstream", incident id)."""
+
+    def incident(self, incident_id: int) -> Incident | None:
+        """One incident."""
+
+    def incidents(
+        self,
+        *,
+        open_only: bool = True,
+        assets: Sequence[Asset] | None = None,
+        incident_class: str | None = None,
+        limit: int = 1000,
+    ) -> list[Incident]:
+        """Incidents, oldest first; `assets` keeps those that stand at one of them."""
+
+    def moves(self, incident_id: int) -> list[Move]:
+        """Where the incident was thought to be, in order."""
+
+    def ticket(self, ticket_id: int) -> Ticket | None:
+        """One ticket."""
+
+    def ticket_numbered(self, number: str) -> Ticket | None:
+        """The ticket with that number."""
+
+    def ticket_of_episode(self, episode: str) -> Ticket | None:
+        """The ticket an alert or contact has opened, ever."""
+
+    def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
+        """All tickets of an incident, the open one first, then newest first."""
+
+    def tickets(
+        self,
+        *,
+        states: Iterable[TicketState] | None = None,
+        work: str | None = None,
+        without_work: str | None = None,
+        team: str | None = None,
+        assignee: str | None = None,
+        assets: Sequence[Asset] | None = None,
+        limit: int = 200,
+        offset: int = 0,
+    ) -> list[Ticket]:
+        """Tickets by rank: most urgent first, then the earlier due, then the older.
+
+        `states` None means all that are not final.
+        """
+
+    def steps(self, ticket_id: int) -> list[Step]:
+        """The history of a ticket, oldest first."""
+
+    def contact(self, channel: Channel, external_id: str) -> Contact | None:
+        """The contact a channel knows under that id."""
+
+    def contacts(
+        self,
+        *,
+        incident_id: int | None = None,
+        ticket_id: int | None = None,
+        account: str | None = None,
+        limit: int = 500,
+    ) -> list[Contact]:
+        """Contacts, newest first."""
+
+    def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
+        """What people did and said, oldest first."""
+
+    def outbox(self, after: int, limit: int = 500) -> list[OutboxMessage]:
+        """Messages with seq > `after`, in commit order."""
+
+    def outbox_head(self) -> int:
+        """The newest sequence number, 0 when nothing has happened yet."""
+
+    def offset(self, consumer: str, journal_uuid: str) -> int:
+        """How far a consumer has come in a journal, 0 at the start."""
+
+    def totals(self) -> Mapping[str, int]:
+        """Counts for the operator's bar: `alerts_open`, `alerts_unseen`, `oldest_unseen_us`,
+        `tickets_open`, `contacts`, `contacts_known`, `known_first`, `called_first`,
+        `never_called`."""
+
+
+class Transaction(Reading, Protocol):
+    """One unit of work: all of it is committed when the context ends, or none of it."""
+
+    def new_events(self, events: Sequence[AlertEvent]) -> list[AlertEvent]:
+        """Store events and return only those that were not known: effects follow from these."""
+
+    def put_alert(self, alert: Alert) -> None:
+        """Insert or replace an alert."""
+
+    def add_incident(self, incident: Incident) -> Incident:
+        """Insert an incident (its id is given here). A second open one of a class at an asset
+        violates a constraint."""
+
+    def put_incident(self, incident: Incident) -> None:
+        """Replace an incident."""
+
+    def add_move(self, move: Move) -> None:
+        """Note that an incident stands elsewhere than thought."""
+
+    def add_ticket(self, ticket: Ticket, day: str, step: Step) -> Ticket | None:
+        """Insert a ticket with its first step; id and number (`<day>-0001`...) are given here.
+
+        None when its episode has had a ticket before: closed tickets stay closed for ever.
+        """
+
+    def change_ticket(self, ticket: Ticket, version: int, step: Step) -> Ticket | None:
+        """Replace a ticket that still has `version`, with one more step; None if it has not."""
+
+    def add_contact(self, contact: Contact) -> tuple[Contact, bool]:
+        """Insert a contact; (the one already there, False) if its channel and id are known."""
+
+    def put_contact(self, contact: Contact) -> None:
+        """Replace a contact's attachments; what was said and when stays as it was."""
+
+    def attach_contacts(self, from_incident: int, to_incident: int, ticket_id: int | None) -> int:
+        """Let all contacts of one incident follow to another; how many."""
+
+    def put_mute(self, mute: Mute) -> None:
+        """Mute an alert for a reason (once for each kind and ref)."""
+
+    def end_mutes(self, *, kind: str, ref: str, alert_id: str | None = None) -> list[str]:
+        """Take a reason away; the alerts it had muted."""
+
+    def add_human_input(self, given: HumanInput) -> HumanInput:
+        """Append what a person did or said."""
+
+    def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
+        """Append to the outbox; visible to readers when the transaction commits."""
+
+
+class Ledger(Protocol):
+    """A realm's ledger."""
+
+    @property
+    def realm(self) -> str:
+        """`live`, `drill-...` or `replay-...`."""
+
+    def transaction(self, advance: Advance | None = None) -> AbstractContextManager[Transaction]:
+        """A writing transaction; `advance` saves a consumer's offset in the same commit."""
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """A consistent snapshot that changes nothing and waits for nobody."""

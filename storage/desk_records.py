@@ -1,0 +1,88 @@
+"""Plain values of the repair desk that stand beside `grid.records`: steps, moves, mutes, inputs.
+
+No SQL and no import of a driver: the ledger in memory (backtest, tests) keeps the same values as
+the ledger in PostgreSQL. Times are microseconds UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from grid.records import TicketState, Transition
+
+MuteKind = Literal["upstream", "maintenance", "silence", "flapping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a ticket's history, append-only; (ticket_id, version) is unique.
+
+    `from_state == to_state` for what changes no state: a note, a reassignment, a worsening found
+    by the machine. `data` holds what the action was given (team, cause code, target number...).
+    """
+
+    ticket_id: int
+    version: int
+    action: str
+    from_state: TicketState | None
+    to_state: TicketState
+    actor: str
+    role: str
+    at_us: int
+    reason: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def transition(self) -> Transition:
+        """The step as the plain transition of `grid.records`."""
+        return Transition(
+            self.ticket_id,
+            self.version,
+            self.from_state,
+            self.to_state,
+            self.actor,
+            self.at_us,
+            self.reason,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An incident found to be at another asset than thought; ticket and number stay."""
+
+    incident_id: int
+    at_us: int
+    from_kind: str
+    from_asset: str
+    to_kind: str
+    to_asset: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Why nobody is told of an alert for now; the alert itself is stored, counted and shown.
+
+    `ref` names the reason's owner: an incident id, a planned work, a silence. `end_us` None means
+    until the reason goes.
+    """
+
+    alert_id: str
+    kind: MuteKind
+    ref: str
+    start_us: int
+    end_us: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HumanInput:
+    """Something a person did or said, append-only, in its own order: the moves of incidents and
+    the handling of alerts follow from it, alert ids never do."""
+
+    kind: str
+    subject: str
+    actor: str
+    at_us: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0

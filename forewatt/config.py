@@ -1,0 +1,260 @@
+"""Configuration is a value: one frozen tree, read once from TOML, passed as arguments.
+
+`load_config(path)` is the only way in. A file with `[database]`, one `[[mqtt]]` and `[network]`
+runs on defaults. Each field's meaning stands beside it and in docs/configuration.md.
+"""
+
+# `setting` only makes a dataclass field with its documentation.
+# ruff: noqa: RUF009
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
+
+from forewatt.toml_reader import Source, build, read_toml, setting
+from grid.clock import Clock, RealClock, SimulatedClock
+from grid.errors import BadInput
+
+ROLES = ("collect", "historian", "watch", "web")
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFile:
+    """A simulated clock that several processes read from one file."""
+
+    file: Path = setting(doc="the clock file that the simulator or the demo writes")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    name: str = setting("Forewatt", doc="what the pages call this installation")
+    time_zone: str = setting("Asia/Shanghai", doc="IANA zone in which times are shown")
+    language: Literal["zh-CN", "en"] = setting("zh-CN", doc="language of pages and notices")
+    country: Literal["CN", "EU"] = setting("CN", doc="country profile: nominal voltage and limits")
+    realm: str = setting("live", doc="realm of everything received: live, drill-..., replay-...")
+    clock: Literal["real"] | ClockFile = setting(
+        "real", doc='"real", or { file = "clock.json" } for a simulated clock'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    path: Path | None = setting(
+        None, doc="folder of network CSV files; leave out once they are imported"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    url: str = setting(doc="postgresql://user@host:port/db, with TimescaleDB")
+    password_file: Path | None = setting(
+        None, doc="file that holds the password, mode 600", secret_file=True
+    )
+    history_days: float | None = setting(
+        None, doc="days of raw readings kept; left out: for ever", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    path: Path = setting(
+        Path("journal"), doc="folder of the journal, snapshots and health files; on a local disk"
+    )
+    max_gb: float = setting(
+        20.0, doc="size at which the collector stops acknowledging and says so", low=0.01
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    url: str = setting(doc="mqtt://host:1883 or mqtts://host:8883")
+    name: str | None = setting(None, doc="name of this source in health and metrics")
+    client_id: str | None = setting(None, doc="fixed client id; one for each collector")
+    username: str | None = setting(None, doc="user at the broker")
+    password_file: Path | None = setting(
+        None, doc="file that holds the password, mode 600", secret_file=True
+    )
+    ca: Path | None = setting(None, doc="certificate authority of the broker (mqtts)")
+    cert: Path | None = setting(None, doc="client certificate (mqtts)")
+    key: Path | None = setting(None, doc="client key, mode 600 (mqtts)", secret_file=True)
+    topics: tuple[str, ...] = setting(
+        ("forewatt/v1/+/readings", "forewatt/v1/+/batch", "forewatt/v1/+/events"),
+        doc="topic filters to subscribe",
+    )
+    session_expiry_s: int = setting(
+        604_800, doc="seconds the broker keeps our messages while we are away", low=60
+    )
+    receive_maximum: int = setting(
+        1000, doc="messages in flight before the broker waits for us", low=1, high=65_535
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitConfig:
+    unit: int = setting(doc="Modbus unit address", low=0, high=255)
+    device: str = setting(doc="device of the network that this unit is")
+    profile: str = setting(doc="register map: a name such as sdm630, or a path")
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusConfig:
+    url: str = setting(doc="tcp://host:502")
+    units: tuple[UnitConfig, ...] = setting(doc="[{ unit = 1, device = ..., profile = ... }]")
+    name: str | None = setting(None, doc="name of this bus in health and metrics")
+    interval_s: float = setting(60.0, doc="seconds of site time between polls", low=1, high=DAY_S)
+    timeout_s: float = setting(
+        2.0, doc="seconds until a silent unit is given up", low=0.05, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WatchConfig:
+    snapshot_every_s: float = setting(
+        60.0, doc="seconds between snapshots of the detectors' state", low=1, high=3600
+    )
+    snapshot_every_entries: int = setting(
+        5000, doc="journal entries after which a snapshot is due earlier", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    listen: str = setting("127.0.0.1:8080", doc="host:port of the pages and the API")
+    public_url: str | None = setting(None, doc="address people use, if it differs (behind a proxy)")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    lateness_s: float = setting(
+        120.0, doc="seconds a reading may come late and still be judged live", low=0, high=DAY_S
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AlertConfig:
+    tickets_per_team_day: float = setting(
+        10.0, doc="tickets a team can work on in a day; the rest is a ranked watch list", low=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; `file` and `folder` say where it came from."""
+
+    database: DatabaseConfig = setting(doc="the PostgreSQL with TimescaleDB that keeps history")
+    site: SiteConfig = setting(default_factory=SiteConfig, doc="this installation")
+    network: NetworkConfig = setting(default_factory=NetworkConfig, doc="what hangs where")
+    journal: JournalConfig = setting(default_factory=JournalConfig, doc="the durable log")
+    mqtt: tuple[MqttConfig, ...] = setting((), doc="brokers to collect from")
+    modbus: tuple[ModbusConfig, ...] = setting((), doc="Modbus buses to poll")
+    watch: WatchConfig = setting(default_factory=WatchConfig, doc="the judging process")
+    web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
+    detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
+    alerts: AlertConfig = setting(default_factory=AlertConfig, doc="alerts and tickets")
+    file: Path = dataclasses.field(default=Path("forewatt.toml"), init=False)
+
+    def clock(self) -> Clock:
+        """Site time as `[site] clock` says; BadInput when a clock file cannot be read."""
+        chosen = self.site.clock
+        if not isinstance(chosen, ClockFile):
+            return RealClock()
+        try:
+            return SimulatedClock(chosen.file)
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInput(
+                f"site.clock: {chosen.file} is no clock file ({error})",
+                file=str(self.file),
+                fix='start the simulator that writes it, or set clock = "real"',
+            ) from error
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises
+    ------
+    BadInput
+        Naming file, line, key and fix; nothing is contacted here.
+    """
+    document, source = read_toml(path)
+    config = build(Config, document, source)
+    object.__setattr__(config, "file", path.resolve())
+    _check(config, source)
+    return config
+
+
+def _check(config: Config, source: Source) -> None:
+    """What one field alone cannot tell."""
+    _zone(config.site.time_zone, source)
+    _address(config.database.url, ("postgresql", "postgres"), "database.url", source)
+    if not config.mqtt and not config.modbus:
+        raise BadInput(
+            "nothing to collect from",
+            file=source.file,
+            fix='add [[mqtt]] with url = "mqtt://127.0.0.1:1883", or a [[modbus]] bus',
+        )
+    for n, mqtt in enumerate(config.mqtt, 1):
+        _address(mqtt.url, ("mqtt", "mqtts"), f"mqtt[{n}].url", source)
+        if mqtt.password_file and not mqtt.username:
+            raise source.error(f"mqtt[{n}].password_file", "has no username", "add username")
+        if bool(mqtt.cert) != bool(mqtt.key):
+            raise source.error(f"mqtt[{n}].cert", "needs its key", "give both cert and key")
+        for field in ("ca", "cert"):
+            file = getattr(mqtt, field)
+            if file and not file.is_file():
+                raise source.error(f"mqtt[{n}].{field}", f"no file {file}", "correct the path")
+    for n, bus in enumerate(config.modbus, 1):
+        _address(bus.url, ("tcp",), f"modbus[{n}].url", source)
+        if not bus.units:
+            raise source.error(f"modbus[{n}].units", "is empty", "name the units on this bus")
+    _distinct([*(m.name for m in config.mqtt), *(b.name for b in config.modbus)], source)
+    try:
+        host, port = config.web.address
+    except ValueError:
+        host, port = "", -1
+    if not host or not 0 < port < 65_536:
+        raise source.error("web.listen", f"is {config.web.listen!r}", 'write "host:port"')
+
+
+def _zone(name: str, source: Source) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise source.error(
+            "site.time_zone", f"is {name!r}", 'use an IANA name such as "Asia/Shanghai"'
+        ) from error
+
+
+def _address(url: str, schemes: tuple[str, ...], path: str, source: Source) -> SplitResult:
+    fix = f"write {schemes[0]}://host:port"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise source.error(path, f"is not an address ({error})", fix) from error
+    if parts.scheme not in schemes:
+        if parts.scheme == "nats":
+            fix = "a NATS journal is not part of this version; " + fix
+        raise source.error(path, f"has the scheme {parts.scheme or 'none'!r}", fix)
+    if port == 0 or (not parts.hostname and not parts.scheme.startswith("postgres")):
+        raise source.error(path, "names no host", fix)
+    return parts
+
+
+def _distinct(names: list[str | None], source: Source) -> None:
+    given = [n for n in names if n]
+    for name in given:
+        if given.count(name) > 1:
+            raise BadInput(
+                f"two sources are called {name!r}", file=source.file, fix="give each its own name"
+            )

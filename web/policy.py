@@ -1,0 +1,104 @@
+"""Who may do what: one table for pages, API and stream. What is not listed is refused.
+
+`create_app` refuses to start when a route has no entry, or an entry has no route. Roles are those
+of the threat model: an operator sees no customer data, an engineer none either.
+"""
+
+from typing import Final
+
+Right = frozenset[str]
+
+ROLES: Final = (
+    "operator",
+    "clerk",
+    "dispatcher",
+    "engineer",
+    "admin",
+    "read_only",
+    "customer",
+    "system",
+)
+
+ANYBODY: Final[Right] = frozenset({"*"})  # no sign-in; the page itself may ask for a token
+STAFF: Final[Right] = frozenset(ROLES) - {"customer", "system"}
+READ: Final[Right] = STAFF | {"system"}
+HANDLE: Final[Right] = frozenset({"operator", "dispatcher"})
+TICKETS: Final[Right] = frozenset({"operator", "clerk", "dispatcher"})
+COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
+CONTACTS: Final[Right] = COUNTER | {"system"}
+MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
+ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
+ADMIN: Final[Right] = frozenset({"admin"})
+
+# Names, phones and addresses of customers; also the call cards of the live stream.
+PERSONAL_DATA: Final[Right] = COUNTER
+
+POLICY: Final[dict[tuple[str, str], Right]] = {
+    # sign-in and the page's own machinery
+    ("GET", "/signin"): ANYBODY,
+    ("POST", "/signin"): ANYBODY,
+    ("GET", "/signin/{token}"): ANYBODY,
+    ("GET", "/first/{token}"): ANYBODY,
+    ("POST", "/first/{token}"): ANYBODY,
+    ("POST", "/signout"): ANYBODY,
+    ("GET", "/language/{language}"): ANYBODY,
+    ("GET", "/static/{path:path}"): ANYBODY,
+    ("GET", "/healthz"): ANYBODY,
+    ("GET", "/readyz"): ANYBODY,
+    ("GET", "/metrics"): ANYBODY,
+    # customer: the token is the right
+    ("GET", "/my/{token}"): ANYBODY,
+    ("POST", "/my/{token}/still-out"): ANYBODY,
+    # operator
+    ("GET", "/"): READ,
+    ("GET", "/alerts/{alert_id}"): READ,
+    ("POST", "/alerts/{alert_id}/ack"): HANDLE,
+    ("GET", "/feed"): READ,
+    ("GET", "/stream"): STAFF,
+    # tickets
+    ("GET", "/tickets"): READ,
+    ("GET", "/tickets/{ticket_id}"): READ,
+    ("POST", "/tickets/{ticket_id}/{action}"): TICKETS,
+    # counter
+    ("GET", "/desk"): COUNTER,
+    ("GET", "/desk/answer/{account}"): COUNTER,
+    ("POST", "/desk/contacts"): COUNTER,
+    # engineer
+    ("GET", "/engineer"): ENGINEER,
+    ("GET", "/devices/{device}"): MEASURE,
+    # administrator
+    ("GET", "/admin"): ADMIN,
+    # API
+    ("GET", "/api/v1/alerts"): READ,
+    ("GET", "/api/v1/alerts/{alert_id}"): READ,
+    ("GET", "/api/v1/alerts/{alert_id}/chart"): READ,
+    ("POST", "/api/v1/alerts/{alert_id}/ack"): HANDLE,
+    ("GET", "/api/v1/tickets"): READ,
+    ("GET", "/api/v1/tickets/{ticket_id}"): READ,
+    ("POST", "/api/v1/tickets/{ticket_id}/{action}"): TICKETS,
+    ("POST", "/api/v1/contacts"): CONTACTS,
+    ("GET", "/api/v1/series"): MEASURE,
+}
+
+HOME: Final[dict[str, str]] = {
+    "operator": "/",
+    "clerk": "/desk",
+    "dispatcher": "/tickets",
+    "engineer": "/engineer",
+    "admin": "/admin",
+    "read_only": "/",
+}
+
+
+def may(role: str, right: Right) -> bool:
+    """Whether somebody with this role ("" for nobody) has this right.
+
+    >>> may("clerk", TICKETS), may("", TICKETS), may("", ANYBODY)
+    (True, False, True)
+    """
+    return "*" in right or role in right
+
+
+def home(role: str) -> str:
+    """The first page of a person: the one screen of the role."""
+    return HOME.get(role, "/signin")

@@ -1,0 +1,57 @@
+"""What the program must hand to the pages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grid.clock import Clock
+from grid.network import Network
+from web.doors import LiveLedger, People, Readings, SupplyView
+from web.i18n import Language
+
+Check = tuple[str, Callable[[], bool]]
+
+
+def _no_metrics() -> bytes:
+    return b""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Everything `create_app` needs; docs/pages.md shows it filled in.
+
+    Attributes
+    ----------
+    ledger : `storage.ledger.PostgresLedger(database, realm)`
+    people : `storage.people.People(database)`
+    readings : `web.readings.StoredReadings(database, network, clock, realm)`
+    supply : `storage.desk_supply.Supply(database, realm)`
+    clock : site time, real or simulated; sessions always live in real time
+    site_name, time_zone, language : as in `[site]`; the zone is an IANA name
+    public_url : scheme and host that people type; https makes cookies Secure. Empty means
+        whatever host the request names
+    metrics : gives the Prometheus text of the whole program for `/metrics`
+    checks : name and question "is it well?" for `/readyz`, on top of database and stream
+    session_hours : life of a sign-in, in real time
+    body_bytes_max : larger requests are refused with 413
+    streams_max : open live streams of one process; one more is answered with 503
+    heartbeat_s : how often an idle stream says that it lives
+    speed : speed of a simulated site clock, shown in the header; None for a real clock
+    """
+
+    ledger: LiveLedger
+    network: Network
+    clock: Clock
+    people: People
+    readings: Readings
+    supply: SupplyView
+    site_name: str = "Forewatt"
+    time_zone: str = "Asia/Shanghai"
+    language: Language = "zh-CN"
+    public_url: str = ""
+    metrics: Callable[[], bytes] = _no_metrics
+    checks: tuple[Check, ...] = ()
+    session_hours: float = 12.0
+    body_bytes_max: int = 65_536
+    streams_max: int = 1_000
+    heartbeat_s: float = 5.0
+    speed: Callable[[], float] | None = None

@@ -4,11 +4,12 @@ No SQL and no import of a driver: the ledger in memory (backtest, tests) keeps t
 the ledger in PostgreSQL. Times are microseconds UTC.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from grid.records import TicketState, Transition
+from grid.records import Evidence, Finding, TicketState, Transition
 
 MuteKind = Literal["upstream", "maintenance", "silence", "flapping"]
 
@@ -86,3 +87,38 @@ class HumanInput:
     at_us: int
     data: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
+
+
+def plain(value: Any) -> float | int | str | None:
+    """A number or text as JSON can carry it; what is not finite becomes None.
+
+    >>> plain(float("nan")) is None, plain(2.5), plain("T1")
+    (True, 2.5, 'T1')
+    """
+    if hasattr(value, "item"):  # a numpy scalar
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str) else None
+
+
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """A finding as plain JSON values; `finding_from_json` gives it back."""
+    data = asdict(finding)
+    numbers = finding.evidence.numbers
+    data["evidence"]["numbers"] = {name: plain(value) for name, value in numbers.items()}
+    return data
+
+
+def finding_from_json(data: Mapping[str, Any]) -> Finding:
+    """The finding that `finding_to_json` wrote."""
+    evidence = evidence_from_json(data["evidence"])
+    return Finding(**{**data, "devices": tuple(data["devices"]), "evidence": evidence})
+
+
+def evidence_from_json(data: Mapping[str, Any]) -> Evidence:
+    """The evidence of a finding, lists made tuples again."""
+    made = dict(data)
+    for name in ("window", "peers", "excluded"):
+        made[name] = tuple(made[name])
+    return Evidence(**made)

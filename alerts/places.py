@@ -1,0 +1,88 @@
+"""Where things stand on the supply tree, in the form the incident rules ask for it.
+
+Answers are kept per network: the rules ask the same few questions for every meter of an area.
+"""
+
+from collections.abc import Sequence
+
+from grid.network import TREE_KINDS, Customer, Network
+
+Asset = tuple[str, str]  # (asset kind, asset id)
+CRITICAL_CATEGORIES = frozenset({"hospital", "school"})
+LEVEL = {kind: depth for depth, kind in enumerate(TREE_KINDS)}
+
+
+class Places:
+    """Relations of assets on the tree of one `Network`."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._lineage: dict[Asset, tuple[Asset, ...]] = {}
+        self._customers: dict[Asset, tuple[Customer, ...]] = {}
+
+    def lineage(self, asset: Asset) -> tuple[Asset, ...]:
+        """The asset's own node and everything that supplies it, nearest first.
+
+        A device answers with the node where it stands; an asset that the network does not know
+        stands alone.
+        """
+        found = self._lineage.get(asset)
+        if found is None:
+            found = tuple(self.network.ancestors(*asset)) or (asset,)
+            self._lineage[asset] = found
+        return found
+
+    def node(self, asset: Asset) -> Asset:
+        """The tree node of an asset (a meter's usage point, a monitor's transformer)."""
+        return self.lineage(asset)[0]
+
+    def depth(self, asset: Asset) -> int:
+        """How many nodes supply it: 0 at the substation's feeder."""
+        return len(self.lineage(asset)) - 1
+
+    def covers(self, above: Asset, below: Asset) -> bool:
+        """Whether `below` is supplied through `above` (or is it)."""
+        return self.node(above) in self.lineage(below)
+
+    def steps_between(self, one: Asset, other: Asset) -> int | None:
+        """Nodes between two assets of one line of supply; None on different lines."""
+        if self.covers(one, other) or self.covers(other, one):
+            return abs(self.depth(one) - self.depth(other))
+        return None
+
+    def customers(self, asset: Asset) -> tuple[Customer, ...]:
+        """The customers supplied through an asset, each once."""
+        found = self._customers.get(asset)
+        if found is None:
+            found = self.network.customers_within(*self.node(asset))
+            if len(self._customers) > 10_000:
+                self._customers.clear()
+            self._customers[asset] = found
+        return found
+
+    def common(self, assets: Sequence[Asset]) -> Asset | None:
+        """The nearest node that supplies all of them; None if there is none."""
+        if not assets:
+            return None
+        shared = list(self.lineage(assets[0]))
+        for asset in assets[1:]:
+            line = set(self.lineage(asset))
+            shared = [node for node in shared if node in line]
+        return shared[0] if shared else None
+
+    def call_first(self, asset: Asset) -> list[Customer]:
+        """Who is to be called before all others: life support, then critical, then the elderly.
+
+        The rank is about calling and offering help; it promises nothing about restoration.
+        """
+        ranked = [(call_rank(c), c.account, c) for c in self.customers(asset)]
+        return [c for rank, _, c in sorted(ranked, key=lambda r: r[:2]) if rank < 3]
+
+
+def call_rank(customer: Customer) -> int:
+    """0 life support, 1 critical (hospital, school, so flagged), 2 elderly, 3 everybody else."""
+    if "life_support" in customer.flags:
+        return 0
+    if "critical" in customer.flags or customer.category in CRITICAL_CATEGORIES:
+        return 1
+    return 2 if "elderly" in customer.flags else 3

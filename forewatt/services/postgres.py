@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -44,6 +45,7 @@ min_wal_size = 80MB
 wal_compression = on
 checkpoint_timeout = 5min
 jit = off
+dynamic_shared_memory_type = {shared_memory}
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
 timescaledb.max_background_workers = 4
@@ -105,7 +107,10 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start and wait until it answers; crash recovery included, at most a minute."""
-        settings = _SETTINGS.format(time_zone="UTC" if _has_time_zones() else "GMT")
+        settings = _SETTINGS.format(
+            time_zone="UTC" if _has_time_zones() else "GMT",
+            shared_memory="posix" if _has_shared_memory_files() else "sysv",
+        )
         settings += "" if self._durable else _NOT_DURABLE
         _write(self.data / "postgresql.conf", settings, self._account)
         _write(self.data / "pg_hba.conf", _ACCESS, self._account)
@@ -309,7 +314,17 @@ def _has_time_zones() -> bool:
     return Path("/usr/share/zoneinfo/UTC").exists()
 
 
+def _has_shared_memory_files() -> bool:
+    # Missing or closed in some containers.
+    folder = Path("/dev/shm")
+    return folder.is_dir() and bool(folder.stat().st_mode & stat.S_IWOTH)
+
+
 def _reason(text: str) -> str:
+    """The first line that tells what went wrong, without time and process number."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "FATAL" in line or "ERROR" in line or "error:" in line]
-    return (telling or lines or ["no reason given"])[0 if telling else -1].rstrip(".")
+    for line in lines:
+        found = re.search(r"(?:FATAL|PANIC|ERROR|error): +(.+)", line)
+        if found:
+            return found.group(1).rstrip(".")
+    return lines[-1].rstrip(".") if lines else "no reason given"

@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 from forewatt.toml_reader import Source, build, read_toml, setting
@@ -64,8 +64,10 @@ class JournalConfig:
     path: Path = setting(
         Path("journal"), doc="folder of the journal, snapshots and health files; on a local disk"
     )
-    max_gb: float = setting(
-        20.0, doc="size at which the collector stops acknowledging and says so", low=0.01
+    max_bytes: int = setting(
+        20_000_000_000,
+        doc="size at which the collector stops acknowledging and says so",
+        low=10_000_000,
     )
 
 
@@ -136,14 +138,43 @@ class WebConfig:
 @dataclass(frozen=True, slots=True)
 class DetectorConfig:
     lateness_s: float = setting(
-        120.0, doc="seconds a reading may come late and still be judged live", low=0, high=DAY_S
+        120.0, doc="seconds a reading may come late and still be judged live", low=0.1, high=DAY_S
     )
+    patience_s: float = setting(
+        1800.0,
+        doc="seconds after which a source that lags no longer holds up the others",
+        low=1,
+        high=7 * DAY_S,
+    )
+    interval_s: float = setting(
+        900.0, doc="step of areas whose devices name no interval", low=1, high=DAY_S
+    )
+    gap_days: float = setting(
+        40.0, doc="a longer hole in all data is jumped over, not judged", low=0.1, high=3650
+    )
+    slow_delivery_s: float = setting(
+        14_400.0,
+        doc="devices that deliver more rarely are not judged by their silence",
+        low=60,
+        high=30 * DAY_S,
+    )
+    disabled: tuple[str, ...] = setting((), doc="names of detectors that shall not run")
 
 
 @dataclass(frozen=True, slots=True)
 class AlertConfig:
-    tickets_per_team_day: float = setting(
-        10.0, doc="tickets a team can work on in a day; the rest is a ranked watch list", low=0
+    update_growth: float = setting(
+        1.5, doc="factor by which a score must grow before the alert is updated", low=1.0, high=100
+    )
+    update_every_s: float = setting(
+        3600.0, doc="seconds that must lie between two updates of one alert", low=0, high=7 * DAY_S
+    )
+    flaps: int = setting(
+        4, doc="raises within the flap window after which an alert is held as one", low=2, high=100
+    )
+    flap_window_s: float = setting(DAY_S, doc="length of the flap window in seconds", low=60)
+    flap_quiet_s: float = setting(
+        21_600.0, doc="seconds of quiet that end a flapping alert", low=60, high=30 * DAY_S
     )
 
 
@@ -162,6 +193,17 @@ class Config:
     detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
     alerts: AlertConfig = setting(default_factory=AlertConfig, doc="alerts and tickets")
     file: Path = dataclasses.field(default=Path("forewatt.toml"), init=False)
+
+    def database_url(self) -> str:
+        """The address with the password from its file, for the driver only; never print it."""
+        secret = self.database.password_file
+        if secret is None:
+            return self.database.url
+        parts = urlsplit(self.database.url)
+        password = quote(secret.read_text(encoding="utf-8").strip(), safe="")
+        place = parts.netloc.rpartition("@")
+        user = place[0].partition(":")[0]
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{place[2]}"))
 
     def clock(self) -> Clock:
         """Site time as `[site] clock` says; BadInput when a clock file cannot be read."""
@@ -235,7 +277,7 @@ def _zone(name: str, source: Source) -> None:
         ) from error
 
 
-def _address(url: str, schemes: tuple[str, ...], path: str, source: Source) -> SplitResult:
+def _address(url: str, schemes: tuple[str, ...], path: str, source: Source) -> None:
     fix = f"write {schemes[0]}://host:port"
     try:
         parts = urlsplit(url)
@@ -248,7 +290,6 @@ def _address(url: str, schemes: tuple[str, ...], path: str, source: Source) -> S
         raise source.error(path, f"has the scheme {parts.scheme or 'none'!r}", fix)
     if port == 0 or (not parts.hostname and not parts.scheme.startswith("postgres")):
         raise source.error(path, "names no host", fix)
-    return parts
 
 
 def _distinct(names: list[str | None], source: Source) -> None:

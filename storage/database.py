@@ -183,7 +183,7 @@ def unavailable(error: psycopg.Error, place: str = "the database") -> DatabaseUn
         )
     if isinstance(error, psycopg.errors.DiskFull):
         fix = "Free space on the database's disk; nothing is lost meanwhile."
-    elif "password" in reason or "authentication" in reason or "role" in reason:
+    elif any(word in reason for word in ("password", "authentication", "role", "pg_hba")):
         fix = "Check user and password in [database] url."
     elif "does not exist" in reason:
         fix = "Create the database or mend its name in [database] url."
@@ -200,6 +200,12 @@ def _place(given: dict[str, Any]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """The last line says what happened; the earlier ones list the addresses tried."""
+    """What happened, without the list of addresses tried and libpq's question to the reader."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    lines = [line for line in lines if not line.startswith("Is the server running")] or lines
+    if not lines:
+        return type(error).__name__
+    text = lines[-1].removeprefix("connection failed: ")
+    if text.startswith("connection to server") and "failed: " in text:
+        text = text.split("failed: ", 1)[1]
+    return text.removeprefix("FATAL:").strip().rstrip(".")

@@ -1,0 +1,388 @@
+"""The historian: journal to database, each record once.
+
+One step is one commit: rows, newest rows, events, gaps, quarantine, marks for the rollups, and the
+position in the journal. Whenever it is killed, the next step begins after the last commit.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from grid.journal import Entry, Journal, Quarantined
+from grid.network import Network
+from grid.quantities import NAMES
+from grid.readings import ReadingBatch
+from storage.database import Connection, Database
+from storage.errors import JournalMismatch
+from storage.gaps import DeviceState, GapsFound, find_gaps
+from storage.merge import Merged, Rows, merge, sound_time
+from storage.queries import queries
+from storage.reading_store import ReadingStore, copy_rows
+from storage.realms import realm_id
+from storage.times import micros, moment
+
+ROWS_MAX = 100_000  # of one step: bounds its memory and the length of its transaction
+BLOCK_BITS = 6  # 64 devices share one mark for the rollups
+HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HistorianStep:
+    """What one commit did; `entries` 0 means that the journal had nothing new."""
+
+    rows: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    events: int = 0
+    gaps_opened: int = 0
+    gaps_closed: int = 0
+    quarantined: int = 0
+    offset: int = 0
+    entries: int = 0
+
+
+class Historian:
+    """Moves readings from one journal into one realm of the database.
+
+    Parameters
+    ----------
+    database, journal
+        Where to and where from.
+    consumer
+        Name under which the position is kept; one for each journal.
+    realm
+        "live", or the name of a drill or replay.
+    expected
+        The network: how often each device should report. Without it only jumps of sequence
+        numbers and breaks of a device's own rhythm show as gaps.
+
+    Notes
+    -----
+    What it remembers of devices is a cache of committed rows: after any error it is thrown away
+    and read again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        *,
+        consumer: str = "historian",
+        realm: str = "live",
+        expected: Network | None = None,
+    ) -> None:
+        self._database, self._journal = database, journal
+        self._consumer, self._realm_name = consumer, realm
+        self._intervals: dict[str, int] = {}
+        self.expect(expected or Network())
+        self._store = ReadingStore()
+        self._keys: dict[str, int] = {}
+        self._realm = 0
+        self._state: DeviceState | None = None
+
+    def expect(self, network: Network) -> None:
+        """Take over the reporting intervals of a changed network."""
+        self._intervals = {
+            d.id: round(d.interval_s * 1e6) for d in network.devices if d.interval_s is not None
+        }
+        self._state = None
+
+    def run_once(self, limit: int = 256) -> HistorianStep:
+        """Read at most `limit` journal entries after the stored position and commit them.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            Nothing was committed; call again later (with back-off), nothing is lost meanwhile.
+        JournalMismatch
+            The journal is another file than the one this consumer has been reading.
+        """
+        try:
+            with self._database.connection() as connection:
+                return self._step(connection, limit)
+        except BaseException:
+            self._state = None
+            self._keys = {}
+            raise
+
+    def _step(self, connection: Connection, limit: int) -> HistorianStep:
+        if self._state is None:
+            self._load(connection)
+        position = self._position(connection)
+        entries = _bounded(self._journal.read(position, limit))
+        if not entries:
+            return HistorianStep(offset=position)
+        batch = ReadingBatch.concat([e.record.batch for e in entries])
+        refused = [q for e in entries for q in e.record.quarantined]
+        sound = sound_time(batch.time)
+        if not sound.all():
+            refused += _out_of_time(batch.select(~sound))
+            batch = batch.select(sound)
+        key = self._device_keys(connection, batch)
+        is_reading = batch.event == 0
+        merged = merge(batch.select(is_reading), key[is_reading])
+        done = self._store.put(connection, self._realm, merged.rows)
+        rows = merged.rows
+        if done.refused:
+            stored = np.ones(len(rows), np.bool_)
+            stored[[i for i, _ in done.refused]] = False
+            refused += self._refused(rows, done.refused)
+            rows = rows.select(stored)
+        state = self._state
+        assert state is not None
+        gaps = find_gaps(rows, state)
+        self._write_latest(connection, rows, gaps)
+        step = HistorianStep(
+            rows=done.rows,
+            duplicates=merged.duplicates + done.duplicates,
+            conflicts=self._write_conflicts(connection, merged) + done.conflicts,
+            events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
+            gaps_opened=self._open_gaps(connection, gaps),
+            gaps_closed=self._fill_gaps(connection, rows, gaps),
+            quarantined=self._write_quarantine(connection, refused),
+            offset=entries[-1].offset,
+            entries=len(entries),
+        )
+        self._mark_dirty(connection, rows)
+        connection.execute(queries("readings")["move_consumer"], [step.offset, self._consumer])
+        return step
+
+    # -- what is known ---------------------------------------------------------------------
+
+    def _load(self, connection: Connection) -> None:
+        self._realm = realm_id(connection, self._realm_name)
+        named = queries("readings")
+        self._keys = {name: key for key, name in connection.execute(named["all_devices"])}
+        state = DeviceState()
+        state.reserve(max(self._keys.values(), default=0))
+        for device, time, seq, earlier in connection.execute(named["device_state"], [self._realm]):
+            state.time[device] = micros(time)
+            state.seq[device] = -1 if seq is None else seq
+            times = [micros(t) for t in [time, *(earlier or [])]]
+            steps = [a - b for a, b in pairwise(times)] + [0, 0]
+            state.step[device], state.step_before[device] = steps[:2]
+        for name, interval in self._intervals.items():
+            key = self._keys.get(name)
+            if key is not None:
+                state.interval[key] = interval
+        self._state = state
+
+    def _position(self, connection: Connection) -> int:
+        named = queries("readings")
+        row = connection.execute(named["consumer"], [self._consumer]).fetchone()
+        if row is None:
+            connection.execute(named["add_consumer"], [self._consumer, self._journal.uuid])
+            row = connection.execute(named["consumer"], [self._consumer]).fetchone()
+            assert row is not None, "the consumer was just added"
+        journal, position = row
+        if journal != self._journal.uuid:
+            raise JournalMismatch(
+                f"consumer {self._consumer!r} has read journal {journal}, but the journal at hand "
+                f"is {self._journal.uuid}. Give back the journal folder it had; if that is lost, "
+                f"forget the position (DELETE FROM consumer WHERE name = '{self._consumer}') to "
+                "begin with the new one."
+            )
+        return int(position)
+
+    def _device_keys(self, connection: Connection, batch: ReadingBatch) -> NDArray[np.int32]:
+        """int32[n]: database key of each row; names not seen before get one."""
+        unknown = [n for n in batch.names if n not in self._keys]
+        if unknown:
+            named = queries("readings")
+            connection.execute(named["add_devices"], [unknown])
+            found: dict[str, int] = dict(
+                connection.execute(named["device_keys"], [unknown]).fetchall()
+            )
+            self._keys.update(found)
+            state = self._state
+            assert state is not None
+            state.reserve(max(found.values()))
+            for name, key in found.items():
+                state.interval[key] = self._intervals.get(name, 0)
+        keys = np.array([self._keys[n] for n in batch.names], np.int32)
+        return keys[batch.device] if len(batch) else np.empty(0, np.int32)
+
+    def _refused(self, rows: Rows, refused: Sequence[tuple[int, str]]) -> list[Quarantined]:
+        """Rows that the database did not take, with its reason."""
+        name_of = {key: name for name, key in self._keys.items()}
+        return [
+            _as_sent(
+                name_of[int(rows.device[i])],
+                int(rows.time[i]),
+                rows.row_values(i),
+                int(rows.received[i]),
+                f"the database refused it: {reason}",
+            )
+            for i, reason in refused
+        ]
+
+    # -- what is written -------------------------------------------------------------------
+
+    def _write_latest(self, connection: Connection, rows: Rows, gaps: GapsFound) -> None:
+        fresh = rows.select(~gaps.late)
+        if not len(fresh):
+            return
+        newest = np.ones(len(fresh), np.bool_)
+        newest[:-1] = fresh.device[1:] != fresh.device[:-1]
+        named = queries("readings")
+        connection.execute(named["latest_stage"])
+        copy_rows(connection, "latest_stage", self._realm, fresh.select(newest))
+        names = [sql.Identifier(q) for q in NAMES]
+        connection.execute(
+            named.compose(
+                "upsert_latest",
+                quantities=sql.SQL(", ").join(names),
+                excluded=sql.SQL(", ").join(sql.SQL("EXCLUDED.{}").format(n) for n in names),
+            )
+        )
+
+    def _write_conflicts(self, connection: Connection, merged: Merged) -> int:
+        with connection.cursor() as cursor:
+            for c in merged.conflicts:
+                cursor.execute(
+                    queries("readings")["conflict"],
+                    [
+                        self._realm,
+                        c.device,
+                        moment(c.time_us),
+                        Jsonb(dict(c.arrived)),
+                        Jsonb(dict(c.stored)),
+                        moment(c.received_us),
+                    ],
+                )
+        return len(merged.conflicts)
+
+    def _write_events(
+        self, connection: Connection, events: ReadingBatch, key: NDArray[np.int32]
+    ) -> int:
+        if not len(events):
+            return 0
+        return connection.execute(
+            queries("readings")["add_events"],
+            {
+                "realm": self._realm,
+                "device": key.tolist(),
+                "time": [moment(t) for t in events.time.tolist()],
+                "event": events.event.tolist(),
+                "received": [moment(t) for t in events.received.tolist()],
+                "seq": [None if s < 0 else s for s in events.seq.tolist()],
+                "quality": events.quality.tolist(),
+            },
+        ).rowcount
+
+    def _open_gaps(self, connection: Connection, gaps: GapsFound) -> int:
+        if not gaps.device.size:
+            return 0
+        return connection.execute(
+            queries("readings")["open_gaps"],
+            {
+                "realm": self._realm,
+                "device": gaps.device.tolist(),
+                "after": [moment(t) for t in gaps.after.tolist()],
+                "before": [moment(t) for t in gaps.before.tolist()],
+                "reason": ["sequence" if s else "interval" for s in gaps.by_sequence.tolist()],
+                "missing": np.minimum(gaps.missing, 2**31 - 1).tolist(),
+            },
+        ).rowcount
+
+    def _fill_gaps(self, connection: Connection, rows: Rows, gaps: GapsFound) -> int:
+        if not gaps.late.any():
+            return 0
+        late = rows.select(gaps.late)
+        first = np.ones(len(late), np.bool_)
+        first[1:] = late.device[1:] != late.device[:-1]
+        starts = np.flatnonzero(first)
+        ends = np.append(starts[1:], len(late)) - 1
+        closed = connection.execute(
+            queries("readings")["fill_gaps"],
+            {
+                "realm": self._realm,
+                "device": late.device[starts].tolist(),
+                "low": [moment(t) for t in late.time[starts].tolist()],
+                "high": [moment(t) for t in late.time[ends].tolist()],
+            },
+        ).fetchall()
+        return sum(bool(c) for (c,) in closed)
+
+    def _write_quarantine(self, connection: Connection, refused: Sequence[Quarantined]) -> int:
+        if refused:
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    queries("readings")["add_quarantine"],
+                    [
+                        [
+                            self._realm,
+                            q.hash,
+                            _text(q.source),
+                            _text(q.reason),
+                            None if q.device is None else _text(q.device),
+                            q.payload,
+                            moment(q.received_us),
+                        ]
+                        for q in refused
+                    ],
+                )
+        return len(refused)
+
+    def _mark_dirty(self, connection: Connection, rows: Rows) -> None:
+        if not len(rows):
+            return
+        block = rows.device.astype(np.int64) >> BLOCK_BITS
+        marks = np.unique(block << 32 | rows.time // HOUR_US)
+        connection.execute(
+            queries("readings")["mark_dirty"],
+            {
+                "realm": self._realm,
+                "block": (marks >> 32).tolist(),
+                "hour": [moment(h * HOUR_US) for h in (marks & 0xFFFFFFFF).tolist()],
+            },
+        )
+
+
+def adopt_journal(database: Database, journal: Journal, consumer: str = "historian") -> None:
+    """Let a consumer begin with another journal: a decision of a person, never of the program."""
+    with database.connection() as connection:
+        connection.execute(queries("readings")["adopt_journal"], [consumer, journal.uuid])
+
+
+def _bounded(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """As many entries as fit into one step, at least one."""
+    rows = 0
+    for i, e in enumerate(entries):
+        rows += len(e.record.batch)
+        if rows > ROWS_MAX and i:
+            return entries[:i]
+    return entries
+
+
+def _out_of_time(batch: ReadingBatch) -> list[Quarantined]:
+    """Rows whose clock is broken beyond use."""
+    return [
+        _as_sent(
+            str(name),
+            int(batch.time[i]),
+            {k: float(v[i]) for k, v in batch.values.items() if not np.isnan(v[i])},
+            int(batch.received[i]),
+            "its time is outside 1990 to 2100: the device's clock is wrong",
+        )
+        for i, name in enumerate(batch.device_names())
+    ]
+
+
+def _as_sent(
+    device: str, time_us: int, values: Mapping[str, float], received_us: int, reason: str
+) -> Quarantined:
+    """A single row in the form in which it can be read and sent again."""
+    payload = json.dumps({"device": device, "time_us": time_us, **values}, ensure_ascii=False)
+    return Quarantined("historian", reason, payload.encode(), received_us, device)
+
+
+def _text(text: str) -> str:
+    """PostgreSQL's text cannot hold NUL; it is shown instead of dropped."""
+    return text.replace("\0", "\\0")

@@ -1,0 +1,154 @@
+"""Rows into the hypertable: binary COPY, staging when some are there already, bisection when
+one of them cannot be stored.
+
+Works inside the transaction of its caller; a savepoint protects each attempt.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from grid.errors import ForewattError
+from storage import binary
+from storage.database import Connection
+from storage.merge import Rows
+from storage.queries import queries
+from storage.times import moment
+
+# More refused rows than this in one step is no bad row but a broken schema: stop, keep the journal.
+REFUSED_MAX = 1000
+
+# What one row can be guilty of; anything else stops the step with nothing committed.
+_ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.InternalError)
+
+
+class TooManyRefused(ForewattError):
+    """The database refuses reading after reading; the rows stay in the journal."""
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """What became of the rows of one step."""
+
+    rows: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    refused: list[tuple[int, str]] = field(default_factory=list)  # place in the rows, reason
+
+
+class ReadingStore:
+    """Puts rows into `reading`; remembers whether duplicates are about."""
+
+    def __init__(self) -> None:
+        # After a step with duplicates the next one stages at once: a COPY that fails at its last
+        # row has cost as much as one that succeeds.
+        self._expect_duplicates = False
+
+    def put(self, connection: Connection, realm: int, rows: Rows) -> Stored:
+        """Store all rows that can be stored.
+
+        Raises TooManyRefused, or the psycopg error when the rows are not the reason.
+        """
+        done = Stored()
+        if len(rows):
+            self._put_or_split(connection, realm, rows, np.arange(len(rows)), done)
+            self._expect_duplicates = done.duplicates > 0
+        return done
+
+    def _put_or_split(
+        self,
+        connection: Connection,
+        realm: int,
+        rows: Rows,
+        which: np.ndarray[tuple[int], np.dtype[np.intp]],
+        done: Stored,
+    ) -> None:
+        part = rows if which.size == len(rows) else rows.select(which)
+        try:
+            with connection.transaction():
+                new, duplicates, conflicts = self._put(connection, realm, part)
+        except _ROW_ERRORS as e:
+            if which.size > 1:
+                half = which.size // 2
+                self._put_or_split(connection, realm, rows, which[:half], done)
+                self._put_or_split(connection, realm, rows, which[half:], done)
+                return
+            if len(done.refused) >= REFUSED_MAX:
+                raise TooManyRefused(
+                    f"the database refused more than {REFUSED_MAX} readings, the last because of "
+                    f"{e.diag.message_primary or e}. Look at the table `reading`; the readings "
+                    "wait in the journal."
+                ) from e
+            done.refused.append((int(which[0]), e.diag.message_primary or str(e)))
+            return
+        done.rows += new
+        done.duplicates += duplicates
+        done.conflicts += conflicts
+
+    def _put(self, connection: Connection, realm: int, rows: Rows) -> tuple[int, int, int]:
+        if not self._expect_duplicates:
+            try:
+                with connection.transaction():
+                    copy_rows(connection, "reading", realm, rows)
+                return len(rows), 0, 0
+            except psycopg.errors.UniqueViolation:
+                self._expect_duplicates = True
+        return _put_staged(connection, realm, rows)
+
+
+def copy_rows(connection: Connection, table: str, realm: int, rows: Rows) -> None:
+    """COPY rows into a table with the columns of `reading`."""
+    statement = queries("readings").compose(
+        "copy_in", table=sql.Identifier(table), quantities=_listed(rows.values)
+    )
+    no_seq = rows.seq < 0
+    fields = [
+        binary.Field(rows.device),
+        binary.timestamps(rows.time),
+        binary.timestamps(rows.received),
+        binary.Field(rows.seq, no_seq if no_seq.any() else None),
+        binary.Field(rows.quality),
+        *(binary.floats(v) for v in rows.values.values()),
+    ]
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(binary.pack(realm, fields))
+
+
+def _put_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, int, int]:
+    """Insert what is new, complete what is partial, record what differs: new, same, differing."""
+    named = queries("readings")
+    connection.execute(named["stage"])
+    connection.execute("TRUNCATE reading_stage")
+    copy_rows(connection, "reading_stage", realm, rows)
+    listed = _listed(rows.values)
+    new = connection.execute(named.compose("insert_staged", quantities=listed)).rowcount
+    duplicates = len(rows) - new
+    if not duplicates or not rows.values:
+        return new, duplicates, 0
+    columns = [sql.Identifier(q) for q in rows.values]
+    differs = sql.SQL(" OR ").join(sql.SQL("s.{0} <> r.{0}").format(c) for c in columns)
+    fills = sql.SQL(" OR ").join(
+        sql.SQL("(r.{0} IS NULL AND s.{0} IS NOT NULL)").format(c) for c in columns
+    )
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{0} = COALESCE(r.{0}, s.{0})").format(c) for c in columns
+    )
+    # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
+    certain = sql.SQL("COALESCE({}, false)").format(differs)
+    bounds = {"low": moment(int(rows.time.min())), "high": moment(int(rows.time.max()))}
+    conflicts = connection.execute(
+        named.compose("record_conflicts", differs=differs), bounds
+    ).rowcount
+    connection.execute(
+        named.compose("fill_holes", assignments=assignments, fills=fills, differs=certain), bounds
+    )
+    return new, duplicates, conflicts
+
+
+def _listed(quantities: Iterable[str]) -> sql.Composable:
+    """`, v_a, v_b`: the columns after the fixed ones."""
+    parts = [sql.SQL(", {}").format(sql.Identifier(q)) for q in quantities]
+    return sql.Composed(parts)

@@ -1,0 +1,144 @@
+-- name: stage
+-- Where rows wait when some of them are already stored; one per session, empty between steps.
+CREATE TEMP TABLE IF NOT EXISTS reading_stage (LIKE reading) ON COMMIT DELETE ROWS
+
+-- name: latest_stage
+-- Where the newest rows of a step wait for the upsert into `latest`.
+CREATE TEMP TABLE IF NOT EXISTS latest_stage (LIKE latest) ON COMMIT DELETE ROWS
+
+-- name: copy_in
+-- The fast path: rows straight into their table.
+COPY {table} (realm, device, time, received, seq, quality{quantities}) FROM STDIN (FORMAT binary)
+
+-- name: insert_staged
+-- Rows whose key is not there yet; the count of what this inserts tells how many were duplicates.
+INSERT INTO reading (realm, device, time, received, seq, quality{quantities})
+SELECT realm, device, time, received, seq, quality{quantities} FROM reading_stage
+ON CONFLICT (realm, device, time) DO NOTHING
+
+-- name: record_conflicts
+-- Same device and time, but another value: the stored one stays, the arrived one is recorded.
+INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)
+SELECT s.realm, s.device, s.time,
+       jsonb_strip_nulls(to_jsonb(s) - '{{realm,device,time,received,seq,quality}}'::text[]),
+       jsonb_strip_nulls(to_jsonb(r) - '{{realm,device,time,received,seq,quality}}'::text[]),
+       s.received
+FROM reading_stage s JOIN reading r USING (realm, device, time)
+WHERE r.time BETWEEN %(low)s AND %(high)s AND ({differs})
+ON CONFLICT DO NOTHING
+
+-- name: fill_holes
+-- Parts of one reading that came in several messages complete each other.
+UPDATE reading r SET {assignments}
+FROM reading_stage s
+WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+  AND r.time BETWEEN %(low)s AND %(high)s AND ({fills}) AND NOT ({differs})
+
+-- name: conflict
+-- One conflict found between rows of the same step.
+INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+
+-- name: upsert_latest
+-- The newest reading of each device; an older one never replaces a newer.
+INSERT INTO latest AS l (realm, device, time, received, seq, quality, {quantities})
+SELECT realm, device, time, received, seq, quality, {quantities} FROM latest_stage
+ON CONFLICT (realm, device) DO UPDATE SET
+    (time, received, seq, quality, {quantities})
+    = (EXCLUDED.time, EXCLUDED.received, EXCLUDED.seq, EXCLUDED.quality, {excluded})
+WHERE EXCLUDED.time >= l.time
+
+-- name: add_devices
+-- Keys for names seen for the first time.
+INSERT INTO device (name) SELECT unnest(%s::text[]) ON CONFLICT (name) DO NOTHING
+
+-- name: device_keys
+-- The keys of some names.
+SELECT name, id FROM device WHERE name = ANY(%s)
+
+-- name: all_devices
+-- Every name and key, for reading back.
+SELECT id, name FROM device ORDER BY id
+
+-- name: device_state
+-- The newest reading of each device with the two before it, to know the rhythm of each.
+SELECT l.device, l.time, l.seq, p.times
+FROM latest l
+CROSS JOIN LATERAL (
+    SELECT array_agg(r.time ORDER BY r.time DESC) AS times
+    FROM (
+        SELECT time FROM reading
+        WHERE realm = l.realm AND device = l.device AND time < l.time
+          AND time > l.time - INTERVAL '7 days'
+        ORDER BY time DESC LIMIT 2
+    ) r
+) p
+WHERE l.realm = %s
+
+-- name: add_events
+-- Device events, each once.
+INSERT INTO device_event (realm, device, time, event, received, seq, quality)
+SELECT %(realm)s, * FROM unnest(
+    %(device)s::int[], %(time)s::timestamptz[], %(event)s::smallint[],
+    %(received)s::timestamptz[], %(seq)s::bigint[], %(quality)s::int[]
+)
+ON CONFLICT DO NOTHING
+
+-- name: add_quarantine
+-- A payload that was refused; the same one again only counts.
+INSERT INTO quarantine (realm, hash, source, reason, device, payload, received)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (realm, hash) DO UPDATE SET times = quarantine.times + 1
+
+-- name: open_gaps
+-- What devices owe.
+INSERT INTO gap (realm, device, after, before, reason, missing)
+SELECT %(realm)s, * FROM unnest(
+    %(device)s::int[], %(after)s::timestamptz[], %(before)s::timestamptz[],
+    %(reason)s::text[], %(missing)s::int[]
+)
+ON CONFLICT DO NOTHING
+
+-- name: fill_gaps
+-- Late readings pay back: recount the open gaps they fall into, close the full ones.
+UPDATE gap SET filled = c.filled,
+    closed_at = CASE WHEN c.filled >= gap.missing THEN clock_timestamp() END
+FROM (
+    SELECT g.id, (
+        SELECT count(*) FROM reading r
+        WHERE r.realm = g.realm AND r.device = g.device AND r.time > g.after AND r.time < g.before
+    ) AS filled
+    FROM gap g
+    JOIN unnest(%(device)s::int[], %(low)s::timestamptz[], %(high)s::timestamptz[])
+        AS late (device, low, high)
+        ON g.device = late.device AND g.after < late.high AND g.before > late.low
+    WHERE g.realm = %(realm)s AND g.closed_at IS NULL
+    GROUP BY g.id
+) c
+WHERE gap.id = c.id
+RETURNING gap.closed_at IS NOT NULL
+
+-- name: mark_dirty
+-- Hours to sum up again. The update changes nothing but locks the mark, so that a worker that is
+-- just taking it cannot miss the readings of this transaction.
+INSERT INTO dirty_bucket AS d (realm, block, hour)
+SELECT %(realm)s, * FROM unnest(%(block)s::int[], %(hour)s::timestamptz[])
+ON CONFLICT (realm, block, hour) DO UPDATE SET marked_at = d.marked_at
+
+-- name: consumer
+-- How far this consumer has read; the row lock keeps a second historian out.
+SELECT journal, position FROM consumer WHERE name = %s FOR UPDATE
+
+-- name: add_consumer
+-- A consumer that starts at the beginning of a journal.
+INSERT INTO consumer (name, journal) VALUES (%s, %s) ON CONFLICT DO NOTHING
+
+-- name: move_consumer
+-- The position, in the same commit as what was read.
+UPDATE consumer SET position = %s, updated_at = clock_timestamp() WHERE name = %s
+
+-- name: adopt_journal
+-- Start at the beginning of another journal: a person has decided that the old one is gone.
+INSERT INTO consumer (name, journal) VALUES (%s, %s)
+ON CONFLICT (name) DO UPDATE SET
+    journal = EXCLUDED.journal, position = 0, updated_at = clock_timestamp()

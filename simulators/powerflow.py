@@ -1,0 +1,419 @@
+"""Solve one low-voltage area, step by step, with its neutral and its earth.
+
+Receives an `Area` and the demand, source voltage and contact resistances of each step; hands on
+terminal phasors. `PowerFlow` is the seam; `OpenDssPowerFlow` is the engine used. Knows nothing of
+meters, faults or time: a step is a row.
+
+Three traps of OpenDSS are guarded here (tried, see docs/simulation.md): the convergence flag is
+checked after every step; demand is set explicitly and never through load shapes; when a contact
+changes, the load admittances in the matrix are rebuilt, else a dead phase can report hundreds of
+volts.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.area import (
+    HEALTHY_CONTACT_OHM,
+    NEUTRAL,
+    NOMINAL_V,
+    OPEN_OHM,
+    Area,
+    AreaInputs,
+    AreaSolution,
+    PowerFlowError,
+    Segment,
+    Service,
+)
+
+PV_TRIP_HIGH_PU = 1.15
+PV_TRIP_LOW_PU = 0.80
+TOLERANCE_PU = 1e-6
+MAX_ITERATIONS = 100
+_LOAD_LINEAR_BELOW_PU = 0.65
+_KEEP_MATRIX = 2  # SetterFlags_AvoidFullRecalc: a new kW alone needs no new factorisation
+_NO_LEAK_OHM = 1e9
+
+
+class PowerFlow(Protocol):
+    """Anything that solves an area; implementations keep no state between calls of `run`."""
+
+    def run(self, inputs: AreaInputs) -> AreaSolution:
+        """Solve every step; raises `PowerFlowError` where no solution was found."""
+        ...
+
+
+def dss_script(area: Area) -> list[str]:
+    """The area as OpenDSS commands; three single-phase units make the Dyn11 transformer."""
+    kv = NOMINAL_V / 1000.0
+    script = [
+        "clear",
+        f"new circuit.area basekv={area.mv_kv} pu=1.0 phases=3 bus1=source "
+        f"MVAsc3={area.mv_fault_mva} MVAsc1={area.mv_fault_mva}",
+    ]
+    script += [_contact("mv", c, f"source.{c + 1}", f"mv.{c + 1}") for c in range(3)]
+    star = "lvt" if "main" in area.joints else "lv"
+    if star == "lvt":
+        script += [_contact("main", c, f"lvt.{c + 1}", f"lv.{c + 1}") for c in range(4)]
+    for phase, (x, y) in enumerate(((1, 2), (2, 3), (3, 1))):
+        script.append(
+            f"new transformer.t{phase} phases=1 windings=2 buses=[mv.{x}.{y} {star}.{phase + 1}.4] "
+            f"kvs=[{area.mv_kv} {kv}] kvas=[{area.rated_kva / 3} {area.rated_kva / 3}] "
+            f"xhl={area.short_circuit_percent} %loadloss={area.load_loss_percent}"
+        )
+    script.append(
+        f"new reactor.star phases=1 bus1={star}.4 bus2={star}.0 R={area.star_point_ohm} X=0"
+    )
+    for rod in area.rods:
+        script.append(
+            f"new reactor.rod_{rod.bus} phases=1 bus1={rod.bus}.4 bus2={rod.bus}.0 "
+            f"R={rod.r_ohm} X=0"
+        )
+    for seg in area.segments:
+        start = seg.from_bus
+        if seg.name in area.joints:
+            start = f"j_{seg.name}"
+            script += [
+                _contact(seg.name, c, f"{seg.from_bus}.{c + 1}", f"{start}.{c + 1}")
+                for c in range(4)
+            ]
+        script.append(
+            f"new line.{seg.name} phases=4 bus1={start}.1.2.3.4 bus2={seg.to_bus}.1.2.3.4 "
+            f"length={seg.length_m / 1000} units=km {_matrices(seg)}"
+        )
+    for svc in area.services:
+        wires = [*svc.phases, NEUTRAL]
+        start = svc.from_bus
+        if svc.name in area.joints:
+            start = f"j_{svc.name}"
+            script += [
+                _contact(svc.name, c, f"{svc.from_bus}.{c + 1}", f"{start}.{c + 1}") for c in wires
+            ]
+        nodes = ".".join(str(c + 1) for c in wires)
+        script.append(
+            f"new line.{svc.name} phases={len(wires)} bus1={start}.{nodes} "
+            f"bus2={svc.name}.{nodes} length={svc.length_m / 1000} units=km "
+            f"rmatrix={_diagonal(len(wires), svc.r_ohm_km)} "
+            f"xmatrix={_diagonal(len(wires), svc.x_ohm_km)} cmatrix={_diagonal(len(wires), 0.0)}"
+        )
+    z, p = area.load_zip
+    for k, load in enumerate(area.loads):
+        bus = area.services[load.service].name
+        script.append(
+            f"new load.d{k} phases=1 bus1={bus}.{load.phase + 1}.4 kV={kv} kW=0.1 kvar=0 model=8 "
+            f"zipv=({z} 0 {p} {z} 0 {p} 0) vminpu={_LOAD_LINEAR_BELOW_PU} vmaxpu=2.5"
+        )
+    for k, unit in enumerate(area.pv):
+        bus = area.services[unit.service].name
+        script.append(
+            f"new load.g{k} phases=1 bus1={bus}.{unit.phase + 1}.4 kV={kv} kW=0 kvar=0 model=1 "
+            f"vminpu=0.5 vmaxpu=2.5"
+        )
+    for k, leak in enumerate(area.leaks):
+        other = f"{leak.bus}.4" if leak.to_neutral else f"{leak.bus}.0"
+        script.append(
+            f"new reactor.leak{k} phases=1 bus1={leak.bus}.{leak.phase + 1} bus2={other} "
+            f"R={_NO_LEAK_OHM} X=0"
+        )
+    script += [
+        f"set voltagebases=[{area.mv_kv} 0.4]",
+        "calcvoltagebases",
+        "set mode=snapshot controlmode=off",
+        f"set tolerance={TOLERANCE_PU} maxiterations={MAX_ITERATIONS}",
+    ]
+    return script
+
+
+class OpenDssPowerFlow:
+    """`PowerFlow` on OpenDSS, in an engine context of its own (one a thread or process).
+
+    Loads are ZIP (`Area.load_zip`) above 0.65 of nominal voltage and constant impedance below, so
+    that a floating neutral has one physical answer. Inverters give constant power and trip
+    outside 0.80..1.15 of nominal for the step.
+    """
+
+    def __init__(self, area: Area) -> None:
+        from dss import dss
+
+        self.area = area
+        self._engine = dss.NewContext()
+        self._engine.AllowForms = False
+        for command in dss_script(area):
+            self._engine.Text.Command = command
+        self._engine.ActiveCircuit.Solution.Solve()
+        util = self._engine._api_util
+        self._lib, self._ffi, self._ctx = util.lib_unpatched, util.ffi, util.ctx
+        self._node = {
+            name.lower(): i for i, name in enumerate(self._engine.ActiveCircuit.YNodeOrder)
+        }
+        self._load_batch, self._n_load_batch = self._batch(b"load")
+        self._kw, self._kvar = self._property("load", "kw"), self._property("load", "kvar")
+        self._r = self._property("reactor", "r")
+        self._handles: dict[str, Any] = {}
+        self._pointer = self._ffi.new("double**")
+        self._index_nodes()
+
+    # -- set-up -----------------------------------------------------------------------------
+
+    def _batch(self, class_name: bytes) -> tuple[Any, int]:
+        pointer, size = self._ffi.new("void***"), self._ffi.new("int32_t[4]")
+        self._lib.Batch_CreateByClassS(self._ctx, pointer, size, class_name)
+        return pointer[0], int(size[0])
+
+    def _property(self, class_name: str, name: str) -> int:
+        circuit = self._engine.ActiveCircuit
+        circuit.SetActiveClass(class_name)
+        _ = circuit.ActiveClass.First  # reading it makes the first element active
+        names = [p.lower() for p in circuit.ActiveDSSElement.AllPropertyNames]
+        return names.index(name) + 1
+
+    def _handle(self, class_name: str, name: str) -> Any:
+        key = f"{class_name}.{name}"
+        if key not in self._handles:
+            index = list(self._engine.Classes).index(
+                {"reactor": "Reactor", "transformer": "Transformer"}[class_name]
+            )
+            handle = self._lib.Obj_GetHandleByName(self._ctx, index + 1, name.lower().encode())
+            if handle == self._ffi.NULL:
+                raise PowerFlowError(f"area {self.area.name} has no {key}; check its description")
+            self._handles[key] = handle
+        return self._handles[key]
+
+    def _nodes(self, names: list[str]) -> NDArray[np.intp]:
+        return np.array([self._node[n.lower()] for n in names], dtype=np.intp)
+
+    def _index_nodes(self) -> None:
+        area = self.area
+        load_bus = [area.services[x.service].name for x in area.loads]
+        self._at_load = self._nodes(
+            [f"{b}.{x.phase + 1}" for b, x in zip(load_bus, area.loads, strict=True)]
+        )
+        self._at_load_n = self._nodes([f"{b}.4" for b in load_bus])
+        before = [self._upstream(area.services[x.service].name) for x in area.loads]
+        self._before_load = self._nodes(
+            [f"{b}.{x.phase + 1}" for b, x in zip(before, area.loads, strict=True)]
+        )
+        z = [
+            complex(s.r_ohm_km, s.x_ohm_km) * s.length_m / 1000
+            for s in (area.services[x.service] for x in area.loads)
+        ]
+        self._y_service = 1.0 / np.array(z, dtype=np.complex128)
+        pv_bus = [area.services[x.service].name for x in area.pv]
+        self._at_pv = self._nodes(
+            [f"{b}.{x.phase + 1}" for b, x in zip(pv_bus, area.pv, strict=True)]
+        )
+        self._at_pv_n = self._nodes([f"{b}.4" for b in pv_bus])
+        self._at_neutral = self._nodes([f"{s.name}.4" for s in area.services])
+        self._busbar = self._nodes([f"lv.{c}" for c in (1, 2, 3, 4)])
+        self._star = self._node["lvt.4" if "main" in area.joints else "lv.4"]
+        heads = [s for s in area.segments if s.name in area.heads]
+        self._head_from = self._nodes(
+            [f"{self._upstream(s.name)}.{c}" for s in heads for c in (1, 2, 3, 4)]
+        )
+        self._head_to = self._nodes([f"{s.to_bus}.{c}" for s in heads for c in (1, 2, 3, 4)])
+        self._y_head = np.array(
+            [np.linalg.inv(series_impedance(s)) for s in heads], dtype=np.complex128
+        )
+
+    def _upstream(self, name: str) -> str:
+        """The bus on which the line itself starts: behind its joint, if it has one."""
+        if name in self.area.joints:
+            return f"j_{name}"
+        lines: tuple[Segment | Service, ...] = (*self.area.segments, *self.area.services)
+        for item in lines:
+            if item.name == name:
+                return item.from_bus
+        raise PowerFlowError(f"area {self.area.name} has no line {name}; check its description")
+
+    # -- steps ------------------------------------------------------------------------------
+
+    def run(self, inputs: AreaInputs) -> AreaSolution:
+        """Solve every step; starts from the step before, answers do not depend on it."""
+        area = self.area
+        steps = inputs.emf_pu.shape[0]
+        n_loads, n_pv = len(area.loads), len(area.pv)
+        if n_loads + n_pv != self._n_load_batch:
+            raise PowerFlowError(f"area {area.name}: {self._n_load_batch} loads were built")
+        volts = np.zeros((steps, len(self._node)), dtype=np.complex128)
+        kw = np.ascontiguousarray(np.hstack([inputs.load_w, -inputs.pv_w]) / 1000.0)
+        kvar = np.ascontiguousarray(np.hstack([inputs.load_var, np.zeros((steps, n_pv))]) / 1000.0)
+        pv_on = np.ones((steps, n_pv), dtype=np.bool_)
+        iterations = np.zeros(steps, dtype=np.int32)
+        self._reset()
+        changes = _change_rows(inputs)
+        for t in range(steps):
+            if inputs.emf_pu[t] <= 0.0:
+                pv_on[t] = False  # no island runs on inverters alone: they have tripped
+                continue
+            flags = _KEEP_MATRIX
+            if changes[t]:
+                self._apply_contacts(inputs, t)
+                flags = 0
+            self._lib.ctx_Vsources_Set_pu(self._ctx, float(inputs.emf_pu[t]))
+            iterations[t] = self._solve(kw[t], kvar[t], flags, t)
+            if n_pv:
+                self._trip_inverters(kw[t], kvar[t], pv_on[t], t)
+            volts[t] = self._voltages()
+        return self._answer(volts, pv_on, iterations)
+
+    def _reset(self) -> None:
+        _ = self._engine.ActiveCircuit.Vsources.First  # reading it makes the source active
+        self._last_joint: NDArray[np.float64] | None = None
+        self._last_leak: NDArray[np.float64] | None = None
+        self._last_tap: NDArray[np.float64] | None = None
+        for name in self.area.joints:
+            for c in self._conductors(name):
+                self._set_r(f"{name}_{c}", HEALTHY_CONTACT_OHM)
+        for k in range(len(self.area.leaks)):
+            self._set_r(f"leak{k}", _NO_LEAK_OHM)
+        self._set_taps(np.ones(3))
+
+    def _conductors(self, name: str) -> tuple[int, ...]:
+        if name == "mv":
+            return (0, 1, 2)
+        for svc in self.area.services:
+            if svc.name == name:
+                return (*svc.phases, NEUTRAL)
+        return (0, 1, 2, NEUTRAL)
+
+    def _set_r(self, name: str, ohm: float) -> None:
+        self._lib.Obj_SetFloat64(self._handle("reactor", name), self._r, ohm, 0)
+
+    def _set_taps(self, tap: NDArray[np.float64]) -> None:
+        transformers = self._engine.ActiveCircuit.Transformers
+        for phase in range(3):
+            transformers.Name = f"t{phase}"
+            transformers.Wdg = 2
+            transformers.Tap = float(tap[phase])
+
+    def _apply_contacts(self, inputs: AreaInputs, t: int) -> None:
+        if inputs.joint_ohm is not None:
+            now = np.clip(inputs.joint_ohm[t], HEALTHY_CONTACT_OHM, OPEN_OHM)
+            for j, name in enumerate(self.area.joints):
+                for c in self._conductors(name):
+                    if self._last_joint is None or now[j, c] != self._last_joint[j, c]:
+                        self._set_r(f"{name}_{c}", float(now[j, c]))
+            self._last_joint = now
+        if inputs.leak_s is not None:
+            leak = 1.0 / np.maximum(inputs.leak_s[t], 1.0 / _NO_LEAK_OHM)
+            for k in range(len(self.area.leaks)):
+                if self._last_leak is None or leak[k] != self._last_leak[k]:
+                    self._set_r(f"leak{k}", float(leak[k]))
+            self._last_leak = leak
+        if inputs.tap is not None and (
+            self._last_tap is None or np.any(inputs.tap[t] != self._last_tap)
+        ):
+            self._set_taps(inputs.tap[t])
+            self._last_tap = inputs.tap[t]
+
+    def _solve(self, kw: NDArray[np.float64], kvar: NDArray[np.float64], flags: int, t: int) -> int:
+        """One solution; a second try with every load admittance rebuilt before giving up."""
+        for attempt in (flags, 0):
+            n = self._n_load_batch
+            cast = self._ffi.from_buffer
+            self._lib.Batch_SetFloat64Array(
+                self._load_batch, n, self._kw, cast("double[]", kw), attempt
+            )
+            self._lib.Batch_SetFloat64Array(
+                self._load_batch, n, self._kvar, cast("double[]", kvar), attempt
+            )
+            self._lib.ctx_Solution_SolveNoControl(self._ctx)
+            if self._lib.ctx_Solution_Get_Converged(self._ctx):
+                return int(self._lib.ctx_Solution_Get_Iterations(self._ctx))
+        raise PowerFlowError(
+            f"area {self.area.name}, step {t}: no solution within {MAX_ITERATIONS} iterations; "
+            "lower the demand or check the network of this area"
+        )
+
+    def _trip_inverters(
+        self,
+        kw: NDArray[np.float64],
+        kvar: NDArray[np.float64],
+        on: NDArray[np.bool_],
+        t: int,
+    ) -> None:
+        """Switch off inverters outside their window, worst first, until none is outside."""
+        first = len(self.area.loads)
+        for _ in range(on.size):
+            v = self._voltages()
+            pu = np.abs(v[self._at_pv] - v[self._at_pv_n]) / NOMINAL_V
+            excess = np.maximum(pu - PV_TRIP_HIGH_PU, PV_TRIP_LOW_PU - pu)
+            excess[~on] = -1.0
+            worst = int(np.argmax(excess))
+            if excess[worst] <= 0.0:
+                return
+            # Those as far outside as the worst, within 2 %, see the same thing at the same moment.
+            out = (excess > 0.0) & (excess >= excess[worst] - 0.02)
+            on[out] = False
+            kw[first:][out] = 0.0
+            self._solve(kw, kvar, 0, t)
+
+    def _voltages(self) -> NDArray[np.complex128]:
+        self._lib.ctx_YMatrix_getVpointer(self._ctx, self._pointer)
+        raw = self._ffi.buffer(self._pointer[0], (len(self._node) + 1) * 16)
+        return np.frombuffer(raw, dtype=np.complex128)[1:]
+
+    def _answer(
+        self,
+        volts: NDArray[np.complex128],
+        pv_on: NDArray[np.bool_],
+        iterations: NDArray[np.int32],
+    ) -> AreaSolution:
+        at_load = volts[:, self._at_load]
+        drop = (volts[:, self._head_from] - volts[:, self._head_to]).reshape(volts.shape[0], -1, 4)
+        busbar = volts[:, self._busbar]
+        return AreaSolution(
+            v_load=at_load - volts[:, self._at_load_n],
+            i_load=(volts[:, self._before_load] - at_load) * self._y_service,
+            v_neutral=volts[:, self._at_neutral],
+            v_busbar=busbar,
+            i_head=np.einsum("bij,tbj->tbi", self._y_head, drop),
+            i_earth=volts[:, self._star] / self.area.star_point_ohm,
+            pv_on=pv_on,
+            iterations=iterations,
+        )
+
+
+def series_impedance(segment: Segment) -> NDArray[np.complex128]:
+    """Series impedance of a four-wire segment, ohm, complex128[4, 4]."""
+    km = segment.length_m / 1000.0
+    z = np.full((4, 4), 1j * segment.x_mutual_ohm_km, dtype=np.complex128)
+    r = [segment.r_phase_ohm_km] * 3 + [segment.r_neutral_ohm_km]
+    np.fill_diagonal(z, np.array(r) + 1j * segment.x_self_ohm_km)
+    return z * km
+
+
+def _contact(name: str, conductor: int, a: str, b: str) -> str:
+    return f"new reactor.{name}_{conductor} phases=1 bus1={a} bus2={b} R={HEALTHY_CONTACT_OHM} X=0"
+
+
+def _diagonal(n: int, value: float) -> str:
+    rows = ["0 " * i + str(value) for i in range(n)]
+    return "[" + " | ".join(rows) + "]"
+
+
+def _matrices(segment: Segment) -> str:
+    z = series_impedance(segment) / (segment.length_m / 1000.0)
+
+    def lower(m: NDArray[np.float64]) -> str:
+        return (
+            "["
+            + " | ".join(" ".join(repr(float(x)) for x in m[i, : i + 1]) for i in range(4))
+            + "]"
+        )
+
+    return f"rmatrix={lower(z.real)} xmatrix={lower(z.imag)} cmatrix={_diagonal(4, 0.0)}"
+
+
+def _change_rows(inputs: AreaInputs) -> NDArray[np.bool_]:
+    """Which steps differ from the one before in a contact, a leak or a tap."""
+    steps = inputs.emf_pu.shape[0]
+    changed = np.zeros(steps, dtype=np.bool_)
+    for series in (inputs.tap, inputs.joint_ohm, inputs.leak_s):
+        if series is not None and steps:
+            flat = series.reshape(steps, -1)
+            changed[0] = True
+            changed[1:] |= np.any(flat[1:] != flat[:-1], axis=1)
+    return changed

@@ -1,0 +1,324 @@
+"""What a scenario file may say: dataclasses of the TOML, and its reading.
+
+`load_scenario` turns a file into a `Scenario`; every error names file, key and fix. Times inside
+a scenario are offsets from its start, written "7d 00:30" or "02:15:30".
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from grid.errors import BadInput
+from simulators.tables import read_table
+
+DAY_US = 86_400_000_000
+_OFFSET = re.compile(r"^(?:(\d+)d)?\s*(?:(\d{1,2}):(\d{2})(?::(\d{2}))?)?$")
+
+Benign = Literal[
+    "new_ev",
+    "new_pv",
+    "tap_change",
+    "feeder_switching",
+    "planned_outage",
+    "moved_out",
+    "meter_exchange",
+]
+Kind = Literal[
+    "over_voltage",
+    "under_voltage",
+    "neutral_loose",
+    "neutral_broken",
+    "joint_resistance",
+    "transformer_overload",
+    "transformer_thermal",
+    "transformer_winding",
+    "unbalance",
+    "hot_terminal",
+    "outage",
+    "phase_loss",
+    "momentary",
+    "energy_loss",
+    "insulation_leakage",
+    "meter_health",
+    "sensor_fault",
+    "comms_failure",
+    "new_ev",
+    "new_pv",
+    "tap_change",
+    "feeder_switching",
+    "planned_outage",
+    "moved_out",
+    "meter_exchange",
+]
+BENIGN_KINDS: tuple[str, ...] = Benign.__args__  # type: ignore[attr-defined]
+
+
+def offset_us(text: str) -> int:
+    """Microseconds of "7d 00:30" or "02:15:30"; ValueError otherwise.
+
+    >>> offset_us("1d 00:30") == 86_400_000_000 + 1_800_000_000
+    True
+    """
+    found = _OFFSET.match(text.strip())
+    if not found or not text.strip():
+        raise ValueError(f'{text!r} is not an offset from the start; write it like "7d 02:30"')
+    days, hours, minutes, seconds = (int(g) if g else 0 for g in found.groups())
+    return days * DAY_US + (hours * 3600 + minutes * 60 + seconds) * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One paragraph in each language: what one should see."""
+
+    en: str = ""
+    zh: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerSpec:
+    """Overrides for one transformer of the town; absent keys come from `[town]`."""
+
+    id: str
+    rated_kva: float | None = None
+    customers: int | None = None
+    branches: int | None = None
+    ev_share: float | None = None
+    pv_share: float | None = None
+    heat_pump_share: float | None = None
+    tap_pu: float = 1.0
+    area_class: Literal["urban", "rural", "remote"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TownSpec:
+    """The town: how many of what. Shares are of usage points, 0..1."""
+
+    name: str = "Yunxi"
+    name_zh: str = "云溪"
+    feeders: int = 2
+    transformers: int = 4
+    customers: tuple[int, int] = (48, 52)
+    branches: tuple[int, int] = (3, 4)
+    customers_per_node: int = 3
+    span_m: tuple[float, float] = (25.0, 45.0)
+    rated_kva: tuple[float, ...] = (200.0, 250.0, 315.0)
+    three_phase_share: float = 0.08
+    ev_share: float = 0.06
+    pv_share: float = 0.10
+    heat_pump_share: float = 0.15
+    rod_ohm: float = 15.0
+    rod_every: int = 3
+    area_class: Literal["urban", "rural", "remote"] = "urban"
+    meter_interval_s: int = 900
+    meter_quantities: Literal["basic", "full"] = "full"
+    monitor: Literal["sdm630", "ttu", "none"] = "sdm630"
+    monitor_interval_s: int = 300
+    latitude: float = 29.12
+    longitude: float = 118.46
+    transformer: tuple[TransformerSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.feeders <= self.transformers:
+            raise ValueError("feeders must be 1..transformers; lower feeders")
+        if not 1 <= self.customers[0] <= self.customers[1] <= 400:
+            raise ValueError("customers must be [low, high] within 1..400; correct customers")
+        if not 1 <= self.branches[0] <= self.branches[1] <= 12:
+            raise ValueError("branches must be [low, high] within 1..12; correct branches")
+        if not self.rated_kva or min(self.rated_kva) <= 0:
+            raise ValueError("rated_kva must hold positive ratings; for example [200, 315]")
+        for name in ("three_phase_share", "ev_share", "pv_share", "heat_pump_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is a share; give 0..1")
+        if self.rod_ohm < 0 or min(self.span_m) <= 0:
+            raise ValueError("rod_ohm and span_m cannot be negative or zero; correct them")
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherSpec:
+    """Weather of the whole town: all homes feel it together."""
+
+    mean_c: float = 12.0
+    daily_swing_c: float = 8.0
+    day_sigma_c: float = 2.0
+    cloud: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class MvSpec:
+    """The medium voltage at each feeder: tap changer, daily swing and noise, per unit."""
+
+    mean_pu: float = 0.992
+    sigma_pu: float = 0.003
+    tau_min: float = 90.0
+    daily_pu: float = 0.008
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.mean_pu < 1.5:
+            raise ValueError("mean_pu is far from 1; give about 1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """How much the town uses; `scale` multiplies every household."""
+
+    scale: float = 1.0
+    season: Literal["winter", "summer", "between"] = "between"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySpec:
+    """How readings travel to the head-end, after the physics."""
+
+    latency_s: tuple[float, float] = (2.0, 40.0)
+    missing: float = 0.002
+    gasp_rate: float = 0.85
+    daily: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSpec:
+    """One thing that happens. Which keys matter depends on `kind` (docs/simulation.md).
+
+    `asset` is an id of the town: usage point, branch, transformer, section, feeder or device.
+    """
+
+    id: str
+    kind: Kind
+    asset: str
+    onset: str
+    failure: str = ""
+    cleared: str = ""
+    growth: Literal["exponential", "step", "thermal_cycling"] = "exponential"
+    conductor: Literal["", "a", "b", "c", "n"] = ""
+    ohm_start: float = 0.002
+    ohm_end: float = 1.0
+    arcing: float = 0.1
+    amount: float = 0.0
+    customers: int = 0
+    between: tuple[str, str] = ("18:00", "23:00")
+    gasp_rate: float = -1.0
+    mode: str = ""
+    quantity: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("onset", "failure", "cleared"):
+            text = getattr(self, name)
+            if text or name == "onset":
+                offset_us(text)
+        order = [offset_us(t) for t in (self.onset, self.failure, self.cleared) if t]
+        if order != sorted(order):
+            raise ValueError(
+                f"{self.id}: onset, failure and cleared are not in order; correct the offsets"
+            )
+        if self.ohm_start < 0 or self.ohm_end < 0:
+            raise ValueError(f"{self.id}: a resistance cannot be negative; give ohm >= 0")
+        if not 0.0 <= self.arcing <= 1.0:
+            raise ValueError(f"{self.id}: arcing is a share of time; give 0..1")
+
+    @property
+    def benign(self) -> bool:
+        """Whether this is a look-alike that must not become a ticket."""
+        return self.kind in BENIGN_KINDS
+
+    @property
+    def onset_us(self) -> int:
+        """First physical change, microseconds after the scenario's start."""
+        return offset_us(self.onset)
+
+    @property
+    def failure_us(self) -> int | None:
+        """Loss of service or damage, microseconds after the start."""
+        return offset_us(self.failure) if self.failure else None
+
+    @property
+    def cleared_us(self) -> int | None:
+        """End of repair, microseconds after the start."""
+        return offset_us(self.cleared) if self.cleared else None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpec:
+    """How customers behave who notice something."""
+
+    notice_share: float = 0.5
+    delay_median_min: float = 25.0
+    wrong_per_day: float = 0.4
+    channels: tuple[str, ...] = ("phone", "phone", "phone", "app", "web", "counter")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A whole scenario file."""
+
+    start: datetime
+    days: float
+    schema: Literal["forewatt.scenario/1"] = "forewatt.scenario/1"
+    seed: int = 1
+    title: Story = field(default_factory=Story)
+    story: Story = field(default_factory=Story)
+    step_s: int = 300
+    story_start: str = "00:00"
+    town: TownSpec = field(default_factory=TownSpec)
+    weather: WeatherSpec = field(default_factory=WeatherSpec)
+    mv: MvSpec = field(default_factory=MvSpec)
+    load: LoadSpec = field(default_factory=LoadSpec)
+    delivery: DeliverySpec = field(default_factory=DeliverySpec)
+    callers: CallerSpec = field(default_factory=CallerSpec)
+    fault: tuple[FaultSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None:
+            raise ValueError("start has no time zone; write it like 2026-03-02T00:00:00+08:00")
+        if not 0 < self.days <= 400:
+            raise ValueError("days must be within 0..400; give a length in days")
+        if self.seed < 0:
+            raise ValueError("seed must not be negative; give 0 or more")
+        if self.step_s <= 0 or 3600 % self.step_s:
+            raise ValueError("step_s must divide an hour; for example 60 or 300")
+        for name in ("meter_interval_s", "monitor_interval_s"):
+            value = getattr(self.town, name)
+            if value <= 0 or value % self.step_s or 86400 % value:
+                raise ValueError(
+                    f"town.{name} must be a multiple of step_s and divide a day; "
+                    f"use {self.step_s} times a whole number"
+                )
+        ids = [f.id for f in self.fault]
+        twice = [i for i in ids if ids.count(i) > 1]
+        if twice:
+            raise ValueError(f"fault id {twice[0]!r} stands twice; give each fault its own id")
+        end = self.length_us
+        for f in self.fault:
+            if f.onset_us >= end:
+                raise ValueError(f"fault {f.id} begins after the end; lengthen days")
+        offset_us(self.story_start)
+
+    @property
+    def start_us(self) -> int:
+        """Start, microseconds since 1970 UTC."""
+        return round(self.start.timestamp()) * 1_000_000
+
+    @property
+    def length_us(self) -> int:
+        """Length, microseconds."""
+        return round(self.days * DAY_US)
+
+    @property
+    def story_start_us(self) -> int:
+        """When the story begins after the healthy days, microseconds since 1970 UTC."""
+        return self.start_us + offset_us(self.story_start)
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario file. Raises BadInput naming file, key and fix."""
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError as problem:
+        raise BadInput("no such scenario file", file=str(path), fix="Check the path.") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise BadInput(f"not valid TOML: {problem}", file=str(path)) from problem
+    return read_table(Scenario, table, file=str(path), where="")

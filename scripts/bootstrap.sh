@@ -93,7 +93,8 @@ locks="-r requirements/runtime.txt"
 [ "$1" = dev ] && locks="$locks -r requirements/dev.txt"
 say "installing the locked packages ($1) ..."
 # shellcheck disable=SC2086  # $locks is a list of words
-"$uv" pip install --quiet --python .venv/bin/python --require-hashes --no-deps $locks || {
+"$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
+    --no-deps $locks || {
     say "packages could not be installed; check the network and the free disk space (about 1.5 GB), then make again"
     exit 1
 }

@@ -189,8 +189,11 @@ def _download(work: Path) -> list[Path]:
     updated = _run([*apt, "update"], timeout_s=_UPDATE_TIMEOUT_S)
     listed = _run([*apt, "--print-uris", "--yes", "install", *WANTED], timeout_s=60)
     if listed.returncode != 0:
-        reason = _last_line(updated.stderr) or _last_line(listed.stderr) or "no reason given"
-        raise FetchError(f"Debian's archive could not be read ({reason})")
+        reason = _telling_line(updated.stderr) or _telling_line(listed.stderr)
+        raise FetchError(
+            f"Debian's archive could not be read ({reason or 'no reason given'}); "
+            "check the network and apt's proxy"
+        )
     # Lines are: 'address' name_version_arch.deb size hash
     names = [line.split()[1].split("_")[0] for line in listed.stdout.splitlines() if "'" in line]
     chosen = [name for name in names if _is_needed(name)]
@@ -199,7 +202,7 @@ def _download(work: Path) -> list[Path]:
     )
     packages = sorted((work / "packages").glob("*.deb"))
     if fetched.returncode != 0 or len(packages) < len(chosen):
-        reason = _last_line(fetched.stderr) or f"{len(packages)} of {len(chosen)} packages came"
+        reason = _telling_line(fetched.stderr) or f"{len(packages)} of {len(chosen)} packages came"
         raise FetchError(f"the packages could not be fetched ({reason})")
     return packages
 
@@ -252,6 +255,14 @@ def _use_own_libraries(building: Path, final: Path) -> None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else ""
+
+
+def _telling_line(text: str) -> str:
+    """apt's own word on what failed, not its summary in the last line."""
+    for line in text.splitlines():
+        if line.startswith(("W: Failed to fetch", "E:", "W:")):
+            return " ".join(line[2:].split()).rstrip(".")
+    return _last_line(text)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ fetch_uv() {
     fi
     say "fetching uv ..."
     rm -rf "$tools"
-    $pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
+    PIP_ROOT_USER_ACTION=ignore $pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
         --target "$tools" -r requirements/bootstrap.txt || {
         say "uv could not be fetched; check the network, or tell pip your mirror: pip config set global.index-url ADDRESS"
         exit 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from alerts.places import Asset, Places
 from alerts.settings import HOUR_US
-from grid.faults import FAULTS
+from grid.faults import FAULTS, Work
 from grid.records import Alert, Incident, Ticket
 
 # A cause of these classes shows at everything below it: one at the transformer explains the same
@@ -98,16 +98,16 @@ def place(alert: Alert, standing: Sequence[Standing], places: Places) -> Placeme
     explain it; others are ignored.
     """
     same = [s for s in standing if _same_cause(alert, s, places)]
-    above = [s for s in standing if _explained(alert, s, places)]
-    if above and not any(s.touched for s in same):
-        # The nearest loss of supply is named; all of them are true.
-        nearest = max(above, key=lambda s: (places.depth(s.asset), -s.incident.id))
-        if not same:
-            return Placement(nearest.incident.id, explained=True)
     if same:
-        main = min(same, key=_standing_order)
+        here = places.node((alert.asset_kind, alert.asset))
+        main = min(same, key=lambda s: _standing_order(s, places.node(s.asset) == here))
         rest = [s.incident.id for s in same if s is not main and not s.touched]
         return Placement(main.incident.id, absorb=tuple(rest))
+    above = [s for s in standing if _explained(alert, s, places)]
+    if above:
+        # The nearest cause is named; all of them are true.
+        nearest = max(above, key=lambda s: (places.depth(s.asset), -s.incident.id))
+        return Placement(nearest.incident.id, explained=True)
     return Placement()
 
 
@@ -127,8 +127,9 @@ def explained_by(cause: Standing, standing: Sequence[Standing], places: Places) 
     ]
 
 
-def _standing_order(s: Standing) -> tuple[bool, bool, int, int]:
-    return not s.touched, s.ticket is None, s.incident.opened_us, s.incident.id
+def _standing_order(s: Standing, here: bool) -> tuple[bool, bool, bool, int, int]:
+    """What people work on stays; then the place itself; then whatever was first."""
+    return not s.touched, not here, s.ticket is None, s.incident.opened_us, s.incident.id
 
 
 def _same_cause(alert: Alert, s: Standing, places: Places) -> bool:
@@ -200,24 +201,22 @@ def summarise(s: Standing, places: Places) -> Incident:
     if gravest is None:
         return replace(incident, customers=len(places.customers(s.asset)))
     kind, asset = located(s, places)
-    reported = incident.first_contact_us
-    starts = [a.raised_us for a in own] + ([reported] if reported is not None else [])
-    knowns = [a.known_us for a in own] + ([reported] if reported is not None else [])
+    reported = () if incident.first_contact_us is None else (incident.first_contact_us,)
     return replace(
         incident,
         fault=gravest.fault,
         severity=gravest.severity,
         asset_kind=kind,
         asset=asset,
-        opened_us=min(starts) if reported is not None else min(a.raised_us for a in own),
-        known_us=min(knowns),
+        opened_us=min((*reported, *(a.raised_us for a in own))),
+        known_us=min((*reported, *(a.known_us for a in own))),
         stage="confirmed",
         customers=len(places.customers((kind, asset))),
     )
 
 
-def fault_of_work(s: Standing) -> tuple[str, str]:
-    """(fault, work) the ticket asks for: repair as soon as one alert needs it."""
+def fault_of_work(s: Standing) -> tuple[str, Work]:
+    """(fault, kind of work) the ticket asks for, as the gravest alert has it."""
     gravest = worst(s.own)
     fault = gravest.fault if gravest else s.incident.fault
     return fault, FAULTS[fault].work

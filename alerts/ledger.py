@@ -53,8 +53,17 @@ class Reading(Protocol):
         it (*returned, not seen*): condition cleared, handling new, no ticket closed it.
         """
 
+    def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
+        """Many alerts at once; unknown ids are absent."""
+
+    def alerts_of(self, incident_ids: Sequence[int]) -> Mapping[int, tuple[Alert, ...]]:
+        """All alerts of many incidents, oldest first; incidents without any are absent."""
+
     def events(self, alert_id: str) -> list[AlertEvent]:
         """Every change of one alert, in event time."""
+
+    def events_of(self, alert_ids: Sequence[str]) -> Mapping[str, list[AlertEvent]]:
+        """The changes of many alerts, each in event time."""
 
     def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
         """Why these alerts are muted; alerts that are not muted are absent."""
@@ -89,6 +98,9 @@ class Reading(Protocol):
 
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         """All tickets of an incident, the open one first, then newest first."""
+
+    def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
+        """The open ticket of each of these incidents; incidents without one are absent."""
 
     def tickets(
         self,

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 3600 * 1_000_000
@@ -64,3 +66,24 @@ class AlertSettings:
     def hold_of(self, fault: str) -> Hold:
         """The hold times of a fault kind."""
         return self.holds.get(fault, self.hold)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """How tickets are made.
+
+    Attributes
+    ----------
+    time_zone : the site's, for the day in ticket numbers and the times in sentences
+    watch_only : fault kinds that are shown on the watch list and never open a ticket
+    service_level : key of `alerts.service.PRESETS`, the times promised to customers
+    """
+
+    time_zone: str = "Asia/Shanghai"
+    watch_only: frozenset[str] = frozenset({"unknown"})
+    service_level: str = "promise"
+
+    def day(self, time_us: int) -> str:
+        """The local day of a moment as `20260301`, the first part of a ticket's number."""
+        moment = datetime.fromtimestamp(time_us / 1e6, UTC)
+        return moment.astimezone(ZoneInfo(self.time_zone)).strftime("%Y%m%d")

@@ -1,0 +1,104 @@
+"""A ticket's derived facts and its opening; shared by machine-made and contact-made tickets."""
+
+from typing import Any
+
+from alerts.incidents import Standing, fault_of_work, primary, worst
+from alerts.ledger import Transaction
+from alerts.places import Places
+from alerts.priority import prioritise
+from alerts.roles import SYSTEM, Actor
+from alerts.service import due
+from alerts.settings import DeskSettings
+from grid.records import Ticket, TicketState
+from storage.desk_records import Step
+
+
+def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str, Any]:
+    """What a ticket says that follows from its incident, by the names of `Ticket`."""
+    incident = main.incident
+    place = (incident.asset_kind, incident.asset)
+    fault, work = fault_of_work(main)
+    gravest = worst(main.own)
+    horizon_h = gravest.horizon_h if gravest else None
+    customers = places.customers(place)
+    rank = prioritise(fault, incident.severity, customers, horizon_h)
+    area = places.network.transformer_of(*place)
+    return {
+        "fault": fault,
+        "work": work,
+        "asset_kind": incident.asset_kind,
+        "asset": incident.asset,
+        "severity": incident.severity,
+        "customers": len(customers),
+        "opened_us": incident.known_us,
+        "manager": area.manager if area else None,
+        "priority": rank.value,
+        "priority_reason": rank.reason,
+        "priority_reason_zh": rank.reason_zh,
+        "due_us": due(
+            work,
+            incident.severity,
+            area.area_class if area else "urban",
+            incident.known_us,
+            level=settings.service_level,
+            horizon_h=horizon_h,
+        ),
+    }
+
+
+def open_ticket(
+    tx: Transaction,
+    main: Standing,
+    places: Places,
+    settings: DeskSettings,
+    *,
+    episode: str | None = None,
+    state: TicketState = "assessing",
+    actor: Actor = SYSTEM,
+) -> Ticket | None:
+    """Open the ticket of an incident that has none; None if its episode has had one before.
+
+    A ticket made by the machine waits for assessment (待研判), one made by a contact for
+    acceptance (待受理). The day in its number is that of its first evidence.
+    """
+    incident = main.incident
+    facts = facts_of(main, places, settings)
+    first = primary(main.own, main.asset)
+    if episode is None:
+        assert first is not None, "a ticket without alerts names its episode"
+        episode = first.id
+    area = places.network.transformer_of(incident.asset_kind, incident.asset)
+    ticket = Ticket(
+        id=0,
+        number="",
+        incident_id=incident.id,
+        episode=episode,
+        state=state,
+        team=area.team if area else None,
+        contacts=incident.contacts,
+        **facts,
+    )
+    reason = f"{facts['fault']} {incident.asset_kind} {incident.asset}"
+    opened = Step(0, 1, "open", None, state, actor.name, actor.role, ticket.opened_us, reason)
+    made = tx.add_ticket(ticket, settings.day(ticket.opened_us), opened)
+    if made is not None:
+        tx.publish("ticket", str(made.id), made.opened_us, ticket_data(made, "open"))
+    return made
+
+
+def ticket_data(ticket: Ticket, action: str) -> dict[str, Any]:
+    """What a row of the queue needs of a ticket."""
+    return {
+        "action": action,
+        "number": ticket.number,
+        "state": ticket.state,
+        "severity": ticket.severity,
+        "fault": ticket.fault,
+        "asset_kind": ticket.asset_kind,
+        "asset": ticket.asset,
+        "assignee": ticket.assignee,
+        "team": ticket.team,
+        "customers": ticket.customers,
+        "version": ticket.version,
+        "work": ticket.work,
+    }

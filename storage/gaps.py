@@ -4,7 +4,9 @@ Pure arrays, judged on the steps between successive readings of a device in even
 is the newest reading of each device and the two steps before it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ class DeviceState:
     time : int64[n]       newest event time, microseconds; `UNKNOWN` without a reading
     seq : int64[n]        sequence number of that reading, -1 for none
     step, step_before : int64[n]   the two newest steps, 0 where there is none yet
+    rhythm : int64[n]     the step at which the device reports of late, 0 before it is known
     interval : int64[n]   configured reporting interval in microseconds, 0 where not configured
     """
 
@@ -35,6 +38,7 @@ class DeviceState:
     seq: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     step: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     step_before: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    rhythm: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     interval: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def reserve(self, key_max: int) -> None:
@@ -51,7 +55,17 @@ class DeviceState:
         self.seq = grown(self.seq, -1)
         self.step = grown(self.step, 0)
         self.step_before = grown(self.step_before, 0)
+        self.rhythm = grown(self.rhythm, 0)
         self.interval = grown(self.interval, 0)
+
+    def remember(self, key: int, times: Sequence[int], seq: int) -> None:
+        """Take over a device's newest readings, `times` in ascending order, from the table."""
+        self.time[key], self.seq[key] = times[-1], seq
+        self.step[key] = self.step_before[key] = self.rhythm[key] = 0
+        for a, b in pairwise(times):
+            self.step_before[key], self.step[key] = self.step[key], b - a
+            latest = _rhythm(self.step[key : key + 1], self.step_before[key : key + 1])[0]
+            self.rhythm[key] = latest or self.rhythm[key]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +116,10 @@ def find_gaps(rows: Rows, state: DeviceState) -> GapsFound:
 
     step_1 = previous(step, state.step)
     step_2 = previous(step_1, state.step_before)
-    rhythm = np.where((step_1 > 0) & _near(step_1, step_2), step_1, 0)
+    rhythm = _carried(_rhythm(step_1, step_2), first, state.rhythm[device])
     expected = np.maximum(state.interval[device], rhythm)
-    settled = (step_1 > 0) & (step_2 > 0) & ~((rhythm > 0) & _near(step, step_1))
+    same_again = _near(step, step_1) & _near(step_1, step_2)
+    settled = (step_1 > 0) & (step_2 > 0) & ~same_again
     too_long = (expected > 0) & (step > GAP_FACTOR * expected) & settled
     jump = seq - before_seq - 1
     by_sequence = known & (seq >= 0) & (before_seq >= 0) & (jump > 0) & (jump < _SEQUENCE_WRAP)
@@ -117,9 +132,27 @@ def find_gaps(rows: Rows, state: DeviceState) -> GapsFound:
     ends = device[last]
     state.time[ends], state.seq[ends] = time[last], seq[last]
     state.step[ends], state.step_before[ends] = step[last], step_1[last]
+    ended = _rhythm(step[last], step_1[last])
+    state.rhythm[ends] = np.where(ended > 0, ended, rhythm[last])
     return GapsFound(
         device[found], before[found], time[found], missing[found], by_sequence[found], late
     )
+
+
+def _rhythm(step: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The step where it repeats the one before, or is clearly shorter; else 0: not known anew."""
+    faster = step < before * 2 // 3
+    return np.where((step > 0) & (_near(step, before) | faster), step, 0)
+
+
+def _carried(
+    value: NDArray[np.int64], first: NDArray[np.bool_], start: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Each 0 replaced by the last other value of the same device, at its begin by `start`."""
+    index = np.arange(value.size)
+    begin = np.maximum.accumulate(np.where(first, index, 0))
+    known = np.maximum.accumulate(np.where(value > 0, index, -1))
+    return np.where(known >= begin, value[known], start)
 
 
 def _near(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ position in the journal. Whenever it is killed, the next step begins after the l
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,11 +161,8 @@ class Historian:
         state = DeviceState()
         state.reserve(max(self._keys.values(), default=0))
         for device, time, seq, earlier in connection.execute(named["device_state"], [self._realm]):
-            state.time[device] = micros(time)
-            state.seq[device] = -1 if seq is None else seq
-            times = [micros(t) for t in [time, *(earlier or [])]]
-            steps = [a - b for a, b in pairwise(times)] + [0, 0]
-            state.step[device], state.step_before[device] = steps[:2]
+            times = [micros(t) for t in [*(earlier or []), time]]
+            state.remember(device, times, -1 if seq is None else seq)
         for name, interval in self._intervals.items():
             key = self._keys.get(name)
             if key is not None:

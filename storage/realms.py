@@ -3,13 +3,17 @@
 from storage.database import Connection
 
 
+def find_realm(connection: Connection, name: str) -> int | None:
+    """The key of a realm, None if nothing was ever written under that name."""
+    row = connection.execute("SELECT id FROM realm WHERE name = %s", [name]).fetchone()
+    return None if row is None else int(row[0])
+
+
 def realm_id(connection: Connection, name: str) -> int:
     """The key of a realm, made at its first use."""
-    for _ in range(2):
-        row = connection.execute("SELECT id FROM realm WHERE name = %s", [name]).fetchone()
-        if row is not None:
-            return int(row[0])
+    found = find_realm(connection, name)
+    if found is None:
         connection.execute("INSERT INTO realm (name) VALUES (%s) ON CONFLICT DO NOTHING", [name])
-    row = connection.execute("SELECT id FROM realm WHERE name = %s", [name]).fetchone()
-    assert row is not None, f"realm {name} vanished"
-    return int(row[0])
+        found = find_realm(connection, name)
+    assert found is not None, f"realm {name} vanished"
+    return found

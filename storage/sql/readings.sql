@@ -61,16 +61,16 @@ SELECT name, id FROM device WHERE name = ANY(%s)
 SELECT id, name FROM device ORDER BY id
 
 -- name: device_state
--- The newest reading of each device with the two before it, to know the rhythm of each.
+-- The newest reading of each device with the four before it, to know the rhythm of each.
 SELECT l.device, l.time, l.seq, p.times
 FROM latest l
 CROSS JOIN LATERAL (
-    SELECT array_agg(r.time ORDER BY r.time DESC) AS times
+    SELECT array_agg(r.time ORDER BY r.time) AS times
     FROM (
         SELECT time FROM reading
         WHERE realm = l.realm AND device = l.device AND time < l.time
           AND time > l.time - INTERVAL '7 days'
-        ORDER BY time DESC LIMIT 2
+        ORDER BY time DESC LIMIT 4
     ) r
 ) p
 WHERE l.realm = %s

@@ -1,0 +1,131 @@
+"""What counts as a gap, and that the way a stream is cut into batches does not change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from storage.gaps import DeviceState, GapsFound, find_gaps
+from storage.merge import TIME_LOW_US, Rows
+
+MINUTE = 60_000_000
+T = TIME_LOW_US
+
+
+def rows(device: Sequence[int], time: Sequence[int], seq: Sequence[int] | None = None) -> Rows:
+    order = np.lexsort((np.array(time), np.array(device)))
+    at = np.array(time, np.int64)[order]
+    number = np.array(seq if seq is not None else [-1] * len(at), np.int64)[order]
+    return Rows(np.array(device, np.int32)[order], at, at, number, np.zeros(len(at), np.int32), {})
+
+
+def state_of(interval: int = MINUTE, devices: int = 4) -> DeviceState:
+    state = DeviceState()
+    state.reserve(devices)
+    state.interval[:] = interval
+    return state
+
+
+def minutes(*numbers: int) -> list[int]:
+    return [T + n * MINUTE for n in numbers]
+
+
+def found(r: Rows, state: DeviceState) -> list[tuple[int, int, int, int, bool]]:
+    gaps = find_gaps(r, state)
+    return [
+        (int(d), (int(a) - T) // MINUTE, (int(b) - T) // MINUTE, int(m), bool(s))
+        for d, a, b, m, s in zip(
+            gaps.device, gaps.after, gaps.before, gaps.missing, gaps.by_sequence, strict=True
+        )
+    ]
+
+
+def test_a_step_of_three_intervals_is_a_gap_of_two_readings() -> None:
+    assert found(rows([1] * 5, minutes(0, 1, 2, 5, 6)), state_of()) == [(1, 2, 5, 2, False)]
+
+
+def test_a_late_poll_is_no_gap() -> None:
+    steady = rows([1] * 4, [T, T + MINUTE, T + 2 * MINUTE, T + int(3.4 * MINUTE)])
+
+    assert found(steady, state_of()) == []
+
+
+def test_a_jump_of_the_sequence_says_how_many_are_missing() -> None:
+    r = rows([1] * 2, minutes(0, 1), [7, 11])
+
+    assert found(r, state_of(interval=0)) == [(1, 0, 1, 3, True)]
+
+
+def test_a_sequence_that_starts_anew_is_no_gap() -> None:
+    assert found(rows([1] * 3, minutes(0, 1, 2), [500, 0, 1]), state_of()) == []
+
+
+def test_the_first_reading_of_a_device_owes_nothing() -> None:
+    assert found(rows([1], minutes(0)), state_of()) == []
+
+
+def test_history_at_another_rhythm_is_no_gap() -> None:
+    """A device set to one minute resends a week of quarter-hours."""
+    r = rows([1] * 8, minutes(0, 15, 30, 45, 60, 75, 76, 77))
+
+    assert found(r, state_of()) == []
+
+
+def test_a_gap_within_history_counts_in_the_rhythm_of_the_history() -> None:
+    r = rows([1] * 6, minutes(0, 15, 30, 45, 90, 105))
+
+    assert found(r, state_of()) == [(1, 45, 90, 2, False)]
+
+
+def test_a_device_without_interval_is_timed_from_its_data() -> None:
+    r = rows([1] * 6, minutes(0, 5, 10, 15, 30, 35))
+
+    assert found(r, state_of(interval=0)) == [(1, 15, 30, 2, False)]
+
+
+def test_each_device_is_judged_by_itself() -> None:
+    r = rows([1, 1, 1, 1, 2, 2, 2, 2], minutes(0, 1, 2, 3) + minutes(0, 1, 2, 9))
+
+    assert found(r, state_of()) == [(2, 2, 9, 6, False)]
+
+
+def test_late_rows_are_told_apart_and_move_nothing() -> None:
+    state = state_of()
+    find_gaps(rows([1] * 3, minutes(0, 1, 5)), state)
+    newest = state.time[1]
+
+    gaps = find_gaps(rows([1] * 3, minutes(2, 3, 6)), state)
+
+    assert gaps.late.tolist() == [True, True, False]
+    assert gaps.device.size == 0
+    assert (int(newest), int(state.time[1])) == (T + 5 * MINUTE, T + 6 * MINUTE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cut_of_a_stream_into_batches_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    device = rng.integers(0, 4, 300)
+    # In order for each device, with losses; every second device numbers its readings.
+    time = T + np.sort(rng.choice(900, 300, replace=False)) * MINUTE
+    seq = np.where(device % 2, np.arange(300) + rng.integers(0, 3, 300).cumsum(), -1)
+    whole = find_gaps(rows(device.tolist(), time.tolist(), seq.tolist()), state_of())
+
+    state, parts = state_of(), []
+    cuts = [0, *sorted(rng.integers(0, 300, 8).tolist()), 300]
+    for a, b in pairwise(cuts):
+        if a < b:
+            part = rows(device[a:b].tolist(), time[a:b].tolist(), seq[a:b].tolist())
+            parts.append(find_gaps(part, state))
+
+    def listed(*gaps: GapsFound) -> set[tuple[int, int, int, int]]:
+        return {
+            (int(d), int(f), int(t), int(m))
+            for g in gaps
+            for d, f, t, m in zip(g.device, g.after, g.before, g.missing, strict=True)
+        }
+
+    assert listed(*parts) == listed(whole)
+    assert len(whole.device) > 10

@@ -74,8 +74,9 @@ class JournalConfig:
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
     url: str = setting(doc="mqtt://host:1883 or mqtts://host:8883")
-    name: str | None = setting(None, doc="name of this source in health and metrics")
-    client_id: str | None = setting(None, doc="fixed client id; one for each collector")
+    client_id: str | None = setting(
+        None, doc="client id; left out: one that belongs to the journal"
+    )
     username: str | None = setting(None, doc="user at the broker")
     password_file: Path | None = setting(
         None, doc="file that holds the password, mode 600", secret_file=True
@@ -91,7 +92,10 @@ class MqttConfig:
         604_800, doc="seconds the broker keeps our messages while we are away", low=60
     )
     receive_maximum: int = setting(
-        1000, doc="messages in flight before the broker waits for us", low=1, high=65_535
+        5000, doc="messages in flight before the broker waits for us", low=1, high=65_535
+    )
+    keepalive_s: int = setting(
+        30, doc="seconds of silence after which broker and collector look for each other", low=5
     )
 
 
@@ -100,16 +104,33 @@ class UnitConfig:
     unit: int = setting(doc="Modbus unit address", low=0, high=255)
     device: str = setting(doc="device of the network that this unit is")
     profile: str = setting(doc="register map: a name such as sdm630, or a path")
+    interval_s: float | None = setting(
+        None, doc="seconds between polls; left out: the device's own", low=0.1, high=DAY_S
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ModbusConfig:
     url: str = setting(doc="tcp://host:502")
     units: tuple[UnitConfig, ...] = setting(doc="[{ unit = 1, device = ..., profile = ... }]")
-    name: str | None = setting(None, doc="name of this bus in health and metrics")
-    interval_s: float = setting(60.0, doc="seconds of site time between polls", low=1, high=DAY_S)
     timeout_s: float = setting(
         2.0, doc="seconds until a silent unit is given up", low=0.05, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectConfig:
+    batch_messages: int = setting(
+        2000, doc="messages that one append to the journal takes at most", low=1, high=100_000
+    )
+    linger_ms: float = setting(
+        50.0, doc="milliseconds that an append waits for more messages", low=0, high=10_000
+    )
+    future_s: float = setting(
+        300.0, doc="seconds a reading may be ahead of the site clock before it is refused", low=0
+    )
+    late_s: float = setting(
+        300.0, doc="seconds beyond its delivery interval after which a reading is late", low=0
     )
 
 
@@ -188,6 +209,7 @@ class Config:
     journal: JournalConfig = setting(default_factory=JournalConfig, doc="the durable log")
     mqtt: tuple[MqttConfig, ...] = setting((), doc="brokers to collect from")
     modbus: tuple[ModbusConfig, ...] = setting((), doc="Modbus buses to poll")
+    collect: CollectConfig = setting(default_factory=CollectConfig, doc="the collecting process")
     watch: WatchConfig = setting(default_factory=WatchConfig, doc="the judging process")
     web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
     detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
@@ -259,7 +281,6 @@ def _check(config: Config, source: Source) -> None:
         _address(bus.url, ("tcp",), f"modbus[{n}].url", source)
         if not bus.units:
             raise source.error(f"modbus[{n}].units", "is empty", "name the units on this bus")
-    _distinct([*(m.name for m in config.mqtt), *(b.name for b in config.modbus)], source)
     try:
         host, port = config.web.address
     except ValueError:
@@ -290,12 +311,3 @@ def _address(url: str, schemes: tuple[str, ...], path: str, source: Source) -> N
         raise source.error(path, f"has the scheme {parts.scheme or 'none'!r}", fix)
     if port == 0 or (not parts.hostname and not parts.scheme.startswith("postgres")):
         raise source.error(path, "names no host", fix)
-
-
-def _distinct(names: list[str | None], source: Source) -> None:
-    given = [n for n in names if n]
-    for name in given:
-        if given.count(name) > 1:
-            raise BadInput(
-                f"two sources are called {name!r}", file=source.file, fix="give each its own name"
-            )

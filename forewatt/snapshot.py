@@ -23,12 +23,10 @@ class SnapshotHead:
     ----------
     journal : uuid of the journal
     offset : the last entry whose consequences are in the state
-    made_for : fingerprint of everything the state depends on (network, settings)
     """
 
     journal: str
     offset: int
-    made_for: str
 
 
 class SnapshotDamaged(ForewattError):
@@ -42,7 +40,6 @@ def write_snapshot(path: Path, head: SnapshotHead, engine: bytes, book: bytes) -
         {
             "journal": head.journal,
             "offset": head.offset,
-            "made_for": head.made_for,
             "engine": len(engine),
             "book": len(book),
             "sha256": hashlib.sha256(body).hexdigest(),
@@ -104,4 +101,4 @@ def read_snapshot_head(path: Path) -> SnapshotHead | None:
 
 
 def _head(head: dict[str, object]) -> SnapshotHead:
-    return SnapshotHead(str(head["journal"]), int(str(head["offset"])), str(head["made_for"]))
+    return SnapshotHead(str(head["journal"]), int(str(head["offset"])))

@@ -14,7 +14,7 @@ from forewatt.snapshot import (
     write_snapshot,
 )
 
-HEAD = SnapshotHead("uuid-1", 42, "f00d")
+HEAD = SnapshotHead("uuid-1", 42)
 
 
 def test_what_was_written_comes_back(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_a_later_snapshot_replaces_the_earlier_one_and_leaves_nothing_beside(
     path = tmp_path / "watch.snapshot"
     write_snapshot(path, HEAD, b"a", b"b")
 
-    write_snapshot(path, SnapshotHead("uuid-1", 43, "f00d"), b"c", b"d")
+    write_snapshot(path, SnapshotHead("uuid-1", 43), b"c", b"d")
 
     assert ["watch.snapshot"] == [p.name for p in tmp_path.iterdir()]
-    assert read_snapshot(path) == (SnapshotHead("uuid-1", 43, "f00d"), b"c", b"d")
+    assert read_snapshot(path) == (SnapshotHead("uuid-1", 43), b"c", b"d")
 
 
 def test_no_file_is_no_snapshot(tmp_path: Path) -> None:

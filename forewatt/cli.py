@@ -1,0 +1,233 @@
+"""The command line: which words there are, and which function each calls.
+
+Only the standard library is imported here, so that `forewatt --help` answers at once; each
+command imports what it needs. Exit status: 0 done, 1 failed, 2 wrong usage or bad input.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from forewatt import __version__
+from grid.errors import ForewattError
+
+DEFAULT_CONFIG = Path("forewatt.toml")
+DEMO_SPEED = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors of ours become one line on standard error."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(given)
+    module, _, name = args.command.partition(":")
+    try:
+        command: Callable[[argparse.Namespace], int] = getattr(import_module(module), name)
+        status = command(args)
+        sys.stdout.flush()
+        return status
+    except ForewattError as error:
+        print(f"forewatt: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("forewatt: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def speed(text: str) -> float | None:
+    """`60` is sixty times real time; `max` (None) is as fast as the receiver takes it."""
+    if text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed; write 60, 1, 0.5 or max")
+    return value
+
+
+def steady_speed(text: str) -> float:
+    """A speed that is a number: the demo's clock has to tick."""
+    value = speed(text)
+    if value is None:
+        raise argparse.ArgumentTypeError("'max' has no clock; write a number such as 60")
+    return value
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 lets the system choose."""
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A span of real time."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e8:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def roles(text: str) -> tuple[str, ...]:
+    """Comma-separated processes of `run`."""
+    known = ("collect", "historian", "watch", "web")
+    chosen = tuple(word.strip() for word in text.split(",") if word.strip())
+    unknown = [word for word in chosen if word not in known]
+    if unknown or not chosen:
+        raise argparse.ArgumentTypeError(f"{text!r}: choose among {', '.join(known)}")
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="forewatt",
+        description="Finds the faults of low-voltage grids while they grow and puts the repair "
+        "ticket on the clerk's desk before the first customer calls.",
+        epilog="forewatt demo shows everything on this machine; forewatt COMMAND --help explains.",
+    )
+    parser.add_argument("--version", action="version", version=f"forewatt {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _live(commands)
+    _data(commands)
+    _keeping(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, command: str, text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
+    made.set_defaults(command=command)
+    return made
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: forewatt.toml"
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for a machine to read")
+
+
+def _live(commands: Any) -> None:
+    demo = _add(
+        commands,
+        "demo",
+        "forewatt.demo:demo",
+        "everything on this machine: a simulated town, a real broker and database",
+    )
+    demo.add_argument(
+        "--speed", type=steady_speed, default=DEMO_SPEED, help="simulated seconds a second"
+    )
+    demo.add_argument("--port", type=port, default=0, help="of the pages; default: a free one")
+    demo.add_argument(
+        "--for", dest="run_s", type=seconds, metavar="SECONDS", help="end by itself after so long"
+    )
+    demo.add_argument("--open", action="store_true", help="open the operator's page in a browser")
+    demo.add_argument("--data", type=Path, metavar="DIR", help="data folder; default: data/demo")
+    demo.add_argument("--scenario", type=Path, metavar="TOML", help="another town, another story")
+
+    run = _add(commands, "run", "forewatt.run:run", "collect, store, judge and serve; production")
+    _config(run)
+    run.add_argument(
+        "--only", type=roles, metavar="ROLES", help="collect,historian,watch,web; default: all"
+    )
+
+    child = commands.add_parser("child")  # started by the supervisor, not by people
+    child.add_argument("role")
+    child.add_argument("--parent", type=int)
+    _config(child)
+    child.set_defaults(command="forewatt.roles:child")
+
+    status = _add(commands, "status", "forewatt.run:status", "how the running processes do")
+    _config(status)
+    _json(status)
+
+
+def _data(commands: Any) -> None:
+    simulate = _add(
+        commands, "simulate", "forewatt.datasets:simulate_command", "a dataset with its truth"
+    )
+    simulate.add_argument("scenario", type=Path, metavar="SCENARIO.toml")
+    simulate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _json(simulate)
+
+    replay = _add(
+        commands,
+        "replay",
+        "forewatt.datasets:replay_command",
+        "play a dataset over the wire: devices with a profile by Modbus, the rest by MQTT",
+    )
+    replay.add_argument("folder", type=Path, metavar="DIR")
+    replay.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
+    replay.add_argument("--modbus", type=port, metavar="PORT")
+    replay.add_argument("--speed", type=speed, default=1.0, help="a number, or max")
+    _json(replay)
+
+    backtest = _add(
+        commands,
+        "backtest",
+        "forewatt.backtest:backtest_command",
+        "the same detectors and alert rules on a dataset: no broker, no database",
+    )
+    backtest.add_argument("folder", type=Path, metavar="DIR")
+    backtest.add_argument("--out", type=Path, required=True, metavar="ALERTS.jsonl")
+    backtest.add_argument("--config", type=Path, metavar="FILE", help="for [detectors], [alerts]")
+    backtest.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
+    _json(backtest)
+
+
+def _keeping(commands: Any) -> None:
+    doctor = _add(
+        commands, "doctor", "forewatt.keeping:doctor", "what this machine has, and what it lacks"
+    )
+    _json(doctor)
+
+    config = commands.add_parser("config", help="look at a configuration file")
+    actions = config.add_subparsers(metavar="ACTION", required=True)
+    check = _add(
+        actions, "check", "forewatt.keeping:config_check", "read the file and say if it is right"
+    )
+    check.add_argument("--offline", action="store_true", help="contact no server")
+    _config(check)
+    _json(check)
+
+    imports = commands.add_parser("import", help="load the network")
+    actions = imports.add_subparsers(metavar="WHAT", required=True)
+    network = _add(
+        actions, "network", "forewatt.keeping:import_network", "load a folder of network CSV files"
+    )
+    network.add_argument("folder", type=Path, metavar="DIR")
+    _config(network)
+    _json(network)
+
+    db = commands.add_parser("db", help="look after the database")
+    actions = db.add_subparsers(metavar="ACTION", required=True)
+    migrate = _add(
+        actions, "migrate", "forewatt.keeping:db_migrate", "bring the database to this version"
+    )
+    _config(migrate)
+    _json(migrate)
+
+    user = commands.add_parser("user", help="look after people's access")
+    actions = user.add_subparsers(metavar="ACTION", required=True)
+    add = _add(actions, "add", "forewatt.keeping:user_add", "a person, with a sign-in link")
+    add.add_argument("name")
+    add.add_argument("--role", required=True, help="operator, clerk, engineer, admin ...")
+    add.add_argument("--language", choices=("zh-CN", "en"))
+    _config(add)
+    _json(add)

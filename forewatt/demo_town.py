@@ -1,0 +1,158 @@
+"""The demo's town: simulated once for each scenario and simulator source, then kept.
+
+The cache's name is a hash of everything that the dataset depends on, so a changed simulator never
+plays an old town. Old towns are removed, all but the newest few.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from grid.dataset import Dataset, read_dataset
+from grid.errors import ForewattError
+from grid.network import Network
+
+KEPT = 3
+SIMULATE_S = 300.0
+
+
+def demo_scenario() -> Path:
+    """The story that is told when no other is named."""
+    import simulators
+
+    return Path(simulators.__file__).parent / "scenarios" / "demo.toml"
+
+
+def town_key(scenario: Path) -> str:
+    """Hash of the scenario and of every source file that a simulation runs through."""
+    import grid
+    import simulators
+
+    digest = hashlib.sha256(scenario.read_bytes())
+    for package in (simulators, grid):
+        folder = Path(str(package.__file__)).parent
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".py", ".csv", ".json", ".toml") and file.is_file():
+                digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class TownData:
+    """A simulated town with its story."""
+
+    folder: Path
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return read_dataset(self.folder)
+
+    @property
+    def network(self) -> Network:
+        return self.dataset.network
+
+    @cached_property
+    def span_us(self) -> tuple[int, int]:
+        """First and last reading of the dataset, microseconds UTC."""
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(self.folder / "readings.parquet")
+        column = file.schema_arrow.get_field_index("time")
+        groups = [
+            file.metadata.row_group(n).column(column).statistics
+            for n in range(file.metadata.num_row_groups)
+        ]
+        first = min(g.min for g in groups)
+        last = max(g.max for g in groups)
+        return _micros(first), _micros(last)
+
+    @cached_property
+    def story_us(self) -> int:
+        """Where the healthy days end and the clock begins to run."""
+        from simulators.spec import load_scenario
+
+        scenario = load_scenario(self.folder / "scenario.toml")
+        return scenario.story_start_us
+
+    def affected_account(self) -> str | None:
+        """A customer who will notice something, for the customer's page."""
+        truth = self.folder / "truth.jsonl"
+        lines = truth.read_text(encoding="utf-8").splitlines() if truth.is_file() else []
+        faults: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        for fault in faults:
+            found = self.network.customers_within(fault["asset_kind"], fault["asset"])
+            if found and not fault.get("benign"):
+                return found[0].account
+        return self.network.customers[0].account if self.network.customers else None
+
+
+def _micros(moment: Any) -> int:
+    return int(moment.timestamp()) * 1_000_000 + int(moment.microsecond)
+
+
+class Towns:
+    """The kept towns in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self, scenario: Path) -> "Simulation":
+        """The town of a scenario, ready or being simulated by a process of its own."""
+        if not scenario.is_file():
+            raise ForewattError(f"no scenario {scenario}; name a TOML file with --scenario")
+        place = self._folder / town_key(scenario)
+        if place.is_dir():
+            place.touch()
+            return Simulation(place, None)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        words = ("-m", "forewatt", "simulate", str(scenario.resolve()), "--out", str(place))
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        return Simulation(place, process)
+
+    def forget_old(self) -> None:
+        """Keep the towns used last."""
+        towns = [p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        towns.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+        for town in towns[KEPT:]:
+            shutil.rmtree(town)
+
+
+@dataclass
+class Simulation:
+    """A town on its way."""
+
+    place: Path
+    process: "subprocess.Popen[bytes] | None"
+
+    def wait(self) -> TownData:
+        """The town; ForewattError with the simulator's own sentence when it failed."""
+        if self.process is not None:
+            try:
+                _, said = self.process.communicate(timeout=SIMULATE_S)
+            except subprocess.TimeoutExpired:
+                self.stop()
+                raise ForewattError(
+                    f"the town was not simulated within {SIMULATE_S:.0f} s; is the machine busy?"
+                ) from None
+            if self.process.returncode:
+                text = said.decode(errors="replace").strip().splitlines()
+                raise ForewattError((text or ["the simulator ended without a word"])[-1])
+        return TownData(self.place)
+
+    def stop(self) -> None:
+        """End a simulation that nobody waits for any more."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)

@@ -64,7 +64,8 @@ class DeviceState:
         self.step[key] = self.step_before[key] = self.rhythm[key] = 0
         for a, b in pairwise(times):
             self.step_before[key], self.step[key] = self.step[key], b - a
-            latest = _rhythm(self.step[key : key + 1], self.step_before[key : key + 1])[0]
+            one = slice(key, key + 1)
+            latest = _rhythm(self.step[one], self.step_before[one], self.interval[one])[0]
             self.rhythm[key] = latest or self.rhythm[key]
 
 
@@ -116,7 +117,7 @@ def find_gaps(rows: Rows, state: DeviceState) -> GapsFound:
 
     step_1 = previous(step, state.step)
     step_2 = previous(step_1, state.step_before)
-    rhythm = _carried(_rhythm(step_1, step_2), first, state.rhythm[device])
+    rhythm = _carried(_rhythm(step_1, step_2, state.interval[device]), first, state.rhythm[device])
     expected = np.maximum(state.interval[device], rhythm)
     same_again = _near(step, step_1) & _near(step_1, step_2)
     settled = (step_1 > 0) & (step_2 > 0) & ~same_again
@@ -132,16 +133,21 @@ def find_gaps(rows: Rows, state: DeviceState) -> GapsFound:
     ends = device[last]
     state.time[ends], state.seq[ends] = time[last], seq[last]
     state.step[ends], state.step_before[ends] = step[last], step_1[last]
-    ended = _rhythm(step[last], step_1[last])
+    ended = _rhythm(step[last], step_1[last], state.interval[ends])
     state.rhythm[ends] = np.where(ended > 0, ended, rhythm[last])
     return GapsFound(
         device[found], before[found], time[found], missing[found], by_sequence[found], late
     )
 
 
-def _rhythm(step: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The step where it repeats the one before, or is clearly shorter; else 0: not known anew."""
-    faster = step < before * 2 // 3
+def _rhythm(
+    step: NDArray[np.int64], before: NDArray[np.int64], interval: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The step where it repeats the one before; else 0: not known anew.
+
+    Of a device with a configured interval, that speaks regularly, a shorter step will do.
+    """
+    faster = (step < before * 2 // 3) & (interval > 0)
     return np.where((step > 0) & (_near(step, before) | faster), step, 0)
 
 

@@ -160,13 +160,13 @@ class Historian:
         self._keys = {name: key for key, name in connection.execute(named["all_devices"])}
         state = DeviceState()
         state.reserve(max(self._keys.values(), default=0))
-        for device, time, seq, earlier in connection.execute(named["device_state"], [self._realm]):
-            times = [micros(t) for t in [*(earlier or []), time]]
-            state.remember(device, times, -1 if seq is None else seq)
         for name, interval in self._intervals.items():
             key = self._keys.get(name)
             if key is not None:
                 state.interval[key] = interval
+        for device, time, seq, earlier in connection.execute(named["device_state"], [self._realm]):
+            times = [micros(t) for t in [*(earlier or []), time]]
+            state.remember(device, times, -1 if seq is None else seq)
         self._state = state
 
     def _position(self, connection: Connection) -> int:

@@ -86,6 +86,23 @@ def test_a_device_without_interval_is_timed_from_its_data() -> None:
     assert found(r, state_of(interval=0)) == [(1, 15, 30, 2, False)]
 
 
+def test_a_device_that_speaks_on_change_only_owes_nothing() -> None:
+    r = rows([1] * 7, minutes(0, 10, 15, 27, 30, 50, 58))
+
+    assert found(r, state_of(interval=0)) == []
+
+
+def test_what_is_read_from_the_table_at_a_start_equals_what_was_known() -> None:
+    times = minutes(0, 15, 30, 45, 90)
+    seen, read = state_of(), state_of()
+    find_gaps(rows([1] * 5, times), seen)
+    read.remember(1, times, -1)
+
+    after = rows([1] * 2, minutes(105, 150))
+
+    assert found(after, read) == found(after, seen) == [(1, 105, 150, 2, False)]
+
+
 def test_each_device_is_judged_by_itself() -> None:
     r = rows([1, 1, 1, 1, 2, 2, 2, 2], minutes(0, 1, 2, 3) + minutes(0, 1, 2, 9))
 

@@ -176,6 +176,15 @@ def _data(commands: Any) -> None:
     replay.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     replay.add_argument("--modbus", type=port, metavar="PORT")
     replay.add_argument("--speed", type=speed, default=1.0, help="a number, or max")
+    replay.add_argument(
+        "--clock",
+        type=Path,
+        metavar="FILE",
+        help="drive the clock of [site] clock = { file = ... }",
+    )
+    replay.add_argument(
+        "--prepare", action="store_true", help="only write that clock, at the first reading"
+    )
     _json(replay)
 
     backtest = _add(

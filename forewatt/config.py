@@ -238,7 +238,7 @@ class Config:
             raise BadInput(
                 f"site.clock: {chosen.file} is no clock file ({error})",
                 file=str(self.file),
-                fix='start the simulator that writes it, or set clock = "real"',
+                fix="write it with `forewatt replay DIR --prepare --clock FILE`, or set it to real",
             ) from error
 
 

@@ -6,9 +6,14 @@ import json
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 from forewatt.run import catch_stop
-from simulators.replay import replay
+from forewatt.stepping import AFTER_US, PROFILES, play_all, prepare_clock
+from grid.clock import SimulatedClock
+from grid.errors import BadInput
+from simulators.replay import ReplaySummary, replay
 from simulators.scenario import simulate
 
 SHOWN_EVERY_S = 2.0
@@ -20,32 +25,79 @@ def simulate_command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(dataclasses.asdict(summary), default=str))
     else:
-        print(f"{summary} in {args.out}")
+        print(
+            f"{summary.readings} readings and {summary.events} events of {summary.devices} "
+            f"devices, {summary.faults} faults, {summary.contacts} calls: simulated in "
+            f"{summary.seconds:.1f} s, written to {args.out}"
+        )
     return 0
 
 
 def replay_command(args: argparse.Namespace) -> int:
     """`forewatt replay DIR`: until the dataset ends or SIGINT or SIGTERM comes."""
+    if args.prepare:
+        if args.clock is None:
+            raise BadInput("--prepare needs a clock", fix="add --clock FILE")
+        prepare_clock(args.folder, args.clock)
+        print(f"{args.clock} stands at the first reading; start forewatt run, then replay")
+        return 0
     stop = threading.Event()
     asked = catch_stop()
-    result = []
-
-    def play() -> None:
-        result.append(
-            replay(args.folder, args.mqtt, modbus_port=args.modbus, speed=args.speed, stop=stop)
-        )
-
-    player = threading.Thread(target=play, daemon=True)
-    player.start()
-    while player.is_alive():
-        if asked():
-            stop.set()
-        player.join(0.1)
+    with ThreadPoolExecutor(1) as pool:
+        playing = pool.submit(_play, args, stop)
+        while not playing.done():
+            if asked():
+                stop.set()
+            wait([playing], timeout=0.1)
+    told = playing.result()
     if args.json:
-        print(json.dumps(dataclasses.asdict(result[0]), default=str))
+        print(json.dumps(dataclasses.asdict(told), default=str))
     else:
-        print(result[0])
+        print(
+            f"{told.rows} readings and {told.events} events in {told.messages} messages sent in "
+            f"{told.seconds:.1f} s, {told.acked} acknowledged"
+            + (f"; {told.modbus_rows} readings offered on Modbus" if told.modbus_rows else "")
+        )
     return 0
+
+
+def _play(args: argparse.Namespace, stop: threading.Event) -> ReplaySummary:
+    if args.clock is None:
+        return replay(
+            args.folder,
+            args.mqtt,
+            modbus_port=args.modbus,
+            profiles=PROFILES,
+            speed=args.speed,
+            stop=stop,
+        )
+    clock = _clock(args.folder, args.clock)
+    if args.speed is None:
+        told = play_all(args.folder, args.mqtt, clock, stop=stop)
+        clock.run(0.0, clock.now_us() + AFTER_US)
+        return told
+    clock.run(args.speed)
+    told = replay(
+        args.folder,
+        args.mqtt,
+        modbus_port=args.modbus,
+        profiles=PROFILES,
+        clock=clock,
+        stop=stop,
+    )
+    clock.hold()
+    return told
+
+
+def _clock(folder: Path, path: Path) -> SimulatedClock:
+    if not path.exists():
+        return prepare_clock(folder, path)
+    try:
+        return SimulatedClock(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"not a clock file ({error})", file=str(path), fix="remove it, or use --prepare"
+        ) from error
 
 
 class _Progress:

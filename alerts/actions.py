@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from alerts.errors import Conflict, MissingDetail, UnknownTicket
 from alerts.ledger import FINAL_STATES, Transaction
+from alerts.opening import incident_data
 from alerts.roles import Actor, may_see
 from alerts.states import CAUSES, HOLD_REASONS, STATES, VERDICTS, Action, causes_for
 from grid.network import Network
@@ -174,15 +175,7 @@ def _close_incident(tx: Transaction, ticket: Ticket, now_us: int) -> None:
 
 
 def _publish_incident(tx: Transaction, incident: Incident, change: str, now_us: int) -> None:
-    data = {
-        "change": change,
-        "fault": incident.fault,
-        "asset_kind": incident.asset_kind,
-        "asset": incident.asset,
-        "severity": incident.severity,
-        "customers": incident.customers,
-    }
-    tx.publish("incident", str(incident.id), now_us, data)
+    tx.publish("incident", str(incident.id), now_us, incident_data(incident, change))
 
 
 def _reopen(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:

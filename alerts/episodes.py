@@ -47,7 +47,6 @@ class _Episode:
 
     state: Literal["pending", "active", "clearing"]
     since_us: int  # first tick of this state
-    last: Finding  # newest finding at or above its limit
     id: str = ""
     raised_us: int = 0
     told: Finding | None = None  # what the last event said
@@ -103,12 +102,11 @@ class Book:
         episode = self._episodes.get(key)
         if f.score >= 1.0:
             if episode is None:
-                episode = self._episodes[key] = _Episode("pending", f.tick_us, f)
+                episode = self._episodes[key] = _Episode("pending", f.tick_us)
                 episode.raises = self._past.pop(key, deque())
             elif episode.state == "clearing":
                 episode.state = "active"
                 self._came_back(episode, f.tick_us)
-            episode.last = f
             if episode.state == "pending":
                 self._raise_if_due(episode, f, events)
             else:
@@ -254,7 +252,6 @@ def _pack(key: Key, e: _Episode) -> dict[str, Any]:
         "key": key,
         "state": e.state,
         "since_us": e.since_us,
-        "last": finding_to_json(e.last),
         "id": e.id,
         "raised_us": e.raised_us,
         "told": finding_to_json(e.told) if e.told else None,
@@ -268,7 +265,6 @@ def _unpack(data: dict[str, Any]) -> tuple[Key, _Episode]:
     return _key(data["key"]), _Episode(
         state=data["state"],
         since_us=int(data["since_us"]),
-        last=finding_from_json(data["last"]),
         id=data["id"],
         raised_us=int(data["raised_us"]),
         told=finding_from_json(data["told"]) if data["told"] else None,

@@ -1,10 +1,12 @@
-"""Which cause an alert belongs to: pure rules on the supply tree, the same in any order.
+"""Which alerts are one cause: a pure function of the set of alerts on the supply tree.
 
-One cause is one incident is one ticket. An alert joins the open incident of its class on its line
-of supply; a loss of supply above explains what its meters tell below; what neither joins nor is
-explained is a cause of its own. All rules compare intervals of event time, never arrival.
+Two rules, both on event time. A cause explains what it brings about below itself: a loss of
+supply its silent meters, a broken neutral its wild voltages. What nothing explains is grouped
+with its like on the same line of supply. Because the whole set is grouped each time, the order in
+which alerts arrive cannot matter.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,16 +29,22 @@ EXPLAINS: Final[Mapping[str, frozenset[str]]] = {
     "supply": frozenset({"voltage", "unbalance", "neutral", "comms", "meter", "loss"}),
     "neutral": frozenset({"voltage", "unbalance"}),
 }
+EXPLAINED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    below: tuple(above for above, brings in EXPLAINS.items() if below in brings)
+    for brought in EXPLAINS.values()
+    for below in brought
+}
 
 # Alerts of one event are found within minutes of each other, slow families within the hour.
 SLACK_US: Final = HOUR_US
+_OPPOSITE: Final = {"over_voltage", "under_voltage"}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """An open incident as the rules see it.
 
-    `alerts` are all alerts attached to it, the muted ones included; `ticket` its open ticket.
+    `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket.
     """
 
     incident: Incident
@@ -54,36 +62,49 @@ class Standing:
         return tuple(a for a in self.alerts if class_of(a) == cls)
 
     @property
-    def span(self) -> tuple[int, int | None]:
-        """Event time from its first evidence to the end of its last alert; None while it lasts.
-
-        An incident that only people reported lasts until its ticket is done.
-        """
-        own = self.own
-        if not own:
-            return self.incident.opened_us, self.incident.closed_us
-        ends = [a.cleared_us for a in own]
-        until = None if None in ends else max(e for e in ends if e is not None)
-        return min(self.incident.opened_us, *(a.raised_us for a in own)), until
+    def quiet_since_us(self) -> int | None:
+        """When the last of its own alerts ended; None while one lasts, or if it has none."""
+        ends = [a.cleared_us for a in self.own]
+        known = [e for e in ends if e is not None]
+        return max(known) if known and len(known) == len(ends) else None
 
     @property
     def touched(self) -> bool:
         """Whether people have begun to act on its ticket."""
         return self.ticket is not None and self.ticket.state not in ("received", "assessing")
 
+    @property
+    def pinned(self) -> bool:
+        """What people work on or have reported stands by itself: the machine adds to it, and
+        takes nothing away."""
+        return self.touched or self.incident.contacts > 0 or not self.own
+
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an alert belongs.
+class Member:
+    """An alert as the grouping sees it, or (`alert` None) an incident that stands by itself."""
 
-    join : the incident it belongs to, or whose consequence it is; None makes a new one
-    explained : the alert is a consequence, muted and without a ticket
-    absorb : incidents that turn out to be the same cause as `join`
-    """
+    key: str
+    incident_class: str
+    fault: str
+    asset: Asset
+    raised_us: int
+    cleared_us: int | None
+    incident_id: int | None
+    alert: Alert | None = None
+    pinned: bool = False
 
-    join: int | None = None
-    explained: bool = False
-    absorb: tuple[int, ...] = ()
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.raised_us, self.key
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One cause: the members of its own class, and what it explains."""
+
+    own: list[Member]
+    explained: list[Member]
 
 
 def class_of(alert: Alert) -> str:
@@ -91,79 +112,133 @@ def class_of(alert: Alert) -> str:
     return FAULTS[alert.fault].incident_class
 
 
-def place(alert: Alert, standing: Sequence[Standing], places: Places) -> Placement:
-    """Find the incident of a new alert among the open ones.
-
-    `standing` holds at least the open incidents of the alert's class and of the classes that
-    explain it; others are ignored.
-    """
-    same = [s for s in standing if _same_cause(alert, s, places)]
-    if same:
-        here = places.node((alert.asset_kind, alert.asset))
-        main = min(same, key=lambda s: _standing_order(s, places.node(s.asset) == here))
-        rest = [s.incident.id for s in same if s is not main and not s.touched]
-        return Placement(main.incident.id, absorb=tuple(rest))
-    above = [s for s in standing if _explained(alert, s, places)]
-    if above:
-        # The nearest cause is named; all of them are true.
-        nearest = max(above, key=lambda s: (places.depth(s.asset), -s.incident.id))
-        return Placement(nearest.incident.id, explained=True)
-    return Placement()
+def member(alert: Alert, *, pinned: bool = False) -> Member:
+    """An alert as a member."""
+    return Member(
+        alert.id,
+        class_of(alert),
+        alert.fault,
+        (alert.asset_kind, alert.asset),
+        alert.raised_us,
+        alert.cleared_us,
+        alert.incident_id,
+        alert,
+        pinned,
+    )
 
 
-def explained_by(cause: Standing, standing: Sequence[Standing], places: Places) -> list[Standing]:
-    """The open incidents below `cause` that are only its consequences.
-
-    This is `place` seen from above: whichever alert came first, the grouping is the same. What
-    people are already working on stays theirs.
-    """
-    return [
-        s
-        for s in standing
-        if s.incident.id != cause.incident.id
-        and not s.touched
-        and s.own
-        and all(_explained(a, cause, places) for a in s.own)
-    ]
-
-
-def _standing_order(s: Standing, here: bool) -> tuple[bool, bool, bool, int, int]:
-    """What people work on stays; then the place itself; then whatever was first."""
-    return not s.touched, not here, s.ticket is None, s.incident.opened_us, s.incident.id
+def members_of(standing: Standing) -> list[Member]:
+    """The members of an open incident; one that stands by itself is a member of its own."""
+    incident, pinned = standing.incident, standing.pinned
+    cls = incident.incident_class
+    out = [member(a, pinned=pinned and class_of(a) == cls) for a in standing.alerts]
+    if pinned:
+        start = min([incident.opened_us, *(a.raised_us for a in standing.own)])
+        until = standing.quiet_since_us
+        key = f"incident:{incident.id}"
+        out.append(
+            Member(key, cls, incident.fault, standing.asset, start, until, incident.id, pinned=True)
+        )
+    return out
 
 
-def _same_cause(alert: Alert, s: Standing, places: Places) -> bool:
-    if class_of(alert) != s.incident.incident_class:
-        return False
-    here, there = (alert.asset_kind, alert.asset), s.asset
-    if places.node(here) == places.node(there):
+def group(members: Iterable[Member], places: Places) -> list[Cluster]:
+    """The causes behind a set of members, oldest first."""
+    ordered = sorted(members, key=lambda m: m.order)
+    at: dict[tuple[str, Asset], list[Member]] = defaultdict(list)
+    for m in ordered:
+        at[m.incident_class, places.node(m.asset)].append(m)
+    causes = {m.key: cause for m in ordered if (cause := _cause(m, at, places))}
+    roots = [m for m in ordered if m.key not in causes]
+    clusters = {m.key: c for c in _join(roots, at, causes, places) for m in c.own}
+    for m in ordered:
+        cause = causes.get(m.key)
+        while cause is not None and cause.key in causes:  # classes explain downwards: it ends
+            cause = causes[cause.key]
+        if cause is not None:
+            clusters[cause.key].explained.append(m)
+    unique = {id(c): c for c in clusters.values()}
+    return sorted(unique.values(), key=lambda c: c.own[0].order)
+
+
+def _cause(
+    m: Member, at: Mapping[tuple[str, Asset], list[Member]], places: Places
+) -> Member | None:
+    """The nearest member above that explains this one."""
+    if m.pinned:
+        return None
+    for node in places.lineage(m.asset):
+        for cls in EXPLAINED_BY.get(m.incident_class, ()):
+            for c in at.get((cls, node), ()):
+                # What was there before the cause, or came after it had gone, is no consequence.
+                ended = c.cleared_us is not None and m.raised_us > c.cleared_us + SLACK_US
+                if m.raised_us >= c.raised_us - SLACK_US and not ended:
+                    return c
+    return None
+
+
+def _join(
+    roots: Sequence[Member],
+    at: Mapping[tuple[str, Asset], list[Member]],
+    causes: Mapping[str, Member],
+    places: Places,
+) -> list[Cluster]:
+    parent = {m.key: m.key for m in roots}
+
+    def find(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for m in roots:
+        line = places.lineage(m.asset)
+        reach = line if m.incident_class in SPREADING else line[:2]
+        for i, node in enumerate(reach):
+            for other in at.get((m.incident_class, node), ()):
+                if other.key != m.key and other.key not in causes and _same(m, other, i == 0):
+                    parent[find(m.key)] = find(other.key)
+    found: dict[str, Cluster] = {}
+    for m in roots:
+        found.setdefault(find(m.key), Cluster([], [])).own.append(m)
+    # Members of one incident that stands by itself stay together whatever the tree says.
+    return _keep_pinned_together(list(found.values()))
+
+
+def _keep_pinned_together(clusters: list[Cluster]) -> list[Cluster]:
+    home: dict[int, Cluster] = {}
+    for cluster in clusters:
+        for m in cluster.own:
+            if m.alert is None and m.incident_id is not None:
+                home[m.incident_id] = cluster
+    for cluster in clusters:
+        strays = [
+            m
+            for m in cluster.own
+            if m.pinned and home.get(m.incident_id or 0, cluster) is not cluster
+        ]
+        for m in strays:
+            cluster.own.remove(m)
+            home[m.incident_id or 0].own.append(m)
+    for cluster in clusters:
+        cluster.own.sort(key=lambda m: m.order)
+    return [c for c in clusters if c.own]
+
+
+def _same(one: Member, other: Member, same_node: bool) -> bool:
+    if same_node:
         return True
-    steps = places.steps_between(here, there)
-    if steps is None or not _overlap((alert.raised_us, alert.cleared_us), s.span):
+    if {one.fault, other.fault} == _OPPOSITE:
         return False
-    if s.incident.incident_class not in SPREADING:
-        return steps <= 1
-    opposite = {alert.fault, s.incident.fault} == {"over_voltage", "under_voltage"}
-    return not opposite
+    return _reaches(one, other) and _reaches(other, one)
 
 
-def _explained(alert: Alert, s: Standing, places: Places) -> bool:
-    if class_of(alert) not in EXPLAINS.get(s.incident.incident_class, ()):
-        return False
-    if not places.covers(s.asset, (alert.asset_kind, alert.asset)):
-        return False
-    # What was there before the cause is not its consequence.
-    start, until = s.span
-    if alert.raised_us < start - SLACK_US:
-        return False
-    return until is None or alert.raised_us <= until + SLACK_US
+def _reaches(one: Member, other: Member) -> bool:
+    """Whether `one` begins before `other` has ended."""
+    return other.cleared_us is None or one.raised_us <= other.cleared_us + SLACK_US
 
 
-def _overlap(one: tuple[int, int | None], other: tuple[int, int | None]) -> bool:
-    def begins_before_end(start: int, end: int | None) -> bool:
-        return end is None or start <= end + SLACK_US
-
-    return begins_before_end(one[0], other[1]) and begins_before_end(other[0], one[1])
+# -- what an incident is, given its alerts ---------------------------------------------------
 
 
 def primary(own: Iterable[Alert], asset: Asset | None = None) -> Alert | None:
@@ -182,16 +257,18 @@ def worst(own: Iterable[Alert]) -> Alert | None:
 
 def located(s: Standing, places: Places) -> Asset:
     """Where the cause is: for a spreading class the highest of what its alerts name, else where
-    it was first seen. What people reported holds until the machine sees it."""
+    it was first seen. What people reported or work on stays unless the machine looks higher."""
     own = s.own
     if not own:
         return s.asset
     if s.incident.incident_class in SPREADING:
-        named = {(a.asset_kind, a.asset) for a in own} | {s.asset}
+        named = {(a.asset_kind, a.asset) for a in own}
+        if s.pinned:
+            named.add(s.asset)
         return min(named, key=lambda a: (places.depth(a), a))
     first = primary(own)
     assert first is not None
-    return first.asset_kind, first.asset
+    return s.asset if s.touched else (first.asset_kind, first.asset)
 
 
 def summarise(s: Standing, places: Places) -> Incident:

@@ -9,7 +9,8 @@ from alerts.priority import prioritise
 from alerts.roles import SYSTEM, Actor
 from alerts.service import due
 from alerts.settings import DeskSettings
-from grid.records import Ticket, TicketState
+from grid.faults import FAULTS
+from grid.records import Alert, Incident, Ticket, TicketState
 from storage.desk_records import Step
 
 
@@ -66,7 +67,7 @@ def open_ticket(
     first = primary(main.own, main.asset)
     if episode is None:
         assert first is not None, "a ticket without alerts names its episode"
-        episode = first.id
+        episode = _free_episode(tx, main, first.id)
     area = places.network.transformer_of(incident.asset_kind, incident.asset)
     ticket = Ticket(
         id=0,
@@ -86,6 +87,16 @@ def open_ticket(
     return made
 
 
+def _free_episode(tx: Transaction, main: Standing, first: str) -> str:
+    """The alert that opens the ticket; where its ticket went on with another part of what had
+    seemed one cause, the next one does, and at last the first with a mark."""
+    for alert in [first, *(a.id for a in main.own)]:
+        held = tx.ticket_of_episode(alert)
+        if held is None or held.state in ("closed", "cancelled"):
+            return alert
+    return f"{first}~{main.incident.id}"
+
+
 def ticket_data(ticket: Ticket, action: str) -> dict[str, Any]:
     """What a row of the queue needs of a ticket."""
     return {
@@ -101,4 +112,34 @@ def ticket_data(ticket: Ticket, action: str) -> dict[str, Any]:
         "customers": ticket.customers,
         "version": ticket.version,
         "work": ticket.work,
+    }
+
+
+def alert_data(alert: Alert) -> dict[str, Any]:
+    """What a row of the feed needs of an alert."""
+    return {
+        "change": "cleared" if alert.condition == "cleared" else "active",
+        "fault": alert.fault,
+        "asset_kind": alert.asset_kind,
+        "asset": alert.asset,
+        "severity": alert.severity,
+        "condition": alert.condition,
+        "handling": alert.handling,
+        "incident_id": alert.incident_id,
+        "customers": alert.customers,
+        "raised_us": alert.raised_us,
+        "work": alert.work,
+    }
+
+
+def incident_data(incident: Incident, change: str) -> dict[str, Any]:
+    """What the live stream says of an incident."""
+    return {
+        "change": change,
+        "fault": incident.fault,
+        "asset_kind": incident.asset_kind,
+        "asset": incident.asset,
+        "severity": incident.severity,
+        "customers": incident.customers,
+        "work": FAULTS[incident.fault].work,
     }

@@ -1,0 +1,387 @@
+"""From the grouping that should be to the rows that are: incidents, tickets, mutes in step.
+
+`alerts.incidents.group` says which alerts are one cause; here the open incidents are brought to
+it with the least change: the oldest incident of a cause goes on, others are merged into it, their
+tickets become sub-tickets, and what nobody has touched can be taken apart again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from alerts import incidents as rules
+from alerts.incidents import Cluster, Member, Standing
+from alerts.ledger import FINAL_STATES, Transaction
+from alerts.opening import alert_data, facts_of, incident_data, open_ticket, ticket_data
+from alerts.places import Places
+from alerts.roles import SYSTEM
+from alerts.settings import DeskSettings
+from grid.records import Alert, Incident, Ticket
+from storage.desk_records import Move, Mute, Step
+
+
+class Reconciler:
+    """The open incidents of one writing transaction."""
+
+    def __init__(self, tx: Transaction, places: Places, settings: DeskSettings) -> None:
+        self.tx, self.places, self.settings = tx, places, settings
+        rows = tx.incidents(open_only=True, limit=100_000)
+        ids = [i.id for i in rows]
+        alerts, tickets = tx.alerts_of(ids), tx.open_tickets(ids)
+        self.standing = {i.id: Standing(i, alerts.get(i.id, ()), tickets.get(i.id)) for i in rows}
+        self.opened: dict[int, Ticket] = {}
+
+    def take(self, fresh: Iterable[Alert], changed: Mapping[str, Alert]) -> None:
+        """Bring everything in step with new alerts and with changed ones (by id)."""
+        before = dict(self.standing)
+        for id_, s in before.items():
+            if any(a.id in changed for a in s.alerts):
+                now = tuple(changed.get(a.id, a) for a in s.alerts)
+                self.standing[id_] = replace(s, alerts=now)
+        new = list(fresh)
+        members = [m for s in self.standing.values() for m in rules.members_of(s)]
+        clusters = rules.group([*members, *map(rules.member, new)], self.places)
+        homes = self._homes(clusters)
+        self._settle(clusters, homes, before)
+
+    # -- which incident a cause goes on with -------------------------------------------------
+
+    def _homes(self, clusters: list[Cluster]) -> list[list[Standing]]:
+        """For each cluster the open incidents that are it, the one that goes on first."""
+        claimed: dict[int, int] = {}
+        for index, cluster in enumerate(clusters):
+            for m in cluster.own:  # oldest first: an incident follows its first alert
+                s = self.standing.get(m.incident_id or 0)
+                if s is None or s.incident.incident_class != m.incident_class:
+                    continue
+                if m.alert is None or s.incident.id not in claimed:
+                    claimed[s.incident.id] = index
+        homes: list[list[Standing]] = [[] for _ in clusters]
+        for incident_id, index in claimed.items():
+            homes[index].append(self.standing[incident_id])
+        for index, found in enumerate(homes):
+            places = {self.places.node(m.asset) for m in clusters[index].own}
+            top = min(places, key=lambda n: (self.places.depth(n), n))
+            found.sort(key=lambda s: self._order(s, top))
+        return homes
+
+    def _order(self, s: Standing, top: tuple[str, str]) -> tuple[bool, bool, bool, int, int]:
+        """What people work on goes on; then what stands at the cause; then what was first."""
+        at_top = self.places.node(s.asset) == top
+        return not s.touched, not at_top, s.ticket is None, s.incident.opened_us, s.incident.id
+
+    # -- rows ------------------------------------------------------------------------------
+
+    def _settle(
+        self, clusters: list[Cluster], homes: list[list[Standing]], before: dict[int, Standing]
+    ) -> None:
+        kept = {h[0].incident.id for h in homes if h}
+        kept |= {s.incident.id for h in homes for s in h if s.touched}
+        gone = {i: s for i, s in self.standing.items() if i not in kept}
+        for s in gone.values():
+            self._end(s, "merged")
+        into: dict[int, int] = {}  # ended incident -> the one that it turned out to be
+        main_of: dict[int, int] = {}
+        waiting = []
+        for index, (cluster, home) in enumerate(zip(clusters, homes, strict=True)):
+            if home:
+                main_of[index] = home[0].incident.id
+                into.update({s.incident.id: main_of[index] for s in home if s.incident.id in gone})
+            else:
+                waiting.append(index)
+                for m in cluster.own:
+                    if m.alert is not None and m.incident_id in self.standing:
+                        self._detach(m.alert)
+        for index, main_id in main_of.items():
+            self._attach(clusters[index].own, homes[index], main_id)
+        self._relocate(before)  # a place may become free for a cause of its own
+        for index in waiting:
+            main_of[index] = self._new(clusters[index])
+            self._attach(clusters[index].own, [], main_of[index])
+        for index, main_id in main_of.items():
+            explained = clusters[index].explained
+            self._attach(explained, homes[index], main_id)
+            for m in explained:
+                if m.incident_id in gone:
+                    into.setdefault(m.incident_id, main_id)
+        for old_id, main_id in into.items():
+            self._hand_contacts(gone[old_id], main_id)
+        affected = [i for i, s in self.standing.items() if s != before.get(i)]
+        for incident_id in sorted(affected):
+            self._refresh(incident_id, before.get(incident_id))
+        for old_id, main_id in sorted(into.items()):
+            self._merge_ticket(gone[old_id], main_id)
+
+    def _end(self, s: Standing, change: str) -> None:
+        incident = s.incident
+        ended_us = max((a.known_us for a in s.alerts), default=incident.known_us)
+        closed = replace(incident, closed_us=ended_us, version=incident.version + 1)
+        self.tx.put_incident(closed)
+        self._publish(closed, change)
+        del self.standing[incident.id]
+
+    def _relocate(self, before: dict[int, Standing]) -> None:
+        """Move incidents to where their alerts now name the cause, as far as places are free."""
+        moving = {i for i, s in self.standing.items() if s != before.get(i)}
+        while moving:
+            moved = set()
+            for incident_id in sorted(moving):
+                s = self.standing[incident_id]
+                there = rules.summarise(s, self.places)
+                if (there.asset_kind, there.asset) == s.asset:
+                    moved.add(incident_id)
+                elif not self._taken(there):
+                    self.tx.put_incident(there)
+                    self.standing[incident_id] = replace(s, incident=there)
+                    moved.add(incident_id)
+            if not moved:
+                return
+            moving -= moved
+
+    def _new(self, cluster: Cluster) -> int:
+        first = next(m for m in cluster.own if m.alert is not None)
+        alert = first.alert
+        assert alert is not None
+        made = self.tx.add_incident(
+            Incident(
+                id=0,
+                incident_class=first.incident_class,
+                fault=alert.fault,
+                asset_kind=alert.asset_kind,
+                asset=alert.asset,
+                severity=alert.severity,
+                opened_us=alert.raised_us,
+                known_us=alert.known_us,
+                stage="confirmed",
+                customers=alert.customers,
+            )
+        )
+        self.standing[made.id] = Standing(made, ())
+        return made.id
+
+    def _attach(self, members: list[Member], home: list[Standing], main_id: int) -> None:
+        """Let every alert of a cause point at its incident, muted if it only follows from it."""
+        stay = {s.incident.id for s in home if s.touched}
+        for m in members:
+            if m.alert is None:
+                continue
+            own = m.incident_class == self.standing[main_id].incident.incident_class
+            target = m.incident_id if own and m.incident_id in stay else main_id
+            assert target is not None
+            alert = m.alert
+            if alert.incident_id != target:
+                if alert.incident_id in self.standing:
+                    self._detach(alert)
+                version = alert.version + (alert.incident_id is not None)
+                alert = replace(alert, incident_id=target, ticket=False, version=version)
+                self.tx.put_alert(alert)
+                s = self.standing[target]
+                self.standing[target] = replace(s, alerts=(*s.alerts, alert))
+            self._mute_upstream(alert, None if own else self.standing[target].incident)
+
+    def _detach(self, alert: Alert) -> None:
+        s = self.standing[alert.incident_id or 0]
+        rest = tuple(a for a in s.alerts if a.id != alert.id)
+        self.standing[s.incident.id] = replace(s, alerts=rest)
+
+    def _mute_upstream(self, alert: Alert, cause: Incident | None) -> None:
+        ref = str(cause.id) if cause else ""
+        held = self.tx.mutes([alert.id]).get(alert.id, ())
+        for mute in held:
+            if mute.kind == "upstream" and mute.ref != ref:
+                self.tx.end_mutes(kind="upstream", ref=mute.ref, alert_id=alert.id)
+        if cause and not any(m.kind == "upstream" and m.ref == ref for m in held):
+            reason = f"{cause.fault} at {cause.asset}"
+            self.tx.put_mute(Mute(alert.id, "upstream", ref, alert.raised_us, None, reason))
+
+    def _hand_contacts(self, old: Standing, main_id: int) -> None:
+        if not old.incident.contacts:
+            return
+        main = self.standing[main_id]
+        self.tx.attach_contacts(
+            old.incident.id, main_id, main.ticket.id if main.ticket is not None else None
+        )
+        calls = [main.incident.first_contact_us, old.incident.first_contact_us]
+        incident = replace(
+            main.incident,
+            contacts=main.incident.contacts + old.incident.contacts,
+            first_contact_us=min((t for t in calls if t is not None), default=None),
+        )
+        self.standing[main_id] = replace(main, incident=incident)
+
+    # -- one incident ----------------------------------------------------------------------
+
+    def refresh(self, incident_id: int, before: Standing | None) -> None:
+        """Bring one incident and its ticket in step; for callers that have changed it."""
+        self._refresh(incident_id, before)
+
+    def _refresh(self, incident_id: int, before: Standing | None) -> None:
+        s = self.standing[incident_id]
+        incident = rules.summarise(s, self.places)
+        place = (incident.asset_kind, incident.asset)
+        if place != s.asset and self._taken(incident):
+            # Two crews already work on what seems one cause: both stay where they are.
+            incident = replace(incident, asset_kind=s.asset[0], asset=s.asset[1])
+            place = s.asset
+        if before is None or incident != before.incident:
+            incident = replace(incident, version=s.incident.version + (before is not None))
+            self.tx.put_incident(incident)
+            moved = before is not None and place != before.asset
+            if before is not None and moved:
+                why = "the cause was located again"
+                self.tx.add_move(Move(incident.id, incident.known_us, *before.asset, *place, why))
+            self._publish(incident, "moved" if moved else "opened" if not before else "changed")
+        s = replace(s, incident=incident)
+        s = replace(s, ticket=self._ticket(s, before))
+        s = self._flag(s)
+        self.standing[incident_id] = s
+        if s.ticket is None and s.quiet_since_us is not None:
+            self._end(s, "closed")
+
+    def _taken(self, incident: Incident) -> bool:
+        here = (incident.asset_kind, incident.asset)
+        found = self.tx.incidents(assets=[here], incident_class=incident.incident_class)
+        return any(i.id != incident.id for i in found)
+
+    def _flag(self, s: Standing) -> Standing:
+        """Exactly one alert of a cause bears the ticket."""
+        first = rules.primary(s.own, s.asset)
+        alerts = []
+        for alert in s.alerts:
+            flag = s.ticket is not None and first is not None and alert.id == first.id
+            if alert.ticket != flag:
+                alert = replace(alert, ticket=flag)
+                self.tx.put_alert(alert)
+            alerts.append(alert)
+        return replace(s, alerts=tuple(alerts))
+
+    # -- tickets ---------------------------------------------------------------------------
+
+    def _ticket(self, s: Standing, before: Standing | None) -> Ticket | None:
+        if s.ticket is not None:
+            return self._keep_in_step(s, s.ticket, before)
+        if not self._deserves_ticket(s):
+            return None
+        ticket = self._revived(s) or open_ticket(self.tx, s, self.places, self.settings)
+        if ticket is None:
+            return None
+        self.opened[ticket.id] = ticket
+        quiet_us = s.quiet_since_us
+        if quiet_us is not None:
+            return self._step(ticket, ticket, "condition_cleared", quiet_us, "")
+        return ticket
+
+    def _deserves_ticket(self, s: Standing) -> bool:
+        own = [a for a in s.own if a.fault not in self.settings.watch_only]
+        mutes = self.tx.mutes([a.id for a in own]) if own else {}
+        planned = {i for i, ms in mutes.items() if any(m.kind == "maintenance" for m in ms)}
+        return any(a.id not in planned for a in own)
+
+    def _revived(self, s: Standing) -> Ticket | None:
+        """The ticket that one of its alerts had opened and the machine had merged: when what
+        seemed one cause turns out to be two, the sub-ticket is a ticket again."""
+        for alert in s.own:
+            old = self.tx.ticket_of_episode(alert.id)
+            if old is None or old.state != "merged":
+                continue
+            last = self.tx.steps(old.id)[-1]
+            if last.actor != SYSTEM.name:
+                continue  # people merged it: theirs to undo
+            facts = facts_of(s, self.places, self.settings)
+            back = replace(
+                old,
+                state=last.from_state or "assessing",
+                incident_id=s.incident.id,
+                merged_into=None,
+                closed_us=None,
+                contacts=s.incident.contacts,
+                **facts,
+            )
+            return self._step(old, back, "unmerge", alert.known_us, "a cause of its own")
+        return None
+
+    def _keep_in_step(self, s: Standing, ticket: Ticket, before: Standing | None) -> Ticket:
+        facts = facts_of(s, self.places, self.settings)
+        if ticket.priority != facts["priority"] and self._ranked_by_hand(ticket):
+            for name in ("priority", "priority_reason", "priority_reason_zh"):
+                facts.pop(name)
+        changed = replace(ticket, **facts, contacts=s.incident.contacts)
+        at_us = max((a.known_us for a in s.own), default=ticket.opened_us)
+        if changed != ticket:
+            action = "updated"
+            if changed.severity < ticket.severity:  # "P1" < "P2"
+                action = "worsened"
+            elif (changed.asset_kind, changed.asset) != (ticket.asset_kind, ticket.asset):
+                action = "moved"
+            ticket = self._step(ticket, changed, action, at_us, f"{changed.fault} {changed.asset}")
+        quiet_us = s.quiet_since_us
+        was_quiet_us = before.quiet_since_us if before is not None else None
+        if quiet_us is not None and was_quiet_us is None:
+            ticket = self._step(ticket, ticket, "condition_cleared", quiet_us, "")
+            if ticket.state == "restored":
+                verified = replace(ticket, state="verified")
+                ticket = self._step(ticket, verified, "verify", quiet_us, "the meters confirm it")
+        elif quiet_us is None and was_quiet_us is not None:
+            ticket = self._step(ticket, ticket, "condition_returned", at_us, "")
+        return ticket
+
+    def _ranked_by_hand(self, ticket: Ticket) -> bool:
+        return any(step.action == "prioritise" for step in self.tx.steps(ticket.id))
+
+    def _merge_ticket(self, old: Standing, main_id: int) -> None:
+        ticket = old.ticket
+        if ticket is None or ticket.state in FINAL_STATES:
+            return
+        main = self.standing.get(main_id)
+        ended_us = max((a.known_us for a in old.alerts), default=ticket.opened_us)
+        if main is None or main.ticket is None:
+            gone = replace(ticket, state="cancelled", verdict="planned_work", closed_us=ended_us)
+            self._step(ticket, gone, "cancel", ended_us, "explained by announced work")
+            return
+        now = self.tx.contacts(ticket_id=main.ticket.id, limit=100_000)
+        data = {  # what `unmerge` gives back
+            "target": main.ticket.number,
+            "alerts": [[a.id, a.ticket] for a in old.alerts],
+            "contacts": [[c.channel, c.external_id] for c in now if old.incident.contacts],
+            "first_contact_us": old.incident.first_contact_us,
+        }
+        merged = replace(ticket, state="merged", merged_into=main.ticket.id, closed_us=ended_us)
+        self._step(ticket, merged, "merge", ended_us, f"same cause as {main.ticket.number}", data)
+
+    def _step(
+        self,
+        old: Ticket,
+        new: Ticket,
+        action: str,
+        at_us: int,
+        reason: str,
+        data: dict[str, Any] | None = None,
+    ) -> Ticket:
+        step = Step(
+            old.id,
+            0,
+            action,
+            old.state,
+            new.state,
+            SYSTEM.name,
+            SYSTEM.role,
+            at_us,
+            reason,
+            data or {},
+        )
+        made = self.tx.change_ticket(new, old.version, step)
+        # The writers' lock is ours, so nobody can have been faster.
+        assert made is not None, f"ticket {old.number} changed inside the transaction"
+        self.tx.publish("ticket", str(made.id), at_us, ticket_data(made, action))
+        if made.id in self.opened:
+            self.opened[made.id] = made
+        return made
+
+    def _publish(self, incident: Incident, change: str) -> None:
+        data = incident_data(incident, change)
+        self.tx.publish("incident", str(incident.id), incident.known_us, data)
+
+
+def publish_alert(tx: Transaction, alert: Alert) -> None:
+    """Tell the live stream what has become of an alert."""
+    tx.publish("alert", alert.id, alert.known_us, alert_data(alert))

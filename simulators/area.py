@@ -102,8 +102,8 @@ class Area:
     short_circuit_percent: float = 4.0
     load_loss_percent: float = 1.1
     star_point_ohm: float = 3.0
-    load_zip: tuple[float, float] = (0.7, 0.3)
-    """Shares of constant impedance and constant power in a household's demand."""
+    load_shares: tuple[float, float] = (0.7, 0.3)
+    """Shares of constant impedance and constant power in demand."""
     heads: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -30,9 +30,10 @@ from simulators.area import (
 
 PV_TRIP_HIGH_PU = 1.15
 PV_TRIP_LOW_PU = 0.80
+_PV_START_WITHIN_PU = 0.1
 TOLERANCE_PU = 1e-6
 MAX_ITERATIONS = 100
-_LOAD_LINEAR_BELOW_PU = 0.65
+_LOAD_LINEAR_BELOW_PU = 0.8
 _KEEP_MATRIX = 2  # SetterFlags_AvoidFullRecalc: a new kW alone needs no new factorisation
 _NO_LEAK_OHM = 1e9
 
@@ -98,13 +99,14 @@ def dss_script(area: Area) -> list[str]:
             f"rmatrix={_diagonal(len(wires), svc.r_ohm_km)} "
             f"xmatrix={_diagonal(len(wires), svc.x_ohm_km)} cmatrix={_diagonal(len(wires), 0.0)}"
         )
-    z, p = area.load_zip
-    for k, load in enumerate(area.loads):
-        bus = area.services[load.service].name
-        script.append(
-            f"new load.d{k} phases=1 bus1={bus}.{load.phase + 1}.4 kV={kv} kW=0.1 kvar=0 model=8 "
-            f"zipv=({z} 0 {p} {z} 0 {p} 0) vminpu={_LOAD_LINEAR_BELOW_PU} vmaxpu=2.5"
-        )
+    # Elements in the order of the batch: impedance parts, constant-power parts, inverters.
+    for part, model in (("z", 2), ("p", 1)):
+        for k, load in enumerate(area.loads):
+            bus = area.services[load.service].name
+            script.append(
+                f"new load.{part}{k} phases=1 bus1={bus}.{load.phase + 1}.4 kV={kv} kW=0 kvar=0 "
+                f"model={model} vminpu={_LOAD_LINEAR_BELOW_PU} vmaxpu=2.5"
+            )
     for k, unit in enumerate(area.pv):
         bus = area.services[unit.service].name
         script.append(
@@ -129,9 +131,10 @@ def dss_script(area: Area) -> list[str]:
 class OpenDssPowerFlow:
     """`PowerFlow` on OpenDSS, in an engine context of its own (one a thread or process).
 
-    Loads are ZIP (`Area.load_zip`) above 0.65 of nominal voltage and constant impedance below, so
-    that a floating neutral has one physical answer. Inverters give constant power and trip
-    outside 0.80..1.15 of nominal for the step.
+    Demand is part impedance, part constant power that turns to impedance below 0.8 of nominal:
+    more voltage always means more current, so a floating neutral has one physical answer.
+    (OpenDSS's own ZIP and exponential models jump or stop converging there: tried.) Inverters
+    give constant power, trip outside 0.80..1.15 of nominal and start again near nominal.
     """
 
     def __init__(self, area: Area) -> None:
@@ -154,6 +157,7 @@ class OpenDssPowerFlow:
         self._handles: dict[str, Any] = {}
         self._pointer = self._ffi.new("double**")
         self._index_nodes()
+        self._good = self._voltages().copy()
 
     # -- set-up -----------------------------------------------------------------------------
 
@@ -230,32 +234,37 @@ class OpenDssPowerFlow:
     # -- steps ------------------------------------------------------------------------------
 
     def run(self, inputs: AreaInputs) -> AreaSolution:
-        """Solve every step; starts from the step before, answers do not depend on it."""
+        """Solve every step in order; only tripped inverters remember the step before."""
         area = self.area
         steps = inputs.emf_pu.shape[0]
         n_loads, n_pv = len(area.loads), len(area.pv)
-        if n_loads + n_pv != self._n_load_batch:
+        if 2 * n_loads + n_pv != self._n_load_batch:
             raise PowerFlowError(f"area {area.name}: {self._n_load_batch} loads were built")
         volts = np.zeros((steps, len(self._node)), dtype=np.complex128)
-        kw = np.ascontiguousarray(np.hstack([inputs.load_w, -inputs.pv_w]) / 1000.0)
-        kvar = np.ascontiguousarray(np.hstack([inputs.load_var, np.zeros((steps, n_pv))]) / 1000.0)
+        z, p = (share / 1000.0 for share in area.load_shares)
+        kw = np.hstack([z * inputs.load_w, p * inputs.load_w, inputs.pv_w / -1000.0])
+        kvar = np.hstack([z * inputs.load_var, p * inputs.load_var, np.zeros((steps, n_pv))])
         pv_on = np.ones((steps, n_pv), dtype=np.bool_)
         iterations = np.zeros(steps, dtype=np.int32)
         self._reset()
         changes = _change_rows(inputs)
+        on = np.ones(n_pv, dtype=np.bool_)
         for t in range(steps):
             if inputs.emf_pu[t] <= 0.0:
-                pv_on[t] = False  # no island runs on inverters alone: they have tripped
+                pv_on[t] = on[:] = False  # no island runs on inverters alone: they have tripped
                 continue
             flags = _KEEP_MATRIX
             if changes[t]:
                 self._apply_contacts(inputs, t)
                 flags = 0
             self._lib.ctx_Vsources_Set_pu(self._ctx, float(inputs.emf_pu[t]))
-            iterations[t] = self._solve(kw[t], kvar[t], flags, t)
-            if n_pv:
-                self._trip_inverters(kw[t], kvar[t], pv_on[t], t)
-            volts[t] = self._voltages()
+            found = self._solve_step(kw[t], kvar[t], flags, on)
+            if not found:
+                raise PowerFlowError(
+                    f"area {area.name}, step {t}: no solution within {MAX_ITERATIONS} "
+                    "iterations; lower the demand or check the network of this area"
+                )
+            iterations[t], pv_on[t], volts[t] = found, on, self._voltages()
         return self._answer(volts, pv_on, iterations)
 
     def _reset(self) -> None:
@@ -308,47 +317,72 @@ class OpenDssPowerFlow:
             self._set_taps(inputs.tap[t])
             self._last_tap = inputs.tap[t]
 
-    def _solve(self, kw: NDArray[np.float64], kvar: NDArray[np.float64], flags: int, t: int) -> int:
-        """One solution; a second try with every load admittance rebuilt before giving up."""
+    def _solve(self, kw: NDArray[np.float64], kvar: NDArray[np.float64], flags: int) -> int:
+        """Iterations taken, 0 = none found; a second try rebuilds every load admittance."""
+        cast, n = self._ffi.from_buffer, self._n_load_batch
         for attempt in (flags, 0):
-            n = self._n_load_batch
-            cast = self._ffi.from_buffer
-            self._lib.Batch_SetFloat64Array(
-                self._load_batch, n, self._kw, cast("double[]", kw), attempt
-            )
-            self._lib.Batch_SetFloat64Array(
-                self._load_batch, n, self._kvar, cast("double[]", kvar), attempt
-            )
+            for property_index, values in ((self._kw, kw), (self._kvar, kvar)):
+                self._lib.Batch_SetFloat64Array(
+                    self._load_batch, n, property_index, cast("double[]", values), attempt
+                )
             self._lib.ctx_Solution_SolveNoControl(self._ctx)
             if self._lib.ctx_Solution_Get_Converged(self._ctx):
-                return int(self._lib.ctx_Solution_Get_Iterations(self._ctx))
-        raise PowerFlowError(
-            f"area {self.area.name}, step {t}: no solution within {MAX_ITERATIONS} iterations; "
-            "lower the demand or check the network of this area"
-        )
+                self._good = self._voltages().copy()
+                return max(1, int(self._lib.ctx_Solution_Get_Iterations(self._ctx)))
+            # A diverged start (even NaN) would spoil every later solution.
+            self._voltages()[:] = self._good
+        return 0
 
-    def _trip_inverters(
+    def _solve_step(
         self,
         kw: NDArray[np.float64],
         kvar: NDArray[np.float64],
+        flags: int,
         on: NDArray[np.bool_],
-        t: int,
-    ) -> None:
-        """Switch off inverters outside their window, worst first, until none is outside."""
-        first = len(self.area.loads)
+    ) -> int:
+        """Solve with the inverters that were `on`, then let them start and trip; 0 = no solution.
+
+        On a floating part constant power has no answer, so an inverter starts only where it sees
+        an ordinary voltage, as real ones do.
+        """
+        if not on.size:
+            return self._solve(kw, kvar, flags)
+        power = kw[-on.size :]
+        wanted = power.copy()
+
+        def attempt(flags: int) -> int:
+            power[:] = np.where(on, wanted, 0.0)
+            return self._solve(kw, kvar, flags)
+
+        found = attempt(flags)
+        if not found:
+            on[:] = False
+            found = attempt(0)
+        if not found:
+            return 0
+        ready = ~on & (np.abs(self._pv_pu() - 1.0) < _PV_START_WITHIN_PU)
+        if ready.any():
+            on |= ready
+            if not attempt(0):
+                on &= ~ready
+                found = attempt(0)
         for _ in range(on.size):
-            v = self._voltages()
-            pu = np.abs(v[self._at_pv] - v[self._at_pv_n]) / NOMINAL_V
-            excess = np.maximum(pu - PV_TRIP_HIGH_PU, PV_TRIP_LOW_PU - pu)
-            excess[~on] = -1.0
-            worst = int(np.argmax(excess))
-            if excess[worst] <= 0.0:
-                return
+            pu = self._pv_pu()
+            excess = np.where(on, np.maximum(pu - PV_TRIP_HIGH_PU, PV_TRIP_LOW_PU - pu), -1.0)
+            worst = float(excess.max())
+            if worst <= 0.0:
+                return found
             # Those as far outside as the worst, within 2 %, see the same thing at the same moment.
-            out = (excess > 0.0) & (excess >= excess[worst] - 0.02)
-            on[out] = False
-            kw[first:][out] = 0.0
-            self._solve(kw, kvar, 0, t)
+            on &= ~((excess > 0.0) & (excess >= worst - 0.02))
+            found = attempt(0)
+            if not found:
+                on[:] = False
+                found = attempt(0)
+        return found
+
+    def _pv_pu(self) -> NDArray[np.float64]:
+        v = self._voltages()
+        return np.asarray(np.abs(v[self._at_pv] - v[self._at_pv_n]) / NOMINAL_V)
 
     def _voltages(self) -> NDArray[np.complex128]:
         self._lib.ctx_YMatrix_getVpointer(self._ctx, self._pointer)

@@ -23,7 +23,8 @@ ANYBODY: Final[Right] = frozenset({"*"})  # no sign-in; the page itself may ask 
 STAFF: Final[Right] = frozenset(ROLES) - {"customer", "system"}
 READ: Final[Right] = STAFF | {"system"}
 HANDLE: Final[Right] = frozenset({"operator", "dispatcher"})
-TICKETS: Final[Right] = frozenset({"operator", "clerk", "dispatcher"})
+# Who may act at all; which action in which state is decided by alerts.states.
+TICKETS: Final[Right] = frozenset({"operator", "clerk", "dispatcher", "engineer", "admin"})
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 CONTACTS: Final[Right] = COUNTER | {"system"}
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
@@ -38,8 +39,8 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/signin"): ANYBODY,
     ("POST", "/signin"): ANYBODY,
     ("GET", "/signin/{token}"): ANYBODY,
-    ("GET", "/first/{token}"): ANYBODY,
-    ("POST", "/first/{token}"): ANYBODY,
+    ("GET", "/password"): STAFF,
+    ("POST", "/password"): STAFF,
     ("POST", "/signout"): ANYBODY,
     ("GET", "/language/{language}"): ANYBODY,
     ("GET", "/static/{path:path}"): ANYBODY,
@@ -61,7 +62,6 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/tickets/{ticket_id}/{action}"): TICKETS,
     # counter
     ("GET", "/desk"): COUNTER,
-    ("GET", "/desk/answer/{account}"): COUNTER,
     ("POST", "/desk/contacts"): COUNTER,
     # engineer
     ("GET", "/engineer"): ENGINEER,

@@ -26,7 +26,7 @@ class WebSettings:
     readings : `web.readings.StoredReadings(database, network, clock, realm)`
     supply : `storage.desk_supply.Supply(database, realm)`
     clock : site time, real or simulated; sessions always live in real time
-    site_name, time_zone, language : as in `[site]`; the zone is an IANA name
+    site_name, time_zone, language, country : as in `[site]`; the zone is an IANA name
     public_url : scheme and host that people type; https makes cookies Secure. Empty means
         whatever host the request names
     metrics : gives the Prometheus text of the whole program for `/metrics`
@@ -47,6 +47,7 @@ class WebSettings:
     site_name: str = "Forewatt"
     time_zone: str = "Asia/Shanghai"
     language: Language = "zh-CN"
+    country: str = "CN"
     public_url: str = ""
     metrics: Callable[[], bytes] = _no_metrics
     checks: tuple[Check, ...] = ()

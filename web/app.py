@@ -1,0 +1,109 @@
+"""The application: one guard in front, one policy table, one module a screen."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import URL
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from grid.errors import ForewattError
+from web import api
+from web.guard import Guard, check_form_token, unlisted, wants_json
+from web.pages import admin, alerts, customer, desk, engineer, live, signin, tickets
+from web.settings import WebSettings
+from web.site import Site
+
+STATIC: Final = Path(__file__).parent / "static"
+REASONS: Final = {
+    404: "not_found",
+    405: "not_found",
+    413: "too_large",
+    429: "slow_down",
+    503: "unavailable",
+}
+
+
+class VersionedFiles(StaticFiles):
+    """Static files; an address that carries its version may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        versioned = URL(scope=scope).query.startswith("v=")
+        answer.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if versioned else "no-cache"
+        )
+        return answer
+
+
+def create_app(settings: WebSettings) -> FastAPI:
+    """The pages, API and stream of one site.
+
+    Raises ForewattError when a route and the policy table disagree: a page that nobody has
+    decided about is not served.
+    """
+    site = Site(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        site.hub.start()
+        try:
+            yield
+        finally:
+            site.hub.stop()
+
+    app = FastAPI(
+        title="Forewatt",
+        lifespan=lifespan,
+        dependencies=[Depends(check_form_token)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=settings.body_bytes_max,
+    )
+    app.state.site = site
+    for part in (signin, alerts, tickets, desk, customer, engineer, admin, live, api):
+        part.register(app, site)
+    app.mount("/static", VersionedFiles(directory=STATIC), name="static")
+    _errors(app, site)
+    app.add_middleware(
+        Guard, people=site.people, cookie=site.cookie, public_url=settings.public_url
+    )
+    wrong = unlisted(app.routes)
+    if wrong:
+        raise ForewattError(f"web/policy.py does not fit the routes: {'; '.join(wrong)}.")
+    return app
+
+
+def _errors(app: FastAPI, site: Site) -> None:
+    def answer(request: Request, status: int, reason: str, detail: str = "") -> Response:
+        """The same refusal as JSON or as a page, in the reader's language."""
+        reader = site.render.reader(site.render.language(request))
+        known = reader.t.has(f"error.{reason}")
+        reason = reason if known else REASONS.get(status, "other")
+        text = detail or reader.t(f"error.{reason}")
+        if wants_json(request.headers, request.url.path):
+            return JSONResponse({"error": reason, "detail": text}, status)
+        return site.render.page(
+            request, "error.html", {"status": status, "reason": reason, "text": text}, status=status
+        )
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return answer(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0] if error.errors() else {}
+        where = ".".join(str(x) for x in first.get("loc", ())[1:])
+        return answer(request, 422, "invalid", f"{where}: {first.get('msg', '')}".strip(": "))
+
+    @app.exception_handler(ForewattError)
+    async def ours(request: Request, error: ForewattError) -> Response:
+        return answer(request, 503, "unavailable", str(error))

@@ -1,0 +1,224 @@
+"""The one-line diagram: where something stands in the grid, laid out here, drawn as inline SVG.
+
+A radial feeder is a tree, so no layout library is needed: depth goes to the right, transformers
+go down, the low-voltage area in focus is opened into its branches and usage points.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from grid.network import Network, UsagePoint
+
+ROW, DOTS_ROW, DOT, LEFT, COLUMN = 34, 15, 14, 16, 104
+DOTS_X: Final = 470
+WIDTH: Final = 760
+DOTS_PER_LINE: Final = (WIDTH - DOTS_X - 10) // DOT
+TRANSFORMERS_MAX: Final = 14
+POINTS_MAX: Final = 240
+
+Asset = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A straight piece of line; `cls` a severity when the fault is there."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    cls: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A feeder, switch, transformer or branch with its label."""
+
+    kind: str
+    x: float
+    y: float
+    label: str
+    sub: str = ""
+    cls: str = ""
+    here: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A usage point: its state by colour and outline, all words in the title."""
+
+    x: float
+    y: float
+    usage_point: str
+    phase: str
+    device: str
+    cls: str = ""
+    here: bool = False
+
+
+@dataclass(slots=True)
+class Diagram:
+    """What to draw, in SVG user units."""
+
+    width: float = WIDTH
+    height: float = 0
+    wires: list[Wire] = field(default_factory=list)
+    symbols: list[Symbol] = field(default_factory=list)
+    dots: list[Dot] = field(default_factory=list)
+    hidden_transformers: int = 0
+    hidden_points: int = 0
+    silent: int = 0
+
+
+def one_line(
+    network: Network,
+    kind: str,
+    asset: str,
+    states: Mapping[Asset, str],
+    silent: frozenset[str] = frozenset(),
+) -> Diagram:
+    """The surroundings of an asset.
+
+    `states` gives the worst open severity of assets that have one; `silent` are devices that
+    should have been heard and were not. An asset that the network does not know gives an empty
+    diagram.
+    """
+    drawing = Diagram()
+    chain = network.ancestors(kind, asset)
+    if not chain:
+        return drawing
+    focus = network.transformer_of(kind, asset)
+    top_kind, top = chain[-1]
+    if kind == "device":
+        kind, asset = chain[0]
+    spine = [c for c in reversed(chain) if c[0] in ("feeder", "section")]
+    x, y = float(LEFT), 30.0
+    for depth, (k, id_) in enumerate(spine):
+        x = LEFT + depth * COLUMN
+        cls = states.get((k, id_), "")
+        drawing.symbols.append(
+            Symbol(
+                "feeder" if k == "feeder" else "switch",
+                x,
+                y,
+                id_,
+                _name(network, k, id_),
+                cls,
+                (k, id_) == (kind, asset),
+            )
+        )
+        if depth:
+            drawing.wires.append(Wire(x - COLUMN, y, x, y, cls))
+    below = spine[-1] if spine else (top_kind, top)
+    names = _transformers(network, below, focus.id if focus else None)
+    drawing.hidden_transformers = max(0, len(names) - TRANSFORMERS_MAX)
+    names = _keep(names, focus.id if focus else None)
+    trunk = x + 56
+    if spine:
+        drawing.wires.append(Wire(x, y, trunk, y, ""))
+    row = y
+    for name in names:
+        state = states.get(("transformer", name), "")
+        drawing.wires.append(Wire(trunk, row, trunk + 30, row, state))
+        drawing.symbols.append(
+            Symbol(
+                "transformer",
+                trunk + 42,
+                row,
+                name,
+                _name(network, "transformer", name),
+                state,
+                ("transformer", name) == (kind, asset),
+            )
+        )
+        if focus and name == focus.id:
+            row = _area(drawing, network, name, trunk + 42, row, states, silent, (kind, asset))
+        last = row
+        row += ROW
+        if name != names[-1]:
+            drawing.wires.append(Wire(trunk, last if focus is None else y, trunk, row, ""))
+    drawing.height = row
+    return drawing
+
+
+def _area(
+    drawing: Diagram,
+    network: Network,
+    transformer: str,
+    x: float,
+    y: float,
+    states: Mapping[Asset, str],
+    silent: frozenset[str],
+    here: Asset,
+) -> float:
+    """Open one low-voltage area; returns the y of its last row."""
+    meters = {d.usage_point: d.id for d in network.devices if d.usage_point}
+    branches: dict[str, list[UsagePoint]] = {}
+    points = network.usage_points_within("transformer", transformer)
+    drawing.hidden_points = max(0, len(points) - POINTS_MAX)
+    for point in points[:POINTS_MAX]:
+        branches.setdefault(point.branch or "", []).append(point)
+    if not branches:
+        return y
+    start = DOTS_X - 118
+    row = y
+    for number, (branch, members) in enumerate(branches.items()):
+        state = states.get(("branch", branch), "")
+        if number:
+            drawing.wires.append(Wire(start, y, start, row, ""))
+        else:
+            drawing.wires.append(Wire(x + 14, y, start, row, ""))
+        drawing.wires.append(Wire(start, row, start + 24, row, state))
+        drawing.symbols.append(
+            Symbol("branch", start + 30, row, branch, "", state, ("branch", branch) == here)
+        )
+        lines = -(-len(members) // DOTS_PER_LINE)
+        for i, point in enumerate(members):
+            device = meters.get(point.id, "")
+            cls = states.get(("usage_point", point.id)) or states.get(("device", device), "")
+            if device in silent:
+                drawing.silent += 1
+                cls = cls or "silent"
+            line, column = divmod(i, DOTS_PER_LINE)
+            drawing.dots.append(
+                Dot(
+                    DOTS_X + column * DOT,
+                    row + line * DOTS_ROW,
+                    point.id,
+                    point.phase,
+                    device,
+                    cls,
+                    ("usage_point", point.id) == here,
+                )
+            )
+        drawing.wires.append(Wire(DOTS_X - 40, row, DOTS_X - 9, row, state))
+        row += ROW + (lines - 1) * DOTS_ROW
+    return row - ROW
+
+
+def _transformers(network: Network, below: Asset, focus: str | None) -> list[str]:
+    """Transformers under the spine's last element; for the focus those of its own section."""
+    inside = [network.asset_of(n) for n in network.within(*below)]
+    names = [id_ for k, id_ in inside if k == "transformer"]
+    if focus and focus not in names:
+        names.insert(0, focus)
+    return names
+
+
+def _keep(names: list[str], focus: str | None) -> list[str]:
+    """At most `TRANSFORMERS_MAX`, those around the focus."""
+    if len(names) <= TRANSFORMERS_MAX:
+        return names
+    at = names.index(focus) if focus in names else 0
+    first = min(max(0, at - TRANSFORMERS_MAX // 2), len(names) - TRANSFORMERS_MAX)
+    return names[first : first + TRANSFORMERS_MAX]
+
+
+def _name(network: Network, kind: str, asset: str) -> str:
+    if kind == "feeder":
+        return next((f.name for f in network.feeders if f.id == asset), "")
+    if kind == "section":
+        return next((s.name for s in network.sections if s.id == asset), "")
+    i = network.transformer_index.get(asset)
+    return network.transformers[i].name if i is not None else ""

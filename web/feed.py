@@ -1,0 +1,117 @@
+"""The feed folded by cause: one line an incident, however many alerts and meters it has."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from alerts.ledger import Reading
+from grid.records import Alert, Incident, Ticket
+from storage.desk_records import Mute
+
+SEVERITY_ORDER: Final = ("P1", "P2", "P3", "P4")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedItem:
+    """One alert with what hangs on it."""
+
+    alert: Alert
+    incident: Incident | None = None
+    ticket: Ticket | None = None
+    mutes: tuple[Mute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FeedGroup:
+    """One line of the feed.
+
+    `key` names the line for the live stream; `main` is the alert that speaks for the cause: the
+    one that opens the ticket, else the gravest, else the first.
+    """
+
+    key: str
+    main: FeedItem
+    items: tuple[FeedItem, ...]
+
+    @property
+    def devices(self) -> int:
+        return len({d for item in self.items for d in item.alert.devices})
+
+    @property
+    def unseen(self) -> bool:
+        return any(item.alert.handling == "new" for item in self.items)
+
+    @property
+    def cleared(self) -> bool:
+        return all(item.alert.cleared_us is not None for item in self.items)
+
+    @property
+    def raised_us(self) -> int:
+        return min(item.alert.raised_us for item in self.items)
+
+    @property
+    def customers(self) -> int:
+        incident = self.main.incident
+        return max(self.main.alert.customers, incident.customers if incident else 0)
+
+    @property
+    def severity(self) -> str:
+        return min(item.alert.severity for item in self.items)
+
+    @property
+    def rank(self) -> str:
+        """Sorts lines as text, in the browser too: unseen, grave and new ones first."""
+        newest_first = 10**17 - self.raised_us
+        return f"{int(self.cleared)}{int(not self.unseen)}{self.severity}{newest_first:017d}"
+
+
+def group_key(alert: Alert) -> str:
+    """The line an alert belongs to."""
+    return f"i{alert.incident_id}" if alert.incident_id is not None else f"a{alert.id}"
+
+
+def fold(items: Iterable[FeedItem]) -> list[FeedGroup]:
+    """Lines of the feed, most urgent first."""
+    lines: dict[str, list[FeedItem]] = {}
+    for item in items:
+        lines.setdefault(group_key(item.alert), []).append(item)
+    groups = [FeedGroup(key, _main(members), tuple(members)) for key, members in lines.items()]
+    return sorted(groups, key=lambda g: g.rank)
+
+
+def _main(items: Sequence[FeedItem]) -> FeedItem:
+    def order(item: FeedItem) -> tuple[bool, bool, str, int]:
+        a = item.alert
+        return (a.cleared_us is not None, not a.ticket, a.severity, a.raised_us)
+
+    return min(items, key=order)
+
+
+def groups_of(reading: Reading, alert_ids: Iterable[str]) -> dict[str, FeedGroup | None]:
+    """Alert id to its line as it is now; None when nothing of it belongs in the feed any more."""
+    out: dict[str, FeedGroup | None] = {}
+    made: dict[str, FeedGroup | None] = {}
+    for alert_id in dict.fromkeys(alert_ids):
+        alert = reading.alert(alert_id)
+        if alert is None:
+            continue
+        key = group_key(alert)
+        if key not in made:
+            made[key] = _group(reading, alert)
+        out[alert_id] = made[key]
+    return out
+
+
+def _group(reading: Reading, alert: Alert) -> FeedGroup | None:
+    if alert.incident_id is None:
+        mutes = reading.mutes([alert.id]).get(alert.id, ())
+        unseen = alert.handling == "new"
+        return fold([FeedItem(alert, mutes=mutes)])[0] if unseen or not alert.cleared_us else None
+    alerts = reading.alerts(open_only=True, incident_id=alert.incident_id)
+    if not alerts:
+        return None
+    incident = reading.incident(alert.incident_id)
+    tickets = reading.tickets_of_incident(alert.incident_id)
+    mutes_of = reading.mutes([a.id for a in alerts])
+    ticket = tickets[0] if tickets else None
+    return fold(FeedItem(a, incident, ticket, mutes_of.get(a.id, ())) for a in alerts)[0]

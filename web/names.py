@@ -1,0 +1,30 @@
+"""How equipment is called on the pages: kind, id and the name that people gave it."""
+
+from grid.network import Network
+from web.i18n import Words
+
+
+def own_name(network: Network, kind: str, asset: str) -> str:
+    """The name people gave to a piece of equipment, "" if it has none."""
+    if kind == "feeder":
+        return next((f.name for f in network.feeders if f.id == asset), "")
+    if kind == "section":
+        return next((s.name for s in network.sections if s.id == asset), "")
+    if kind == "transformer":
+        i = network.transformer_index.get(asset)
+        return network.transformers[i].name if i is not None else ""
+    return ""
+
+
+def asset_label(t: Words, network: Network, kind: str, asset: str) -> str:
+    """`transformer T3 Apricot Lane`, `配变 T3 杏园路`."""
+    name = own_name(network, kind, asset)
+    label = f"{t.word('asset', kind)} {asset}"
+    return f"{label} {name}" if name and name != asset else label
+
+
+def place(t: Words, network: Network, kind: str, asset: str) -> list[str]:
+    """The way to an asset from the feeder, without the asset itself."""
+    chain = network.ancestors(kind, asset)
+    above = chain if kind == "device" else chain[1:]
+    return [asset_label(t, network, k, id_) for k, id_ in reversed(above)]

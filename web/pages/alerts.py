@@ -1,0 +1,117 @@
+"""The operator's screen: the feed folded by cause, and one alert with its reasons."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from alerts.errors import DeskError
+from web import policy
+from web.charts import SPANS
+from web.diagram import one_line
+from web.forms import form_of, see
+from web.names import place
+from web.site import Site
+from web.viewer import Viewer, viewer_of
+
+
+def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
+    """Everything the alert's pane shows; HTTPException 404 when it is not there for this role."""
+    viewer = viewer_of(request)
+    page = site.board.alert(alert_id, viewer.role)
+    if page is None:
+        raise HTTPException(404, "no_alert")
+    t = site.render.reader(site.render.language(request)).t
+    alert = page.row.alert
+    drawing = one_line(
+        site.network,
+        alert.asset_kind,
+        alert.asset,
+        site.worst_states(site.feed(viewer.role)),
+        frozenset(s.device for s in site.readings.silent()),
+    )
+    span = request.query_params.get("span", "")
+    return {
+        "page": page,
+        "alert": alert,
+        "place": place(t, site.network, alert.asset_kind, alert.asset),
+        "drawing": drawing,
+        "span": span if span in SPANS else "",
+        "spans": list(SPANS),
+        "may_handle": viewer.may(policy.HANDLE),
+        "may_names": viewer.may(policy.PERSONAL_DATA),
+        "may_measure": viewer.may(policy.MEASURE),
+        "known_before_s": known_before_s(page.row.incident),
+    }
+
+
+def known_before_s(incident: Any) -> float | None:
+    """How long before the first contact the cause was known; None if nobody has called yet."""
+    if incident is None or incident.first_contact_us is None:
+        return None
+    return float(incident.first_contact_us - incident.known_us) / 1e6
+
+
+def register(app: FastAPI, site: Site) -> None:
+    def whole_page(
+        request: Request, viewer: Viewer, alert_id: str | None, problem: str = "", status: int = 200
+    ) -> Response:
+        after = site.outbox_head()
+        open_only = request.query_params.get("show") != "all"
+        groups = site.feed(viewer.role, open_only)
+        chosen = alert_id or (groups[0].main.alert.id if groups else None)
+        values: dict[str, Any] = {
+            "after": after,
+            "groups": groups,
+            "open_only": open_only,
+            "selected": chosen,
+            "direct": alert_id is not None,
+            "problem": problem,
+            "detail": alert_values(site, request, chosen) if chosen else None,
+            **site.figures(),
+        }
+        return site.render.page(request, "feed.html", values, status=status)
+
+    @app.get("/")
+    def feed(request: Request) -> Response:
+        return whole_page(request, viewer_of(request), None)
+
+    @app.get("/feed")
+    def feed_part(request: Request) -> Response:
+        """The list alone, for a page that has been away for too long."""
+        viewer = viewer_of(request)
+        after = site.outbox_head()
+        values = {"groups": site.feed(viewer.role), "selected": None, "after": after}
+        return site.render.page(request, "_feed_list.html", values)
+
+    @app.get("/alerts/{alert_id}")
+    def alert(request: Request, alert_id: str) -> Response:
+        if request.headers.get("hx-request") == "true":
+            values = {**alert_values(site, request, alert_id), "problem": ""}
+            return site.render.page(request, "_alert.html", values)
+        return whole_page(request, viewer_of(request), alert_id)
+
+    @app.post("/alerts/{alert_id}/ack")
+    async def acknowledge(request: Request, alert_id: str) -> Response:
+        form = await form_of(request)
+        viewer = viewer_of(request)
+
+        def act() -> Response:
+            problem, status = "", 200
+            try:
+                if form.get("undo"):
+                    site.alerts.unacknowledge(alert_id, viewer.actor)
+                else:
+                    site.alerts.acknowledge(alert_id, viewer.actor, note=form.get("note", ""))
+            except DeskError as e:
+                problem, status = e.text(site.render.language(request)), 422
+            if request.headers.get("hx-request") == "true":
+                values = {**alert_values(site, request, alert_id), "problem": problem}
+                return site.render.page(request, "_alert.html", values)
+            if problem:
+                return whole_page(request, viewer, alert_id, problem, status)
+            return see(f"/alerts/{alert_id}")
+
+        return await run_in_threadpool(act)

@@ -1,0 +1,110 @@
+"""The counter: one search box, the answer first, and the caller attached with Enter."""
+
+import secrets
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from alerts.errors import DeskError, NotFound
+from alerts.states import OPEN_STATES
+from grid.records import Channel, Contact, ContactKind
+from web.forms import Fields, form_of
+from web.site import Site
+from web.viewer import viewer_of
+
+CALLS_SHOWN = 8
+HITS_MAX = 20
+CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
+KINDS: tuple[ContactKind, ...] = ("fault", "enquiry", "complaint", "opinion", "application")
+
+
+def register(app: FastAPI, site: Site) -> None:
+    def desk_page(
+        request: Request,
+        *,
+        query: str = "",
+        phone: str = "",
+        account: str = "",
+        problem: str = "",
+        draft: Fields | None = None,
+        outcome: Any = None,
+        status: int = 200,
+    ) -> Response:
+        viewer = viewer_of(request)
+        after = site.outbox_head()
+        if phone:
+            hits = site.counter.by_phone(phone)
+        else:
+            hits = site.counter.find(query, limit=HITS_MAX) if query else []
+        # One hit is the answer; several are a choice.
+        if not account and len(hits) == 1 and hits[0].kind == "customer":
+            account = hits[0].account or ""
+        answer = None
+        if account:
+            try:
+                answer = outcome.answer if outcome else site.counter.answer(account)
+            except NotFound as e:
+                problem, status = e.text(site.render.language(request)), 404
+        if answer is not None:
+            site.people.audit(viewer.login, "view_customer", account)
+        with site.ledger.reading() as r:
+            calls = r.contacts(limit=CALLS_SHOWN)
+        values: dict[str, Any] = {
+            "after": after,
+            "query": query,
+            "phone": phone,
+            "hits": hits,
+            "account": account,
+            "answer": answer,
+            "calls": calls,
+            "customers": site.network.customer_by_account,
+            "tickets": site.board.tickets(role=viewer.role, states=OPEN_STATES, limit=40),
+            "channels": CHANNELS,
+            "kinds": KINDS,
+            "contact_id": draft["external_id"] if draft else secrets.token_urlsafe(12),
+            "draft": draft or Fields(),
+            "problem": problem,
+            "outcome": outcome,
+        }
+        part = request.headers.get("hx-request") == "true"
+        return site.render.page(
+            request, "_desk_answer.html" if part else "desk.html", values, status=status
+        )
+
+    @app.get("/desk")
+    def desk(request: Request, q: str = "", phone: str = "", account: str = "") -> Response:
+        query, phone = q.strip()[:200], phone.strip()[:40]
+        return desk_page(request, query=query, phone=phone, account=account.strip()[:64])
+
+    @app.post("/desk/contacts")
+    async def attach(request: Request) -> Response:
+        form = await form_of(request)
+        channel, kind = form.get("channel", "phone"), form.get("kind", "fault")
+        account = form.get("account", "")
+        if channel not in CHANNELS or kind not in KINDS or not form.get("external_id"):
+            raise HTTPException(422, "bad_contact")
+        viewer = viewer_of(request)
+        contact = Contact(
+            channel=channel,
+            external_id=f"desk:{form['external_id'][:64]}",
+            time_us=site.clock.now_us(),
+            kind=kind,
+            account=account or None,
+            phone=form.get("phone", "")[:40],
+            text=form.get("text", ""),
+            taken_by=viewer.actor.name,
+        )
+        open_ticket = {"yes": True, "no": False}.get(form.get("open_ticket", ""))
+
+        def report() -> Response:
+            try:
+                outcome = site.counter.report(contact, viewer.actor, open_ticket)
+            except DeskError as e:
+                text = e.text(site.render.language(request))
+                return desk_page(request, account=account, problem=text, draft=form, status=422)
+            return desk_page(request, account=account, outcome=outcome)
+
+        return await run_in_threadpool(report)

@@ -1,0 +1,147 @@
+"""Sign-in by link or password, sign-out, own password, and the language of the reader."""
+
+from typing import Final
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from web.doors import PersonView
+from web.forms import form_of, local_path, see
+from web.i18n import LANGUAGES
+from web.limits import Limit
+from web.policy import home
+from web.render import LANGUAGE_COOKIE
+from web.site import Site
+from web.viewer import viewer_of
+
+PASSWORD_MIN: Final = 12
+HASHER: Final = PasswordHasher()
+# Unknown names take as long as wrong passwords: a hash that no password fits.
+NOBODYS_HASH: Final = HASHER.hash("nobody has this password")
+
+
+def password_fits(stored: str | None, given: str) -> bool:
+    """Whether a password belongs to a stored argon2 hash."""
+    try:
+        return HASHER.verify(stored or NOBODYS_HASH, given) and stored is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def register(app: FastAPI, site: Site) -> None:
+    by_login = Limit(10, 300.0)
+    by_address = Limit(60, 300.0)
+
+    def signed_in(request: Request, person: PersonView, to: str) -> Response:
+        agent = request.headers.get("user-agent", "")[:200]
+        lifetime_s = site.settings.session_hours * 3600
+        # A new token at each sign-in: one planted beforehand is worth nothing.
+        token = site.people.open_session(person.id, lifetime_s, user_agent=agent)
+        old = request.cookies.get(site.cookie)
+        if old:
+            site.people.close_session(old)
+        answer = RedirectResponse(to, 303)
+        answer.set_cookie(
+            site.cookie,
+            token,
+            max_age=int(lifetime_s),
+            httponly=True,
+            samesite="lax",
+            secure=site.cookie.startswith("__Host-"),
+            path="/",
+        )
+        return answer
+
+    @app.get("/signin")
+    def sign_in_page(request: Request, next: str = "") -> Response:
+        values = {"next": local_path(next, ""), "login": "", "problem": ""}
+        return site.render.page(request, "signin.html", values)
+
+    @app.post("/signin")
+    async def sign_in(request: Request) -> Response:
+        form = await form_of(request)
+        login, password = form.get("login", "")[:100], form.get("password", "")
+        to = local_path(form.get("next"), "")
+
+        def check() -> Response:
+            address = request.client.host if request.client else ""
+            values = {"next": to, "login": login}
+            if not by_address.take(address) or not by_login.take(login.lower()):
+                values["problem"] = "signin.slow_down"
+                return site.render.page(request, "signin.html", values, status=429)
+            person = site.people.find(login)
+            stored = person.password_hash if person else None
+            if not password_fits(stored, password) or person is None or not person.active:
+                site.people.audit(login, "sign_in_refused", address)
+                values["problem"] = "signin.wrong"
+                return site.render.page(request, "signin.html", values, status=401)
+            by_login.forget(login.lower())
+            site.people.audit(person.login, "sign_in", "password")
+            return signed_in(request, person, to or home(person.role))
+
+        return await run_in_threadpool(check)
+
+    @app.get("/signin/{token}")
+    def sign_in_link(request: Request, token: str, next: str = "") -> Response:
+        person = site.people.use_link(token)
+        if person is None or not person.active:
+            values = {"next": "", "login": "", "problem": "signin.link_used"}
+            return site.render.page(request, "signin.html", values, status=401)
+        if person.role == "customer":
+            return see(f"/my/{token}")
+        site.people.audit(person.login, "sign_in", "link")
+        return signed_in(request, person, local_path(next, home(person.role)))
+
+    @app.post("/signout")
+    def sign_out(request: Request) -> Response:
+        token = request.cookies.get(site.cookie)
+        if token:
+            site.people.close_session(token)
+        answer = RedirectResponse("/signin", 303)
+        answer.delete_cookie(
+            site.cookie, path="/", secure=site.cookie.startswith("__Host-"), httponly=True
+        )
+        return answer
+
+    @app.get("/password")
+    def password_page(request: Request) -> Response:
+        return site.render.page(request, "password.html", {"problem": "", "done": False})
+
+    @app.post("/password")
+    async def password(request: Request) -> Response:
+        form = await form_of(request)
+        given, again, current = (form.get(k, "") for k in ("password", "again", "current"))
+        viewer = viewer_of(request)
+
+        def change() -> Response:
+            person = site.people.find(viewer.login)
+            stored = person.password_hash if person else None
+            problem = ""
+            if stored and not (by_login.take(viewer.login) and password_fits(stored, current)):
+                problem = "password.current_wrong"
+            elif len(given) < PASSWORD_MIN:
+                problem = "password.too_short"
+            elif given != again:
+                problem = "password.differ"
+            else:
+                site.people.set_password(viewer.login, HASHER.hash(given))
+                site.people.audit(viewer.login, "password_set", viewer.login)
+            values = {"problem": problem, "done": not problem}
+            return site.render.page(
+                request, "password.html", values, status=422 if problem else 200
+            )
+
+        return await run_in_threadpool(change)
+
+    @app.get("/language/{language}")
+    def language(request: Request, language: str, next: str = "/") -> Response:
+        answer = RedirectResponse(local_path(next), 303)
+        if language in LANGUAGES:
+            secure = site.cookie.startswith("__Host-")
+            answer.set_cookie(
+                LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", secure=secure
+            )
+        return answer

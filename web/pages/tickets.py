@@ -1,0 +1,155 @@
+"""The repair tickets: the ranked list with the reason of each rank, and one ticket."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from alerts.errors import Conflict as TicketConflict
+from alerts.errors import DeskError, NotFound, StaleTicket, WrongRole
+from alerts.states import ACTIONS, CAUSES, HOLD_REASONS, OPEN_STATES, STATES, VERDICTS
+from desk.procedures import procedure
+from web import policy
+from web.forms import Fields, form_of, see, site_time_us, whole
+from web.names import place
+from web.pages.alerts import known_before_s
+from web.site import Site
+from web.viewer import viewer_of
+
+PAGE = 200
+FINAL_STATES = tuple(s for s in STATES if s not in OPEN_STATES)
+
+# Fields of the form that an action takes, with the name the desk gives them.
+DETAILS = {
+    "note": ("text",),
+    "dispatch": ("team", "estimated_us"),
+    "assign": ("crew",),
+    "accept": ("note",),
+    "arrive": ("note",),
+    "restore": ("note",),
+    "verify": ("note",),
+    "call_back": ("note",),
+    "close": ("verdict", "cause_code", "note"),
+    "send_back": ("reason",),
+    "hold": ("reason", "note"),
+    "cancel": ("reason",),
+    "merge": ("target_number",),
+    "reopen": ("reason",),
+    "prioritise": ("priority", "reason"),
+    "estimate": ("estimated_us", "reason"),
+    "hand_over": ("to", "reason"),
+}
+# The step a person most likely takes next, as the one highlighted button.
+USUAL_NEXT = ("take", "dispatch", "assign", "accept", "arrive", "restore", "verify", "close")
+
+
+def status_of(error: DeskError) -> int:
+    """The HTTP status of an action that was refused."""
+    if isinstance(error, NotFound):
+        return 404
+    if isinstance(error, StaleTicket | TicketConflict):
+        return 409
+    return 403 if isinstance(error, WrongRole) else 422
+
+
+def details_of(action: str, given: dict[str, Any], site: Site) -> dict[str, Any]:
+    """What the desk's action takes, out of a form or a JSON object; empty fields are left out."""
+    values = dict(given)
+    if "estimated" in values:
+        values["estimated_us"] = site_time_us(str(values["estimated"]), site.render.zone)
+    if values.get("priority") not in (None, ""):
+        values["priority"] = whole(str(values["priority"]), -1)
+    wanted = DETAILS.get(action, ())
+    return {k: values[k] for k in wanted if values.get(k) not in (None, "")}
+
+
+def register(app: FastAPI, site: Site) -> None:
+    @app.get("/tickets")
+    def tickets(request: Request) -> Response:
+        viewer = viewer_of(request)
+        show = request.query_params.get("show", "open")
+        query: dict[str, Any] = {"role": viewer.role, "limit": PAGE}
+        if show == "done":
+            query["states"] = FINAL_STATES
+        elif show == "mine":
+            query["assignee"] = viewer.actor.name
+        else:
+            show = "open"
+        after = site.outbox_head()
+        values = {
+            "after": after,
+            "show": show,
+            "rows": site.board.tickets(**query),
+            "most": PAGE,
+            **site.figures(),
+        }
+        return site.render.page(request, "tickets.html", values)
+
+    def ticket_page(
+        request: Request,
+        ticket_id: int,
+        problem: str = "",
+        draft: Fields | None = None,
+        status: int = 200,
+    ) -> Response:
+        viewer = viewer_of(request)
+        after = site.outbox_head()
+        page = site.board.ticket(ticket_id, viewer.role)
+        if page is None:
+            raise HTTPException(404, "no_ticket")
+        language = site.render.language(request)
+        reader = site.render.reader(language)
+        ticket = page.ticket
+        values = {
+            "after": after,
+            "page": page,
+            "ticket": ticket,
+            "place": place(reader.t, site.network, ticket.asset_kind, ticket.asset),
+            "procedure": procedure(ticket.fault, language),
+            "usual": next((a for a in USUAL_NEXT if a in page.allowed), None),
+            "actions": ACTIONS,
+            "verdicts": VERDICTS,
+            "causes": CAUSES,
+            "hold_reasons": HOLD_REASONS,
+            "teams": site.network.teams,
+            "may_names": viewer.may(policy.PERSONAL_DATA),
+            "may_change": viewer.may(policy.TICKETS),
+            "known_before_s": known_before_s(page.incident),
+            "names": {
+                c.account: site.network.customer_by_account[c.account].name
+                for c in page.contacts
+                if c.account in site.network.customer_by_account
+            },
+            "problem": problem,
+            "draft": draft or Fields(),
+        }
+        return site.render.page(request, "ticket.html", values, status=status)
+
+    @app.get("/tickets/{ticket_id}")
+    def ticket(request: Request, ticket_id: int) -> Response:
+        return ticket_page(request, ticket_id)
+
+    @app.post("/tickets/{ticket_id}/{action}")
+    async def act(request: Request, ticket_id: int, action: str) -> Response:
+        if action not in ACTIONS:
+            raise HTTPException(404, "no_action")
+        form = await form_of(request)
+        viewer = viewer_of(request)
+
+        def perform() -> Response:
+            details = details_of(action, dict(form), site)
+            try:
+                site.tickets.perform(
+                    action, ticket_id, viewer.actor, whole(form.get("version")), **details
+                )
+            except DeskError as e:
+                text = e.text(site.render.language(request))
+                if isinstance(e, NotFound):
+                    raise HTTPException(404, "no_ticket") from e
+                form["_action"] = action
+                return ticket_page(request, ticket_id, text, form, status_of(e))
+            return see(f"/tickets/{ticket_id}")
+
+        return await run_in_threadpool(perform)

@@ -1,0 +1,136 @@
+"""What all pages share: the desks, the counter, the board, the renderer and the live hub."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from alerts.handling import AlertDesk
+from alerts.tickets import TicketDesk
+from desk.board import Board
+from desk.counter import Counter
+from desk.quality import bar, headline
+from grid.records import OutboxMessage
+from web.feed import FeedGroup, FeedItem, fold, groups_of
+from web.i18n import Language
+from web.names import asset_label
+from web.render import Renderer
+from web.settings import WebSettings
+from web.stream import Frame, Hub, event
+from web.viewer import NOBODY
+
+FEED_MAX = 500
+
+
+class Site:
+    """One running site; made once by `create_app`."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self.settings = settings
+        self.network = settings.network
+        self.clock = settings.clock
+        self.ledger = settings.ledger
+        self.people = settings.people
+        self.readings = settings.readings
+        self.board = Board(self.ledger, self.network)
+        self.alerts = AlertDesk(self.ledger, self.clock)
+        self.tickets = TicketDesk(self.ledger, self.network, self.clock)
+        self.counter = Counter(self.ledger, self.network, self.clock, settings.supply)
+        self.render = Renderer(settings)
+        self.render.environment.globals.update(
+            asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset)
+        )
+        self.hub = Hub(
+            self.ledger,
+            self.frames,
+            lambda language: {"html": self.figures_html(language)},
+            self.beat,
+            streams_max=settings.streams_max,
+            heartbeat_s=settings.heartbeat_s,
+        )
+
+    # -- figures and feed ------------------------------------------------------------------
+
+    def figures(self) -> dict[str, Any]:
+        """What stands under the header: counts, health, and the headline that stays true."""
+        now = self.clock.now_us()
+        return {
+            "bar": bar(self.ledger, now),
+            "health": self.readings.health(),
+            "headline": headline(self.ledger, self.network, now),
+        }
+
+    def figures_html(self, language: Language) -> str:
+        reader = self.render.reader(language)
+        return self.render.html("_figures.html", reader, NOBODY, **self.figures())
+
+    def outbox_head(self) -> int:
+        """Read before a page's data: the stream may repeat something, never miss it."""
+        with self.ledger.reading() as r:
+            return r.outbox_head()
+
+    def feed(self, role: str, open_only: bool = True) -> list[FeedGroup]:
+        rows = self.board.feed(role=role, open_only=open_only, limit=FEED_MAX)
+        return fold(FeedItem(x.alert, x.incident, x.ticket, tuple(x.mutes)) for x in rows)
+
+    def worst_states(self, groups: Sequence[FeedGroup]) -> dict[tuple[str, str], str]:
+        """Asset to its worst open severity, for the one-line diagram."""
+        states: dict[tuple[str, str], str] = {}
+        for group in groups:
+            for item in group.items:
+                a = item.alert
+                if a.cleared_us is None:
+                    key = (a.asset_kind, a.asset)
+                    states[key] = min(states.get(key, "P9"), a.severity)
+        return states
+
+    # -- the live stream -------------------------------------------------------------------
+
+    def beat(self) -> dict[str, Any]:
+        speed = self.settings.speed
+        return {"now_us": self.clock.now_us(), "speed": speed() if speed else 1.0}
+
+    def frames(
+        self, messages: Sequence[OutboxMessage], languages: Sequence[Language]
+    ) -> list[Frame]:
+        """Messages as events; a line of the feed is rendered once, with its last message."""
+        keys = [m.key for m in messages if m.topic == "alert"]
+        groups: dict[str, FeedGroup | None] = {}
+        if keys and languages:
+            with self.ledger.reading() as r:
+                groups = groups_of(r, keys)
+        last = {_line(groups.get(m.key), m.key): m.seq for m in messages if m.topic == "alert"}
+        frames = []
+        for m in messages:
+            group = groups.get(m.key) if m.topic == "alert" else None
+            draw = m.topic == "alert" and last[_line(group, m.key)] == m.seq
+            texts = {}
+            for language in languages:
+                data: dict[str, Any] = {"key": m.key, "incident": m.data.get("incident_id")}
+                if m.topic == "contact":
+                    data["ticket"] = m.data.get("ticket_id")
+                if draw:
+                    data |= self._line_data(group, m, language)
+                texts[language] = event(m.topic, data, m.seq)
+            frames.append(Frame(m.seq, m.topic, texts, str(m.data.get("work") or "")))
+        return frames
+
+    def _line_data(
+        self, group: FeedGroup | None, message: OutboxMessage, language: Language
+    ) -> dict[str, Any]:
+        if group is None:
+            incident = message.data.get("incident_id")
+            return {"line": f"i{incident}" if incident is not None else f"a{message.key}"}
+        html = self.render.html(
+            "_feed_row.html", self.render.reader(language), NOBODY, group=group, selected=None
+        )
+        return {"line": group.key, "rank": group.rank, "html": html}
+
+    @cached_property
+    def cookie(self) -> str:
+        """`__Host-` binds the cookie to this host; browsers demand https for it."""
+        secure = self.settings.public_url.startswith("https://")
+        return "__Host-forewatt" if secure else "forewatt-session"
+
+
+def _line(group: FeedGroup | None, key: str) -> str:
+    return group.key if group else f"a{key}"

@@ -1,0 +1,320 @@
+// Keys, live stream, site clock and charts. Pages work without any of it; nothing here decides
+// anything, it only brings news sooner and saves key strokes.
+
+import { drawCharts } from "./chart.js";
+
+const body = document.body;
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const chinese = body.dataset.language === "zh-CN";
+
+// -- site clock and ages ---------------------------------------------------------------------
+// Site time may be simulated and run at any speed: extrapolate from the last thing we were told.
+
+const site = { us: Number(body.dataset.now), at: performance.now(), speed: 1 };
+const siteNow = () => site.us + (performance.now() - site.at) * 1000 * site.speed;
+
+const units = chinese
+  ? { s: "秒", min: "分钟", h: "小时", d: "天" }
+  : { s: " s", min: " min", h: " h", d: " d" };
+
+function age(us) {
+  const s = Math.max(0, Math.floor(us / 1e6));
+  const one = (n, unit) => `${n}${units[unit]}`;
+  if (s < 60) return one(s, "s");
+  if (s < 3600) return one(Math.floor(s / 60), "min");
+  if (s < 86400) {
+    const minutes = Math.floor((s % 3600) / 60);
+    return one(Math.floor(s / 3600), "h") + (minutes ? ` ${one(minutes, "min")}` : "");
+  }
+  const days = Math.floor(s / 86400), hours = Math.floor((s % 86400) / 3600);
+  return one(days, "d") + (hours && days < 7 ? ` ${one(hours, "h")}` : "");
+}
+
+const clockElement = $("#clock");
+const zone = clockElement?.parentElement.title || "UTC";
+const clockFormat = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
+const dateFormat = new Intl.DateTimeFormat("en-CA", { timeZone: zone, month: "2-digit", day: "2-digit" });
+
+function tick() {
+  const now = siteNow();
+  if (clockElement) {
+    const at = new Date(now / 1000);
+    const text = clockFormat.format(at);
+    if (clockElement.textContent !== text) clockElement.textContent = text;
+    const date = $("#clock-date"), day = dateFormat.format(at);
+    if (date && date.textContent !== day) date.textContent = day;
+  }
+  for (const element of $$(".age")) {
+    const text = age(now - Number(element.dataset.since));
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+setInterval(tick, 1000);
+
+// -- the feed's lines ------------------------------------------------------------------------
+
+const waiting = new Map(); // new lines that wait behind the pill: line -> event data
+
+const busyWithFeed = () => {
+  const feed = $("#feed");
+  if (!feed) return false;
+  const lines = $("#feed-lines");
+  return lines?.children.length > 0 &&
+    (feed.contains(document.activeElement) || feed.matches(":hover") || feed.scrollTop > 4);
+};
+
+function place(item) {
+  const list = $("#feed-lines");
+  if (!list) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = item.html.trim();
+  const row = holder.content.firstElementChild;
+  const selected = $("[data-alert-pane]")?.dataset.alertPane;
+  if (selected && selected === row.dataset.alert) row.classList.add("selected");
+  const old = document.getElementById(row.id);
+  if (old) {
+    // In place: nothing moves under the cursor, and the focus stays where it is.
+    const focused = old.contains(document.activeElement);
+    row.classList.toggle("selected", old.classList.contains("selected"));
+    old.replaceWith(row);
+    if (focused) $("a", row).focus({ preventScroll: true });
+  } else {
+    const after = [...list.children].find((x) => x.dataset.rank > row.dataset.rank);
+    list.insertBefore(row, after ?? null);
+    row.classList.add("fresh");
+    const say = $("#say");
+    if (say) say.textContent = `${say.dataset.new} ${$(".title b", row)?.textContent ?? ""}`;
+  }
+  globalThis.htmx?.process(row);
+  const empty = $("#feed-empty");
+  if (empty) empty.hidden = true;
+}
+
+function showPill() {
+  const pill = $("#new-pill");
+  if (!pill) return;
+  pill.hidden = waiting.size === 0;
+  pill.textContent = waiting.size === 1 ? pill.dataset.one : pill.dataset.many.replace("#", waiting.size);
+}
+
+function releasePill() {
+  for (const item of waiting.values()) place(item);
+  waiting.clear();
+  showPill();
+}
+
+function feedEvent(item) {
+  if (!$("#feed-lines") || $("#feed").dataset.liveFeed !== "yes" || !item.line) return;
+  const present = document.getElementById(`line-${item.line}`);
+  if (!item.html) {
+    // Cleared and seen: it stays, greyed, until the page is loaded again.
+    present?.classList.add("cleared");
+    waiting.delete(item.line);
+  } else if (present || !busyWithFeed()) {
+    place(item);
+    waiting.delete(item.line);
+  } else {
+    waiting.set(item.line, item);
+  }
+  showPill();
+}
+
+// -- sections that read themselves anew -------------------------------------------------------
+
+let again = 0;
+
+function topicsOf(element) {
+  return (element.dataset.topics ?? "").split(" ").filter(Boolean);
+}
+
+function wanted(topic, item) {
+  const names = [`${topic}:*`, `${topic}:${item.key}`, `${topic}:incident=${item.incident}`];
+  if (item.incident != null) names.push(`incident:${item.incident}`);
+  return $$("[data-topics]").some((x) => topicsOf(x).some((name) => names.includes(name)));
+}
+
+const dirty = (section) =>
+  section.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)
+  || $$("input[type=text], textarea", section).some((x) => x.value !== x.defaultValue)
+  || $$("details[open]", section).length > 0;
+
+async function reload() {
+  again = 0;
+  const asked = location.href;
+  let text;
+  try {
+    const answer = await fetch(asked, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+    if (!answer.ok || answer.redirected) return;
+    text = await answer.text();
+  } catch {
+    return; // the stream's own bar says that we are cut off
+  }
+  if (location.href !== asked) return;
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  for (const section of $$("[data-live][id]")) {
+    const next = fresh.getElementById(section.id);
+    if (next && !dirty(section) && section.innerHTML !== next.innerHTML) {
+      section.replaceWith(document.adoptNode(next));
+      globalThis.htmx?.process(document.getElementById(section.id));
+    }
+  }
+  prepare(document);
+}
+
+function news(topic, item) {
+  if (wanted(topic, item) && !again) again = setTimeout(reload, 250);
+}
+
+// -- the stream -------------------------------------------------------------------------------
+
+let heard = performance.now();
+let deadSince = 0;
+
+function dead() {
+  const bar = $("#live-bar");
+  if (!bar || deadSince) return;
+  deadSince = siteNow();
+  bar.textContent = bar.dataset.text.replace("{time}", clockFormat.format(new Date(deadSince / 1000)));
+  bar.hidden = false;
+  body.classList.add("not-live");
+}
+
+function alive() {
+  heard = performance.now();
+  if (!deadSince) return;
+  deadSince = 0;
+  $("#live-bar").hidden = true;
+  body.classList.remove("not-live");
+}
+
+function connect(address) {
+  // The browser reconnects by itself and sends Last-Event-ID, so nothing is missed. It is not
+  // closed in a hidden tab: an alert desk must not sleep when somebody looks elsewhere.
+  const source = new EventSource(address);
+  const on = (name, handle) =>
+    source.addEventListener(name, (message) => {
+      if (name !== "beat") alive();
+      last = message.lastEventId || last;
+      handle(JSON.parse(message.data));
+    });
+  let last = "";
+  on("beat", (beat) => {
+    Object.assign(site, { us: beat.now_us, at: performance.now(), speed: beat.speed });
+    if (beat.live) alive();
+    else dead();
+    tick();
+  });
+  on("alert", (item) => { feedEvent(item); news("alert", item); });
+  on("incident", (item) => news("incident", { ...item, incident: item.key }));
+  on("ticket", (item) => news("ticket", item));
+  on("contact", (item) => news("contact", item));
+  on("figures", (item) => {
+    const figures = $("#figures");
+    if (figures) figures.outerHTML = item.html;
+  });
+  on("reset", () => location.reload());
+  source.onerror = () => {
+    dead();
+    if (source.readyState === EventSource.CLOSED) {
+      // Refused for good (signed out, too many pages): try again, slowly, from where we were.
+      const from = last ? `/stream?after=${last}` : address;
+      setTimeout(() => connect(from), 3000);
+    }
+  };
+}
+
+if (body.dataset.stream) {
+  connect(body.dataset.stream);
+  // A half-open connection gives no error: silence for three heartbeats means the same.
+  setInterval(() => { if (performance.now() - heard > 16000) dead(); }, 1000);
+  addEventListener("offline", dead);
+}
+
+// -- keys: single letters, never while typing -------------------------------------------------
+
+const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+
+function rows() {
+  const list = $$(".feed-row > a");
+  return list.length ? list : $$("[data-list] a[href]").filter((x) => x.offsetParent);
+}
+
+function move(step) {
+  const all = rows();
+  if (!all.length) return;
+  let at = all.indexOf(document.activeElement);
+  if (at < 0) at = all.findIndex((x) => x.closest(".selected, tr.selected"));
+  const next = all[Math.min(Math.max(at + step, 0), all.length - 1)] ?? all[0];
+  next.focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+
+const press = (element) => {
+  if (!element) return;
+  if (element.matches("input, textarea, select")) { element.focus(); element.select?.(); }
+  else element.click();
+};
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
+  if (typing(event.target)) return;
+  const act = {
+    j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
+    a: () => press($('[data-key="a"]')), t: () => press($('[data-key="t"]')),
+    "/": () => ($('[data-key="/"]') ? press($('[data-key="/"]')) : (location.href = $('.nav a[href="/desk"]') ? "/desk" : "/engineer")),
+    n: releasePill,
+    g: () => { location.href = "/tickets"; },
+    "?": () => $("#keys")?.showModal(),
+  }[event.key];
+  const scrollable = event.key.startsWith("Arrow") && !document.activeElement?.closest("[data-list], .feed-row");
+  if (act && !scrollable) { event.preventDefault(); act(); }
+});
+
+$("#new-pill")?.addEventListener("click", releasePill);
+
+// -- what a fresh piece of page needs ----------------------------------------------------------
+
+function prepare(root) {
+  drawCharts(root);
+  for (const box of $$("[data-check]", root)) {
+    box.checked = localStorage.getItem(`check:${box.dataset.check}`) === "1";
+    box.onchange = () => localStorage.setItem(`check:${box.dataset.check}`, box.checked ? "1" : "0");
+  }
+  for (const verdict of $$("[data-verdict]", root)) {
+    const cause = $("[data-cause]", verdict.form);
+    const narrow = () => {
+      for (const option of $$("option[data-verdicts]", cause)) {
+        option.hidden = verdict.value !== "" && !option.dataset.verdicts.split(" ").includes(verdict.value);
+        if (option.hidden && option.selected) cause.value = "";
+      }
+    };
+    verdict.onchange = narrow;
+    narrow();
+  }
+  for (const row of $$("tr[data-href]", root)) {
+    row.onclick = (event) => { if (!event.target.closest("a, button, input")) location.href = row.dataset.href; };
+  }
+  const chosen = $("[data-alert-pane]")?.dataset.alertPane;
+  if (chosen) {
+    for (const row of $$(".feed-row")) row.classList.toggle("selected", row.dataset.alert === chosen);
+  }
+}
+
+function toast(text) {
+  $(".toast")?.remove();
+  const box = Object.assign(document.createElement("div"), { className: "toast", textContent: text });
+  box.setAttribute("role", "alert");
+  body.append(box);
+  setTimeout(() => box.remove(), 8000);
+}
+
+document.addEventListener("htmx:after:swap", () => prepare(document));
+document.addEventListener("htmx:response:error", (event) => {
+  // What was typed stays: say what is wrong beside it.
+  const page = new DOMParser().parseFromString(event.detail?.ctx?.text ?? "", "text/html");
+  toast($("main p", page)?.textContent ?? page.body.textContent.slice(0, 200));
+});
+prepare(document);
+tick();

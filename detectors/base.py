@@ -1,0 +1,96 @@
+"""What every detector is: state in arrays, a step a frame, findings for the few over the limit.
+
+A detector of a group sees that group's frames in order. It keeps O(1) state a meter in numpy
+arrays whose first axis is devices, areas, branches or tree nodes; the engine saves and restores
+them by key, so that an edited network keeps what it can.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.frames import NEVER, Frame
+from detectors.layout import GroupLayout
+from detectors.settings import DetectorSettings
+
+Axis = Literal["device", "three", "area", "run", "node", "one"]
+Array = NDArray[Any]
+
+
+class Stateful(ABC):
+    """Arrays with a named first axis; the key lists say whose row each is."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    faults: ClassVar[tuple[str, ...]]
+
+    def __init__(self) -> None:
+        self.state: dict[str, Array] = {}
+        self.axes: dict[str, Axis] = {}
+
+    @abstractmethod
+    def keys(self, axis: Axis) -> list[str]:
+        """Whose state each row of an axis is."""
+
+    def _array(self, name: str, axis: Axis, shape: Any, dtype: Any, fill: float = 0) -> Array:
+        """A state array, registered for snapshots."""
+        self.axes[name] = axis
+        self.state[name] = np.full(shape, fill, dtype)
+        return self.state[name]
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of the state arrays."""
+        return {k: v.copy() for k, v in self.state.items()}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take over arrays of equal shape; others (an older version's) are left as they start."""
+        for k, v in state.items():
+            mine = self.state.get(k)
+            if mine is not None and mine.shape == v.shape and mine.dtype == v.dtype:
+                mine[...] = v
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state."""
+        return sum(v.nbytes for v in self.state.values())
+
+
+class Detector(Stateful):
+    """A detector of one group of areas."""
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__()
+        self.layout = layout
+        self.settings = settings
+
+    @abstractmethod
+    def step(self, frame: Frame) -> "list[Any]":
+        """Judge one frame; `grid.records.Finding`s in a fixed order."""
+
+    def keys(self, axis: Axis) -> list[str]:
+        layout = self.layout
+        if axis == "device":
+            return layout.device_keys()
+        if axis == "three":
+            return [k for k, p in zip(layout.device_keys(), layout.phase, strict=True) if p == 3]
+        if axis == "area":
+            return layout.area_keys()
+        if axis == "run":
+            return layout.run_keys()
+        return [""]
+
+
+def known_at(frame: Frame, positions: Iterable[int] | slice) -> int:
+    """When the latest of these devices' readings had arrived; the tick if none reported."""
+    at = frame.known[positions if isinstance(positions, slice) else list(positions)]
+    at = at[at > NEVER]
+    return max(int(at.max()) if at.size else frame.tick_us, frame.tick_us)
+
+
+def rounded(x: float, digits: int = 3) -> float | None:
+    """A number for evidence: rounded, None for "not a number"."""
+    x = float(x)
+    return None if not np.isfinite(x) else round(x, digits)

@@ -1,0 +1,9 @@
+"""The detectors that run, in the order in which they report; contract tests walk this list."""
+
+from typing import Final
+
+from detectors.base import Detector
+from detectors.neutral import NeutralDetector
+from detectors.transformer import TransformerDetector
+
+FAMILIES: Final[tuple[type[Detector], ...]] = (NeutralDetector, TransformerDetector)

@@ -1,0 +1,415 @@
+"""Neutral displacement: the kernels behind the neutral family.
+
+A neutral with contact resistance R shifts the star point by n = R * I_n, I_n being the phasor sum
+of the phase currents through it. Customers on one phase rise while those on another fall, line
+voltages stay. With e_a, e_b, e_c = 1, a^2, a (a = 120 degrees) the phase voltages V_p give
+z = 2/3 * sum(V_p e_p) = -n, whatever the common level. Every place where all phases are seen (a
+three-phase device, a branch, an area) is followed as z = c + K * I_n, learned on healthy days;
+what is left over is tested against -R * I_n in a fast window.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from detectors.compiled import F4, F8, I1, I4, U1, kernel
+from detectors.layout import CHANNEL
+
+V, AMP, P, P_A = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"], CHANNEL["p_a"]
+COS: Final = (1.0, -0.5, -0.5)
+SIN: Final = (0.0, -math.sqrt(0.75), math.sqrt(0.75))
+
+# Rows of `place`: what is seen at one place in one frame.
+Z_RE, Z_IM, I_0, I_1, I_2, UP, DOWN, LEVEL, READINGS = range(9)
+N_PLACE: Final = 9
+
+# Columns of a place's float state. M_*: long moments; S_*: (co)variances; V_0: common level.
+COUNT, MZ_RE, MZ_IM, MI_RE, MI_IM, S_II, S_RE, S_IM, VAR = range(9)
+M_0, M_T, S_TT, S_0T = range(9, 13)
+LAST_SIZE, RESISTANCE, SHIFT, SIZE, EXPLAINED, FROZEN = range(13, 19)
+WINDOW = 19  # two windows, fast and slow, of ten columns each:
+W, A, B, E, X0, Y0 = 0, 1, 2, 3, 4, 7  # weight, sum I^2, sum e*I, sum e^2, the same by phase
+N_WINDOW: Final = 10
+N_STATE: Final = WINDOW + 2 * N_WINDOW
+
+R_MIN: Final = 0.05  # ohm; a tight joint has milliohms
+R_SHARE: Final = 0.6  # of the healthy slope: a new load at the far end changes that much
+SHIFT_MIN: Final = (2.0, 1.5)  # V rms explained by the resistance, in the fast and slow window
+T_MIN: Final = (6.0, 10.0)  # in standard errors that allow for residuals not being independent
+EXPLAINED_MIN: Final = 0.5
+BROKEN_V: Final = 15.0
+BROKEN_SIGMA: Final = 8.0
+BLIND_SHIFT: Final = 5.0  # V rms, where no current is known
+BLIND_SIGMA: Final = 6.0
+OPPOSED: Final = 0.15  # share of the displacement that must rise, and fall, somewhere
+FREEZE_FRAMES: Final = 2880  # a month of quarter-hours: then the new state is the usual one
+
+
+@kernel("float64(float32[:, ::1], int64, int64, float64)")
+def phase_current(
+    values: F4,
+    p: int,
+    c: int,
+    nominal: float,
+) -> float:
+    """Current drawn in phase slot c of a device, A; negative when it feeds in; NaN unknown."""
+    i = float(values[p, AMP + c])
+    power = float(values[p, P_A + c])
+    if math.isnan(power) and c == 0 and math.isnan(values[p, V + 1]):
+        power = float(values[p, P])
+    if math.isnan(i):
+        if math.isnan(power):
+            return math.nan
+        v = float(values[p, V + c])
+        return power / (nominal if math.isnan(v) or v < 0.5 * nominal else v)
+    if power < 0.0:
+        return -abs(i)
+    return i
+
+
+@kernel("void(float64[::1], float64[::1])")
+def turn(
+    sums: F8,
+    row: F8,
+) -> None:
+    """Sums of deviations by phase (0..2) and their numbers (3..5) into the displacement of a place.
+
+    Two phases suffice: a displacement sums to zero over the three.
+    """
+    d = np.zeros(3)
+    have = 0
+    missing = -1
+    for c in range(3):
+        if sums[3 + c] > 0:
+            d[c] = sums[c] / sums[3 + c]
+            have += 1
+        else:
+            missing = c
+    if have < 2 or sums[3] + sums[4] + sums[5] < 3:
+        return
+    row[READINGS] = sums[3] + sums[4] + sums[5]
+    row[LEVEL] = (d[0] + d[1] + d[2]) / 3.0
+    if have == 2:
+        d[missing] = -(d[0] + d[1] + d[2])
+        row[LEVEL] = math.nan
+    for c in range(3):
+        row[Z_RE] += d[c] * COS[c] * 2.0 / 3.0
+        row[Z_IM] += d[c] * SIN[c] * 2.0 / 3.0
+        if have == 3 or c != missing:
+            row[UP] = max(row[UP], d[c])
+            row[DOWN] = max(row[DOWN], -d[c])
+
+
+@kernel(
+    "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
+    "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
+    "float64[:, ::1], float64[:, ::1], float64)"
+)
+def observe(
+    values: F4,
+    phase: I1,
+    offsets: I4,
+    monitor: I4,
+    run: I4,
+    nominal: F8,
+    offset: F4,
+    heard: I4,
+    usual_i: F4,
+    frozen: U1,
+    sums: F8,
+    runs: F8,
+    areas: F8,
+    devices: F8,
+    memory: float,
+) -> None:
+    """Gather displacement and currents of every place.
+
+    offset : float32[n, 3]   usual voltage of each device above its reference, updated
+    heard : int32[n]         frames learned from; usual_i : float32[n, 3] usual current, updated
+    frozen : uint8[n_runs]   1 = do not learn there now
+    sums : float64[n_runs, 6]  scratch: deviations by phase and their number
+    runs, areas, devices     float64[., 9] out, columns of `place`; READINGS 0 = not seen
+    """
+    runs[:, :] = 0.0
+    areas[:, :] = 0.0
+    devices[:, :] = 0.0
+    sums[:, :] = 0.0
+    total = np.zeros(6)
+    ref = np.zeros(3)
+    for k in range(offsets.size - 1):
+        low, high = 0.5 * nominal[k], 1.7 * nominal[k]
+        m = monitor[k]
+        with_monitor = m >= 0
+        if with_monitor:
+            for c in range(3):
+                ref[c] = values[m, V + c]
+                if not (low < ref[c] < high):
+                    with_monitor = False
+        if not with_monitor:
+            # The mean over phases of the meters: a displacement cancels in it.
+            total[:] = 0.0
+            for p in range(offsets[k], offsets[k + 1]):
+                for c in range(3):
+                    at = c if phase[p] == 3 else phase[p]
+                    if at < 0 or p == m or (phase[p] != 3 and c > 0):
+                        continue
+                    v = float(values[p, V + c])
+                    if low < v < high:
+                        total[at] += v - offset[p, c]
+                        total[3 + at] += 1.0
+            seen = 0
+            level = 0.0
+            for c in range(3):
+                if total[3 + c] > 0:
+                    level += total[c] / total[3 + c]
+                    seen += 1
+            if seen < 2:
+                continue
+            ref[:] = level / seen
+        common = (ref[0] + ref[1] + ref[2]) / 3.0
+        total[:] = 0.0
+        first = -1
+        last = -1
+        for p in range(offsets[k], offsets[k + 1]):
+            r = run[p]
+            if r >= 0:
+                if first < 0:
+                    first = r
+                last = r
+            fresh = False
+            whole = phase[p] == 3
+            for c in range(3):
+                at = c if phase[p] == 3 else phase[p]
+                if at < 0 or (phase[p] != 3 and c > 0):
+                    continue
+                v = float(values[p, V + c])
+                i = phase_current(values, p, c, nominal[k])
+                if math.isnan(i):
+                    i = float(usual_i[p, c])
+                elif math.isnan(usual_i[p, c]):
+                    usual_i[p, c] = np.float32(i)
+                else:
+                    usual_i[p, c] += np.float32((i - usual_i[p, c]) * 0.01)
+                if r >= 0 and not math.isnan(i):
+                    runs[r, I_0 + at] += i
+                if not (low < v < high):
+                    whole = False
+                    continue
+                fresh = True
+                # The monitor's own displacement is taken as it is, all others relative to it.
+                d = v - (common if p == m else ref[at])
+                if phase[p] == 3:
+                    devices[p, Z_RE] += d * COS[c] * 2.0 / 3.0
+                    devices[p, Z_IM] += d * SIN[c] * 2.0 / 3.0
+                    devices[p, I_0 + c] = i
+                    devices[p, UP] = max(devices[p, UP], d)
+                    devices[p, DOWN] = max(devices[p, DOWN], -d)
+                    devices[p, LEVEL] += d
+                if r >= 0:
+                    if heard[p] == 0:
+                        offset[p, c] = np.float32(d)
+                    e = d - offset[p, c]
+                    sums[r, at] += e
+                    sums[r, 3 + at] += 1.0
+                    if frozen[r] == 0:
+                        a = max(1.0 / (heard[p] + 1.0), 1.0 / memory)
+                        offset[p, c] += np.float32(a * max(-10.0, min(10.0, e)))
+            if fresh:
+                heard[p] += 1
+            if whole:
+                devices[p, READINGS] = 3.0
+                devices[p, LEVEL] /= 3.0
+        if with_monitor:
+            areas[k, :] = devices[m, :]
+            areas[k, LEVEL] = math.nan
+            devices[m, READINGS] = 0.0  # judged as the area
+        if first < 0:
+            continue
+        for r in range(first, last + 1):
+            for c in range(6):
+                total[c] += sums[r, c]
+            if not with_monitor:
+                for c in range(3):
+                    areas[k, I_0 + c] += runs[r, I_0 + c]
+            turn(sums[r], runs[r])
+            if not with_monitor:
+                runs[r, LEVEL] = math.nan  # the reference is the meters' own level
+        if not with_monitor:
+            turn(total, areas[k])
+            areas[k, LEVEL] = math.nan
+
+
+@kernel("float64(float64[::1], float64, float64, float64, float64, float64)")
+def resistance_score(
+    w: F8,
+    sigma: float,
+    slope: float,
+    shift_min: float,
+    t_min: float,
+    blind: float,
+) -> float:
+    """Score of one window: does an added resistance explain what is left over?"""
+    if w[W] < 2.5 or (w[A] < 1e-6 and blind == 0.0):
+        return 0.0
+    if blind != 0.0:
+        shift = math.sqrt(w[E] / w[W])
+        return min(shift / BLIND_SHIFT, shift / (BLIND_SIGMA * sigma))
+    r = w[B] / w[A]
+    neutral = 1.5 * max(w[B], 0.0) * r
+    x = min(r / max(R_MIN, R_SHARE * slope), r * math.sqrt(w[A] / w[W]) / shift_min)
+    x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / t_min)
+    x = min(x, neutral / max(1.5 * w[E], 1e-9) / EXPLAINED_MIN)
+    for c in range(3):
+        joint = w[X0 + c] * w[X0 + c] / w[Y0 + c] if w[Y0 + c] > 1e-6 else 0.0
+        if joint > neutral and w[X0 + c] > 0.0:
+            x = min(x, 0.5)  # a joint in one phase alone explains it better
+    return float(max(x, 0.0))
+
+
+@kernel(
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64,UniTuple(float64, 2))"
+)
+def test_places(
+    place: F8,
+    state: F8,
+    score: F8,
+    memory: float,
+    learn: float,
+    decay: tuple[float, float],
+) -> None:
+    """Follow every place by one frame and score it.
+
+    Parameters
+    ----------
+    place : float64[n, 9]    from `observe`
+    state : float64[n, 39]   updated
+    score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
+    memory, learn : float    frames remembered; frames needed before judging
+    decay : float, float     what is kept of the fast and slow window a frame
+    """
+    for k in range(place.shape[0]):
+        row = place[k]
+        s = state[k]
+        score[k, 0] = math.nan
+        score[k, 1] = math.nan
+        if row[READINGS] == 0.0:
+            continue
+        z_re = row[Z_RE]
+        z_im = row[Z_IM]
+        i_re = 0.0
+        i_im = 0.0
+        i_sum = 0.0
+        for c in range(3):
+            i_re += row[I_0 + c] * COS[c]
+            i_im += row[I_0 + c] * SIN[c]
+            i_sum += row[I_0 + c]
+        blind = math.isnan(i_re) or (row[I_0] == 0.0 and row[I_1] == 0.0 and row[I_2] == 0.0)
+        if blind:
+            i_re = 0.0
+            i_im = 0.0
+            i_sum = 0.0
+        level = row[LEVEL]
+        if s[COUNT] == 0.0:
+            s[MZ_RE] = z_re
+            s[MZ_IM] = z_im
+            s[MI_RE] = i_re
+            s[MI_IM] = i_im
+            s[M_0] = 0.0 if math.isnan(level) else level
+            s[M_T] = i_sum
+            s[VAR] = 1.0
+        # Slope of the healthy place, and what it leaves over.
+        k_re = 0.0
+        k_im = 0.0
+        if s[S_II] > 1e-6 and not blind:
+            k_re = s[S_RE] / s[S_II]
+            k_im = s[S_IM] / s[S_II]
+        dz_re = z_re - s[MZ_RE]
+        dz_im = z_im - s[MZ_IM]
+        di_re = i_re - s[MI_RE]
+        di_im = i_im - s[MI_IM]
+        e_re = dz_re - (k_re * di_re - k_im * di_im)
+        e_im = dz_im - (k_re * di_im + k_im * di_re)
+        e_0 = 0.0
+        d_0 = 0.0
+        d_t = i_sum - s[M_T]
+        if not math.isnan(level):
+            d_0 = level - s[M_0]
+            e_0 = d_0 - (s[S_0T] / s[S_TT] * d_t if s[S_TT] > 1e-6 else 0.0)
+        size2 = e_re * e_re + e_im * e_im
+        size = math.sqrt(size2)
+        learned = s[COUNT] >= learn
+        sigma = math.sqrt(max(s[VAR], 0.01))
+        if learned:
+            best = 0.0
+            for j in range(2):
+                w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+                for c in range(N_WINDOW):
+                    w[c] *= decay[j]
+                w[W] += 1.0
+                w[A] += i_re * i_re + i_im * i_im
+                w[B] -= e_re * i_re + e_im * i_im
+                w[E] += size2
+                for c in range(3):
+                    x = 0.0 if blind else row[I_0 + c]
+                    w[X0 + c] -= x * (e_0 + e_re * COS[c] + e_im * SIN[c])
+                    w[Y0 + c] += x * x
+                slope = math.sqrt(k_re * k_re + k_im * k_im)
+                x = resistance_score(w, sigma, slope, SHIFT_MIN[j], T_MIN[j], 1.0 if blind else 0.0)
+                if blind and min(row[UP], row[DOWN]) < OPPOSED * size:
+                    x = min(x, 0.7)
+                if x >= best:
+                    best = x
+                    if blind or w[A] < 1e-6:
+                        s[RESISTANCE] = math.nan
+                        s[SHIFT] = math.sqrt(w[E] / w[W])
+                    else:
+                        s[RESISTANCE] = w[B] / w[A]
+                        s[SHIFT] = s[RESISTANCE] * math.sqrt(w[A] / w[W])
+                        s[EXPLAINED] = w[B] * s[RESISTANCE] / max(w[E], 1e-9)
+            score[k, 0] = best
+        # Broken: a large opposed displacement in two frames running.
+        against = size
+        need = max(BROKEN_V, BROKEN_SIGMA * sigma)
+        if not learned:
+            against = math.sqrt(z_re * z_re + z_im * z_im)
+            need = 1.5 * BROKEN_V
+        b = against / need
+        if min(row[UP], row[DOWN]) < OPPOSED * against:
+            b = min(b, 0.7)
+        score[k, 1] = min(b, s[LAST_SIZE])
+        s[LAST_SIZE] = b
+        s[SIZE] = against
+        # Learn, unless something is growing; after a month the new state is the usual one.
+        worst = b
+        if not math.isnan(score[k, 0]):
+            worst = max(worst, score[k, 0])
+        if worst > 0.5 and s[FROZEN] < FREEZE_FRAMES:
+            s[FROZEN] += 1.0
+            continue
+        if worst <= 0.5:
+            s[FROZEN] = 0.0
+        s[COUNT] += 1.0
+        a = max(1.0 / s[COUNT], 1.0 / memory)
+        cut = 1.0
+        if learned and size > 4.0 * sigma:
+            cut = 4.0 * sigma / size
+        s[MZ_RE] += a * dz_re * cut
+        s[MZ_IM] += a * dz_im * cut
+        if not blind:
+            s[MI_RE] += a * di_re
+            s[MI_IM] += a * di_im
+            w2 = a * (1.0 - a)
+            s[S_II] = (1.0 - a) * s[S_II] + w2 * (di_re * di_re + di_im * di_im)
+            # dz * conj(di), with the part that the model does not explain cut back
+            y_re = k_re * di_re - k_im * di_im + e_re * cut
+            y_im = k_re * di_im + k_im * di_re + e_im * cut
+            s[S_RE] = (1.0 - a) * s[S_RE] + w2 * (y_re * di_re + y_im * di_im)
+            s[S_IM] = (1.0 - a) * s[S_IM] + w2 * (y_im * di_re - y_re * di_im)
+            if not math.isnan(level):
+                s[M_0] += a * d_0
+                s[M_T] += a * d_t
+                s[S_TT] = (1.0 - a) * s[S_TT] + w2 * d_t * d_t
+                s[S_0T] = (1.0 - a) * s[S_0T] + w2 * d_0 * d_t
+        if s[COUNT] > 8.0:
+            s[VAR] += max(1.0 / (s[COUNT] - 7.0), 1.0 / memory) * (size2 * cut * cut - s[VAR])

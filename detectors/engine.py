@@ -1,0 +1,309 @@
+"""Readings in any order go in, findings in event time come out.
+
+The watermark is the lowest over sources of the newest event or tick, minus lateness; a frame is
+judged when the watermark passes its end, so silence is noticed and the same data gives the same
+findings, live, replayed or backtested, whatever the batching.
+"""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import snapshots
+from detectors.base import Detector
+from detectors.catalogue import FAMILIES
+from detectors.frames import (
+    AHEAD,
+    LATE,
+    NEVER,
+    TAKEN,
+    UNKNOWN,
+    Frames,
+    column_bounds,
+    column_table,
+    scatter,
+)
+from detectors.layout import CHANNEL, fleet_layout
+from detectors.outage import OutageDetector
+from detectors.settings import DetectorSettings
+from grid.network import Network
+from grid.readings import ReadingBatch
+from grid.records import Finding
+
+MINUTE_US = 60_000_000
+MAX_PENDING_EVENTS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Counters since the start, for metrics.
+
+    readings : taken into frames; late : came after their frame was judged; unknown : of devices
+    the network does not name; ahead : from a clock that runs ahead; frames : judged; findings :
+    handed on; events_dropped : device events beyond the bound of waiting ones
+    """
+
+    readings: int
+    late: int
+    unknown: int
+    ahead: int
+    frames: int
+    findings: int
+    events: int
+    events_dropped: int
+    state_bytes: int
+    frame_bytes: int
+
+
+class Engine:
+    """All detectors over a network. Not thread-safe: one thread feeds it."""
+
+    def __init__(self, network: Network, settings: DetectorSettings | None = None) -> None:
+        self.network = network
+        self.settings = settings or DetectorSettings()
+        self.fleet = fleet_layout(network, self.settings)
+        self.frames = Frames(self.fleet, self.settings)
+        off = set(self.settings.disabled)
+        self.detectors: list[list[Detector]] = [
+            [family(g, self.settings) for family in FAMILIES if family.name not in off]
+            for g in self.fleet.groups
+        ]
+        self.outage = (
+            None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
+        )
+        self.sources: list[str] = []
+        self._newest = np.empty(0, np.int64)
+        self._index = network.device_index
+        # (time, device, code, arrival), a heap: events wait for the watermark like readings.
+        self._events: list[tuple[int, int, int, int]] = []
+        self._pulses: list[int] = []
+        self._started = [False] * len(self.fleet.groups)
+        self._empty_run = [0] * len(self.fleet.groups)
+        self._gap_frames = [
+            max(1, round(self.settings.gap_days * 86400e6 / g.step_us)) for g in self.fleet.groups
+        ]
+        self._frames_judged = self._findings = self._n_events = self._events_dropped = 0
+
+    # -- input -----------------------------------------------------------------------------
+
+    def feed(self, source: str, batch: ReadingBatch) -> list[Finding]:
+        """Take readings and events of one source; returns what became known by them."""
+        me = self._source(source)
+        n = len(batch)
+        if n == 0:
+            return []
+        look = self._index.get
+        device_of = np.fromiter((look(x, -1) for x in batch.names), np.int32, len(batch.names))
+        names = [q for q in batch.values if q in CHANNEL]
+        columns = np.empty((len(names), n), np.float32)
+        for k, name in enumerate(names):
+            columns[k] = batch.values[name]
+        channel, unit = column_table(names)
+        bounds = column_bounds(names)
+        accepted = np.zeros(n, np.uint8)
+        time = np.ascontiguousarray(batch.time)
+        received = np.ascontiguousarray(batch.received)
+        event = np.ascontiguousarray(batch.event)
+        f = self.frames
+        out: list[Finding] = []
+        row = 0
+        while row < n:
+            begin = row
+            row, mark = scatter(
+                row,
+                me,
+                f.slack,
+                f.rules,
+                self._newest,
+                device_of,
+                np.ascontiguousarray(batch.device),
+                time,
+                received,
+                np.ascontiguousarray(batch.quality),
+                event,
+                columns,
+                channel,
+                bounds,
+                self.fleet.group,
+                self.fleet.position,
+                f.scale,
+                unit,
+                f.shape,
+                f.values,
+                f.stamp,
+                f.known,
+                f.filled,
+                accepted,
+                f.counters,
+            )
+            rows = np.flatnonzero(accepted[begin:row]) + begin
+            if rows.size:
+                self._wait(batch, device_of, rows)
+            out += self._advance(mark)
+        return out
+
+    def tick(self, source: str, up_to_us: int) -> list[Finding]:
+        """The source is connected and has handed over everything up to `up_to_us`."""
+        me = self._source(source)
+        self._newest[me] = max(int(self._newest[me]), up_to_us)
+        return self._advance(self.watermark_us)
+
+    def flush(self) -> list[Finding]:
+        """The data has ended: judge every frame that holds readings, and all events."""
+        ends = []
+        for g in range(len(self.fleet.groups)):
+            ahead = -1
+            slots, first, following = (int(self.frames.shape[g, k]) for k in (2, 5, 6))
+            for k in range(slots):
+                if following > NEVER and self.frames.filled[first + (following + k) % slots]:
+                    ahead = k
+            ends.append(
+                self.frames.close_us(g) + ahead * self.fleet.groups[g].step_us
+                if ahead >= 0
+                else NEVER
+            )
+        last = max([*ends, *self._pulses, NEVER])
+        return self._advance(last, ends)
+
+    @property
+    def watermark_us(self) -> int:
+        """Event time up to which everything is judged; very low before the first data."""
+        if not self._newest.size or int(self._newest.max()) == NEVER:
+            return NEVER
+        leader = int(self._newest.max())
+        patience, lateness = int(self.frames.rules[1]), int(self.frames.rules[0])
+        return int(self._newest[self._newest >= leader - patience].min()) - lateness
+
+    @property
+    def late(self) -> int:
+        """Readings and events that came after their frame had been judged."""
+        return int(self.frames.counters[LATE])
+
+    @property
+    def stats(self) -> EngineStats:
+        """Counters and sizes."""
+        c = self.frames.counters
+        state = sum(d.nbytes for group in self.detectors for d in group)
+        return EngineStats(
+            readings=int(c[TAKEN]),
+            late=int(c[LATE]),
+            unknown=int(c[UNKNOWN]),
+            ahead=int(c[AHEAD]),
+            frames=self._frames_judged,
+            findings=self._findings,
+            events=self._n_events,
+            events_dropped=self._events_dropped,
+            state_bytes=state + (self.outage.nbytes if self.outage else 0),
+            frame_bytes=self.frames.nbytes,
+        )
+
+    # -- event time ------------------------------------------------------------------------
+
+    def _source(self, source: str) -> int:
+        if source not in self.sources:
+            self.sources.append(source)
+            self._newest = np.append(self._newest, NEVER)
+        return self.sources.index(source)
+
+    def _wait(
+        self, batch: ReadingBatch, device_of: NDArray[np.int32], rows: NDArray[np.intp]
+    ) -> None:
+        """Keep events until the watermark passes them, and order the pulses that judge them."""
+        for r in rows.tolist():
+            d = int(device_of[batch.device[r]])
+            if d < 0:
+                self.frames.counters[UNKNOWN] += 1
+                continue
+            if len(self._events) >= MAX_PENDING_EVENTS:
+                self._events_dropped += 1
+                continue
+            t = int(batch.time[r])
+            heapq.heappush(self._events, (t, d, int(batch.event[r]), int(batch.received[r])))
+            pulse = (t // MINUTE_US + 2) * MINUTE_US
+            if pulse not in self._pulses:
+                heapq.heappush(self._pulses, pulse)
+
+    def _advance(self, mark: int, ends: list[int] | None = None) -> list[Finding]:
+        """Judge everything that closes up to `mark`, in the order of closing."""
+        out: list[Finding] = []
+        frames = self.frames
+        closing = [frames.close_us(g) for g in range(len(self.fleet.groups))]
+        while True:
+            due = mark + 1
+            which = -1
+            for g, close in enumerate(closing):
+                if close < due and (ends is None or close <= ends[g]):
+                    due, which = close, g
+            if self._pulses and self._pulses[0] < due:
+                due, which = self._pulses[0], -2
+            if which == -1:
+                break
+            self._apply_events(due)
+            if which == -2:
+                heapq.heappop(self._pulses)
+                if self.outage is not None:
+                    out += self.outage.pulse(due)
+                continue
+            out += self._judge(which, mark)
+            closing[which] = frames.close_us(which)
+        self._findings += len(out)
+        return out
+
+    def _apply_events(self, up_to: int) -> None:
+        ripe = []
+        while self._events and self._events[0][0] <= up_to:
+            ripe.append(heapq.heappop(self._events))
+        if ripe:
+            self._n_events += len(ripe)
+            if self.outage is not None:
+                self.outage.apply(ripe)
+
+    def _judge(self, g: int, mark: int) -> list[Finding]:
+        frame, rows = self.frames.peek(g)
+        if rows:
+            self._started[g] = True
+            self._empty_run[g] = 0
+        elif not self._started[g] or self._empty_run[g] >= self._gap_frames[g]:
+            # Before the first data, or after weeks of nothing at all, there is nothing to judge.
+            self._skip(g, mark)
+            return []
+        else:
+            self._empty_run[g] += 1
+        out: list[Finding] = []
+        if self.outage is not None:
+            out += self.outage.step(g, frame)
+        for detector in self.detectors[g]:
+            out += detector.step(frame)
+        self._frames_judged += 1
+        self.frames.drop(g)
+        return out
+
+    def _skip(self, g: int, mark: int) -> None:
+        """Pass empty frames up to the first with readings, or up to the watermark."""
+        ahead = self.frames.next_filled(g)
+        layout = self.fleet.groups[g]
+        if ahead < 0:
+            ahead = max(1, (mark - self.frames.close_us(g)) // layout.step_us + 1)
+        self.frames.shape[g, 6] += ahead
+
+    # -- snapshot --------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Everything needed to go on after a restart, independent of device indexes."""
+        return snapshots.save(self)
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a snapshot. State of unchanged meters is kept, that of removed ones goes,
+        moved ones start afresh; a snapshot of other sources is refused with `StaleSnapshot`."""
+        snapshots.load(self, data)
+
+    def observable(self) -> Mapping[str, int]:
+        """Devices and areas under judgement, for `status` pages."""
+        return {
+            "devices": sum(g.size for g in self.fleet.groups),
+            "areas": sum(g.n_areas for g in self.fleet.groups),
+            "groups": len(self.fleet.groups),
+        }

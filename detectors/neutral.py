@@ -1,0 +1,293 @@
+"""Loose and broken neutrals: at a customer, on a branch, at the transformer.
+
+Two rules on the displacement of every place (`displacement.py`). Loosening: the displacement
+follows the unbalance current through a resistance that was not there on healthy days. Broken:
+phase voltages stand apart by more than the limit in two frames running, some up, some down.
+One cause gives one finding: the place nearest to the transformer that explains the others.
+"""
+
+import math
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Axis, Detector, known_at, rounded
+from detectors.compiled import F8
+from detectors.displacement import (
+    BROKEN_V,
+    COUNT,
+    DOWN,
+    EXPLAINED,
+    FROZEN,
+    N_PLACE,
+    N_STATE,
+    R_MIN,
+    R_SHARE,
+    READINGS,
+    RESISTANCE,
+    S_II,
+    S_IM,
+    S_RE,
+    SHIFT,
+    SIZE,
+    UP,
+    VAR,
+    observe,
+    test_places,
+)
+from detectors.frames import Frame
+from detectors.layout import GroupLayout
+from detectors.settings import DetectorSettings
+from grid.faults import Severity
+from grid.records import Evidence, Finding
+
+DAY_S: Final = 86400.0
+MEMORY_DAYS: Final = 14.0
+LEARN_DAYS: Final = 2.0
+LEARN_FRAMES: Final = 60
+WINDOW_HOURS: Final = (1.0, 12.0)
+OPEN: Final = {"area": "area_open", "run": "run_open", "three": "device_open"}
+Index = NDArray[np.intp]
+FAULTS: Final = ("neutral_loose", "neutral_broken")
+CLEAR: Final = 0.6
+SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
+
+
+class NeutralDetector(Detector):
+    """Follows every three-phase device, branch and area of a group."""
+
+    name: ClassVar[str] = "neutral"
+    version: ClassVar[int] = 1
+    faults: ClassVar[tuple[str, ...]] = FAULTS
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__(layout, settings)
+        n, runs, areas = layout.size, len(layout.run_area), layout.n_areas
+        self.offset = self._array("offset", "device", (n, 3), np.float32)
+        self.heard = self._array("heard", "device", n, np.int32)
+        self.usual_i = self._array("usual_i", "device", (n, 3), np.float32, np.nan)
+        # Only three-phase devices are places of their own; the others share row 0 of nothing.
+        self.three = np.flatnonzero(layout.phase == 3).astype(np.int32)
+        self.device_state = self._array("device_state", "three", (self.three.size, N_STATE), float)
+        self.run_state = self._array("run_state", "run", (runs, N_STATE), float)
+        self.area_state = self._array("area_state", "area", (areas, N_STATE), float)
+        self.device_open = self._array("device_open", "three", (self.three.size, 2), np.int64)
+        self.run_open = self._array("run_open", "run", (runs, 2), np.int64)
+        self.area_open = self._array("area_open", "area", (areas, 2), np.int64)
+        step_s = layout.step_us / 1e6
+        self.memory = MEMORY_DAYS * DAY_S / step_s
+        self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * DAY_S / step_s)
+        self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
+        self._frozen = np.zeros(runs, np.uint8)
+        self._sums = np.zeros((runs, 6))
+        self._runs = np.zeros((runs, N_PLACE))
+        self._areas = np.zeros((areas, N_PLACE))
+        self._devices = np.zeros((n, N_PLACE))
+        self._run_score = np.full((runs, 2), np.nan)
+        self._area_score = np.full((areas, 2), np.nan)
+        self._device_score = np.full((self.three.size, 2), np.nan)
+        self._three_area = layout.area[self.three]
+        self._three_run = layout.run[self.three]
+        self._run_area = layout.run_area
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout = self.layout
+        self._frozen[:] = (self.run_state[:, FROZEN] > 0) & (self.run_state[:, FROZEN] < 2880) | (
+            self.area_state[self._run_area, FROZEN] > 0
+        )
+        observe(
+            frame.values,
+            layout.phase,
+            layout.offsets,
+            layout.monitor,
+            layout.run,
+            layout.nominal_v,
+            self.offset,
+            self.heard,
+            self.usual_i,
+            self._frozen,
+            self._sums,
+            self._runs,
+            self._areas,
+            self._devices,
+            self.memory,
+        )
+        args = (self.memory, self.learn, self.decay)
+        test_places(self._runs, self.run_state, self._run_score, *args)
+        test_places(self._areas, self.area_state, self._area_score, *args)
+        places = np.ascontiguousarray(self._devices[self.three])
+        test_places(places, self.device_state, self._device_score, *args)
+        scores = (self._area_score, self._run_score, self._device_score)
+        opens = (self.area_open, self.run_open, self.device_open)
+        busy = any(bool((s >= 1.0).any()) for s in scores) or any(bool(o.any()) for o in opens)
+        return self._judge(frame, places) if busy else []
+
+    # -- one cause, one finding ------------------------------------------------------------
+
+    def _judge(
+        self, frame: Frame, places: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
+    ) -> list[Finding]:
+        layout = self.layout
+        out: list[Finding] = []
+        hot: list[NDArray[np.int32]] = [
+            np.flatnonzero((self._area_score >= CLEAR).any(1) | self.area_open.any(1)).astype(
+                np.int32
+            ),
+            layout.run_area[(self._run_score >= CLEAR).any(1) | self.run_open.any(1)],
+            self._three_area[(self._device_score >= CLEAR).any(1) | self.device_open.any(1)],
+        ]
+        for area in np.unique(np.concatenate(hot)).tolist():
+            if layout.transformer[area] < 0:
+                continue
+            runs = np.flatnonzero(layout.run_area == area)
+            three = np.flatnonzero(self._three_area == area)
+            for what in range(2):
+                out += self._judge_area(frame, int(area), runs, three, what, places)
+        return out
+
+    def _judge_area(
+        self, frame: Frame, area: int, runs: Index, three: Index, what: int, places: F8
+    ) -> list[Finding]:
+        """Choose among the area, its branches and its three-phase devices."""
+        above = float(self._area_score[area, what])
+        branch = self._run_score[runs, what]
+        device = self._device_score[three, what]
+        monitor = int(self.layout.monitor[area]) >= 0
+        real = self.layout.run_node[runs] >= 0
+        explained_area = False
+        judged = ~np.isnan(branch)
+        if above >= CLEAR:
+            if monitor:
+                explained_area = True
+            else:
+                # Without a monitor the area shows its branches' mean: it is the area only if
+                # every branch shares the displacement, or there is no branch to point at.
+                strength = self._strength(self.run_state[runs], what)
+                top = strength[judged].max(initial=0.0)
+                sharing = (strength >= SHARED * top) & judged
+                explained_area = not real.any() or (
+                    judged.sum() >= 2 and sharing.sum() == judged.sum()
+                )
+        out = []
+        out += self._report(
+            frame, "area", area, what, above if explained_area else 0.0, self._areas
+        )
+        run_claims = np.zeros(runs.size, bool)
+        for j, r in enumerate(runs.tolist()):
+            score = float(branch[j])
+            if explained_area or not real[j]:
+                score = 0.0
+            run_claims[j] = score >= CLEAR
+            out += self._report(frame, "run", r, what, score, self._runs)
+        for j, t in enumerate(three.tolist()):
+            score = float(device[j])
+            r = int(self._three_run[t])
+            claimed = explained_area or (r >= 0 and bool(run_claims[runs == r].any()))
+            if claimed or (r < 0):
+                score = 0.0
+            out += self._report(frame, "three", t, what, score, places)
+        return out
+
+    @staticmethod
+    def _strength(state: F8, what: int) -> F8:
+        return np.asarray(state[:, RESISTANCE] if what == 0 else state[:, SIZE])
+
+    def _report(
+        self, frame: Frame, axis: Axis, index: int, what: int, score: float, places: F8
+    ) -> list[Finding]:
+        """The finding of one place, while it is open or above its limit."""
+        opened = self.state[OPEN[axis]]
+        if math.isnan(score):
+            return []  # nothing seen: the condition stays as it is
+        was = int(opened[index, what])
+        if not was and score < 1.0:
+            return []
+        if not was:
+            opened[index, what] = frame.tick_us
+            was = frame.tick_us
+        if score < CLEAR:
+            opened[index, what] = 0
+        return [self._finding(frame, axis, index, what, score, was, places[index])]
+
+    def _finding(
+        self, frame: Frame, axis: Axis, index: int, what: int, score: float, since: int, place: F8
+    ) -> Finding:
+        layout = self.layout
+        kind: str
+        if axis == "area":
+            kind, asset = "transformer", layout.area_id(index)
+            members = list(layout.devices_of(index))
+            state = self.area_state[index]
+        elif axis == "run":
+            kind, asset = "branch", layout.network.tree.ids[int(layout.run_node[index])]
+            members = np.flatnonzero(layout.run == index).tolist()
+            state = self.run_state[index]
+        else:
+            p = int(self.three[index])
+            members = [p]
+            state = self.device_state[index]
+            node = int(layout.network.tree.device[layout.device[p]])
+            kind, asset = (
+                layout.network.asset_of(node) if node >= 0 else ("device", layout.names[p])
+            )
+        healthy = math.hypot(state[S_RE], state[S_IM]) / state[S_II] if state[S_II] > 1e-6 else 0.0
+        numbers: dict[str, float | int | str | None] = {
+            "displacement_v": rounded(state[SIZE], 1),
+            "highest_rise_v": rounded(place[UP], 1),
+            "deepest_fall_v": rounded(place[DOWN], 1),
+            "added_resistance_ohm": rounded(state[RESISTANCE]),
+            "healthy_slope_ohm": rounded(healthy),
+            "shift_rms_v": rounded(state[SHIFT], 1),
+            "explained": rounded(state[EXPLAINED], 2),
+            "usual_deviation_v": rounded(math.sqrt(max(state[VAR], 0.0)), 2),
+            "frames_learned": int(state[COUNT]),
+            "meters": int(place[READINGS]),
+        }
+        severity: Severity
+        if what == 0:
+            severity, limit = "P2", round(max(R_MIN, R_SHARE * healthy), 3)
+            rule = (
+                "phase voltages drift apart in step with the unbalance current: "
+                "the neutral has gained resistance"
+            )
+            rule_zh = "相电压随不平衡电流反向偏移:中性线接触电阻增大"
+            following = (
+                "measure the neutral joints from the transformer to this asset under load, "
+                "tighten them"
+            )
+            following_zh = "带负荷测量变压器至该处的中性线接头并紧固"
+        else:
+            severity, limit = "P1", BROKEN_V
+            rule = (
+                "some phases rise while others fall beyond the limit in two intervals: "
+                "the neutral is open"
+            )
+            rule_zh = "连续两个周期部分相电压升高、部分降低且越限:中性线断开"
+            following = "warn the customers to switch off; repair the neutral today, shock hazard"
+            following_zh = "通知用户断开电器;当日修复中性线,有触电危险"
+        return Finding(
+            self.name,
+            FAULTS[what],
+            kind,
+            asset,
+            frame.tick_us,
+            known_at(frame, members),
+            score,
+            severity,
+            tuple(layout.names[p] for p in members),
+            Evidence(
+                rule,
+                rule_zh,
+                numbers,
+                limit=limit,
+                window=(since, frame.tick_us),
+                excluded=(
+                    "overload of one phase: another phase rises",
+                    "a joint in one phase explains less",
+                ),
+                next_check=following,
+                next_check_zh=following_zh,
+            ),
+            clear_below=CLEAR,
+        )

@@ -6,7 +6,7 @@ the ledger in PostgreSQL. Times are microseconds UTC.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from grid.records import Evidence, Finding, TicketState, Transition
@@ -104,16 +104,27 @@ def plain(value: Any) -> float | int | str | None:
 
 def finding_to_json(finding: Finding) -> dict[str, Any]:
     """A finding as plain JSON values; `finding_from_json` gives it back."""
-    data = asdict(finding)
-    numbers = finding.evidence.numbers
-    data["evidence"]["numbers"] = {name: plain(value) for name, value in numbers.items()}
-    return data
+    names = (f.name for f in fields(Finding))
+    data = {name: getattr(finding, name) for name in names}
+    return {
+        **data,
+        "devices": list(finding.devices),
+        "evidence": evidence_to_json(finding.evidence),
+    }
 
 
 def finding_from_json(data: Mapping[str, Any]) -> Finding:
     """The finding that `finding_to_json` wrote."""
     evidence = evidence_from_json(data["evidence"])
     return Finding(**{**data, "devices": tuple(data["devices"]), "evidence": evidence})
+
+
+def evidence_to_json(evidence: Evidence) -> dict[str, Any]:
+    """Evidence as plain JSON values; `evidence_from_json` gives it back."""
+    data = {f.name: getattr(evidence, f.name) for f in fields(Evidence)}
+    data["numbers"] = {name: plain(value) for name, value in evidence.numbers.items()}
+    data["limit"] = plain(evidence.limit)
+    return {**data, **{name: list(data[name]) for name in ("window", "peers", "excluded")}}
 
 
 def evidence_from_json(data: Mapping[str, Any]) -> Evidence:

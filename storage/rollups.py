@@ -6,9 +6,10 @@ wrong. Charts read marked hours from the readings (`storage.series`), so a worke
 stands still makes them slower, never wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 from psycopg import sql
 
@@ -18,6 +19,7 @@ from storage.queries import queries
 
 BLOCK = 64  # devices that share a mark, see storage.historian
 SPARSE_MAX = 12  # readings an hour, up to which a device's readings are its five-minute series
+_HOUR = timedelta(hours=1)
 SETTLE_S = 60.0  # an hour still being filled is summed up at most this often
 
 
@@ -39,9 +41,9 @@ class RollupWorker:
                 named["claim"], {"settle_s": self._settle_s, "limit": limit}
             ).fetchall()
             row = connection.execute(named["floor"]).fetchone()
-            for realm, block, hour in sorted(marks, key=lambda m: (m[2], m[0], m[1])):
-                if row is None or hour >= row[0]:
-                    _sum_up(connection, realm, block, hour)
+            floor = None if row is None else row[0]
+            for realm, block, low, high in _runs(marks, floor):
+                _sum_up(connection, realm, block, low, high)
         return len(marks)
 
     def waiting(self) -> tuple[int, datetime | None]:
@@ -52,17 +54,36 @@ class RollupWorker:
         return int(row[0]), row[1]
 
 
-def _sum_up(connection: Connection, realm: int, block: int, hour: datetime) -> None:
+def _runs(
+    marks: Sequence[tuple[Any, ...]], floor: datetime | None
+) -> Iterator[tuple[int, int, datetime, datetime]]:
+    """Marks from `floor` on as (realm, block, begin, end), successive hours of a block joined."""
+    run: tuple[int, int, datetime, datetime] | None = None
+    for realm, block, hour in sorted(marks):
+        if floor is not None and hour < floor:
+            continue
+        if run is not None and run[:2] == (realm, block) and run[3] == hour:
+            run = (realm, block, run[2], hour + _HOUR)
+            continue
+        if run is not None:
+            yield run
+        run = (realm, block, hour, hour + _HOUR)
+    if run is not None:
+        yield run
+
+
+def _sum_up(connection: Connection, realm: int, block: int, low: datetime, high: datetime) -> None:
     bounds = {
         "realm": realm,
         "first": block * BLOCK,
         "last": block * BLOCK + BLOCK - 1,
-        "low": hour,
-        "high": hour + timedelta(hours=1),
+        "low": low,
+        "high": high,
         "sparse_max": SPARSE_MAX,
     }
-    connection.execute(_statement("sum_hour"), bounds)
-    connection.execute(_statement("sum_5min"), bounds)
+    # Never prepared: a plan for any bounds would look at every chunk there is.
+    connection.execute(_statement("sum_hours"), bounds, prepare=False)
+    connection.execute(_statement("sum_5min"), bounds, prepare=False)
 
 
 def summary_columns(quantity: Quantity) -> tuple[str, str, str, str]:

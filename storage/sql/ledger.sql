@@ -1,0 +1,271 @@
+-- The ledger's statements. `{columns}` are the fields of the record, in its order.
+
+-- name: lock
+-- Writers of a realm run one after the other; the lock is released after the commit is visible.
+SELECT pg_advisory_xact_lock(1718579314, %s)
+
+-- name: snapshot
+-- One consistent view for all questions of a page.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: add_events
+-- Store events; those that were known are left out of the answer.
+INSERT INTO alert_event (realm, event_id, alert_id, change, tick_us, raised_us, finding)
+SELECT %(realm)s, e.event_id, e.alert_id, e.change, e.tick_us, e.raised_us, e.finding
+FROM unnest(
+    %(event_id)s::text[], %(alert_id)s::text[], %(change)s::text[],
+    %(tick_us)s::bigint[], %(raised_us)s::bigint[], %(finding)s::jsonb[]
+) AS e (event_id, alert_id, change, tick_us, raised_us, finding)
+ON CONFLICT (realm, event_id) DO NOTHING
+RETURNING event_id
+
+-- name: events_of
+-- Every change of some alerts, in event time.
+SELECT event_id, alert_id, change, finding, raised_us FROM alert_event
+WHERE realm = %s AND alert_id = ANY(%s)
+ORDER BY alert_id, tick_us,
+    array_position(ARRAY['raised', 'moved', 'worsened', 'updated', 'cleared'], change)
+
+-- name: put_alert
+-- Insert or replace the present state of an alert.
+INSERT INTO alert (realm, {columns}) VALUES (%(realm)s, {values})
+ON CONFLICT (realm, id) DO UPDATE SET {updates}
+
+-- name: alerts_by_id
+-- Some alerts.
+SELECT {columns} FROM alert WHERE realm = %s AND id = ANY(%s)
+
+-- name: alerts_of
+-- All alerts of some incidents, oldest first.
+SELECT {columns} FROM alert WHERE incident_id = ANY(%s) ORDER BY raised_us, id
+
+-- name: alerts
+-- The feed, newest first. Open means: not cleared, or cleared before anybody has seen it.
+SELECT {columns} FROM alert a
+WHERE realm = %(realm)s
+    AND (NOT %(open_only)s OR condition <> 'cleared' OR (handling = 'new' AND NOT EXISTS (
+        SELECT FROM incident i WHERE i.id = a.incident_id AND i.closed_us IS NOT NULL)))
+    AND (%(handling)s::text IS NULL OR handling = %(handling)s)
+    AND (%(fault)s::text IS NULL OR fault = %(fault)s)
+    AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
+    AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
+        SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
+    AND (%(before_us)s::bigint IS NULL
+        OR (raised_us, id) < (%(before_us)s::bigint, %(before_id)s::text))
+ORDER BY raised_us DESC, id DESC LIMIT %(limit)s
+
+-- name: mutes
+-- Why some alerts are muted.
+SELECT alert_id, kind, ref, start_us, end_us, reason FROM alert_mute
+WHERE realm = %s AND alert_id = ANY(%s) ORDER BY alert_id, start_us, kind, ref
+
+-- name: muted_by
+-- The alerts muted for one reason.
+SELECT alert_id FROM alert_mute WHERE realm = %s AND kind = %s AND ref = %s ORDER BY alert_id
+
+-- name: put_mute
+-- Mute an alert for a reason, once.
+INSERT INTO alert_mute (realm, alert_id, kind, ref, start_us, end_us, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (realm, alert_id, kind, ref) DO UPDATE
+SET start_us = EXCLUDED.start_us, end_us = EXCLUDED.end_us, reason = EXCLUDED.reason
+
+-- name: end_mutes
+-- Take a reason away from all its alerts, or from one.
+DELETE FROM alert_mute
+WHERE realm = %(realm)s AND kind = %(kind)s AND ref = %(ref)s
+    AND (%(alert_id)s::text IS NULL OR alert_id = %(alert_id)s)
+RETURNING alert_id
+
+-- name: incident
+-- One incident.
+SELECT {columns} FROM incident WHERE realm = %s AND id = %s
+
+-- name: incidents
+-- Incidents, oldest first.
+SELECT {columns} FROM incident
+WHERE realm = %(realm)s
+    AND (NOT %(open_only)s OR closed_us IS NULL)
+    AND (%(incident_class)s::text IS NULL OR incident_class = %(incident_class)s)
+    AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
+        SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
+ORDER BY id LIMIT %(limit)s
+
+-- name: add_incident
+-- A new incident; its id is given here.
+INSERT INTO incident (realm, {columns}) VALUES (%(realm)s, {values}) RETURNING id
+
+-- name: put_incident
+-- Replace an incident.
+UPDATE incident SET {updates} WHERE realm = %(realm)s AND id = %(id)s
+
+-- name: add_move
+-- An incident stands elsewhere than thought.
+INSERT INTO incident_move (incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+
+-- name: moves
+-- Where an incident was thought to be, in order.
+SELECT incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason
+FROM incident_move WHERE incident_id = %s ORDER BY id
+
+-- name: next_number
+-- The next ticket number of a day.
+INSERT INTO ticket_number (realm, day, last) VALUES (%s, %s, 1)
+ON CONFLICT (realm, day) DO UPDATE SET last = ticket_number.last + 1
+RETURNING last
+
+-- name: add_ticket
+-- A new ticket; its id is given here.
+INSERT INTO ticket (realm, {columns}) VALUES (%(realm)s, {values}) RETURNING id
+
+-- name: change_ticket
+-- Replace a ticket that nobody has changed since it was read.
+UPDATE ticket SET {updates}
+WHERE realm = %(realm)s AND id = %(id)s AND version = %(old_version)s
+RETURNING version
+
+-- name: add_step
+-- One more line of a ticket's history.
+INSERT INTO ticket_transition
+    (ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: steps
+-- The history of a ticket, oldest first.
+SELECT ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data
+FROM ticket_transition WHERE ticket_id = %s ORDER BY version
+
+-- name: ticket
+-- One ticket by its id, its number or its episode.
+SELECT {columns} FROM ticket
+WHERE realm = %(realm)s AND (
+    id = %(id)s::bigint OR number = %(number)s::text OR episode = %(episode)s::text)
+
+-- name: tickets_of
+-- All tickets of an incident, the open one first, then newest first.
+SELECT {columns} FROM ticket WHERE incident_id = %s
+ORDER BY state IN ('closed', 'merged', 'cancelled'), id DESC
+
+-- name: open_tickets
+-- The open tickets of some incidents.
+SELECT {columns} FROM ticket
+WHERE incident_id = ANY(%s) AND state NOT IN ('closed', 'merged', 'cancelled')
+
+-- name: tickets_open
+-- The queue: most urgent first, then the earlier due, then the older.
+SELECT {columns} FROM ticket
+WHERE realm = %(realm)s AND state NOT IN ('closed', 'merged', 'cancelled') AND {filters}
+ORDER BY priority DESC, due_us, opened_us, id LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: tickets_in
+-- Tickets in some states, by the same rank.
+SELECT {columns} FROM ticket
+WHERE realm = %(realm)s AND state = ANY(%(states)s) AND {filters}
+ORDER BY priority DESC, due_us, opened_us, id LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: ticket_filters
+-- What narrows a list of tickets.
+(%(work)s::text IS NULL OR work = %(work)s)
+    AND (%(without_work)s::text IS NULL OR work <> %(without_work)s)
+    AND (%(team)s::text IS NULL OR team = %(team)s)
+    AND (%(assignee)s::text IS NULL OR assignee = %(assignee)s)
+    AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
+        SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
+
+-- name: contact
+-- The contact a channel knows under an id.
+SELECT {columns} FROM contact WHERE realm = %s AND channel = %s AND external_id = %s
+
+-- name: contacts
+-- Contacts, newest first.
+SELECT {columns} FROM contact
+WHERE realm = %(realm)s
+    AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
+    AND (%(ticket_id)s::bigint IS NULL OR ticket_id = %(ticket_id)s)
+    AND (%(account)s::text IS NULL OR account = %(account)s)
+ORDER BY time_us DESC, id DESC LIMIT %(limit)s
+
+-- name: add_contact
+-- A contact, once for each channel and id.
+INSERT INTO contact (realm, {columns}) VALUES (%(realm)s, {values})
+ON CONFLICT (realm, channel, external_id) DO NOTHING RETURNING id
+
+-- name: put_contact
+-- What a contact hangs on; what was said and when stays.
+UPDATE contact SET incident_id = %s, ticket_id = %s, taken_by = %s WHERE realm = %s AND id = %s
+
+-- name: attach_contacts
+-- All contacts of one incident follow to another.
+UPDATE contact SET incident_id = %s, ticket_id = %s WHERE realm = %s AND incident_id = %s
+
+-- name: add_human_input
+-- What a person did or said.
+INSERT INTO human_input (realm, kind, subject, actor, at_us, data)
+VALUES (%s, %s, %s, %s, %s, %s) RETURNING id
+
+-- name: human_inputs
+-- What people did and said, oldest first.
+SELECT kind, subject, actor, at_us, data, id FROM human_input
+WHERE realm = %(realm)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+ORDER BY id LIMIT %(limit)s
+
+-- name: take_seqs
+-- The last of so many new sequence numbers; the row lock lives as long as the transaction.
+INSERT INTO outbox_head (realm, seq) VALUES (%(realm)s, %(count)s)
+ON CONFLICT (realm) DO UPDATE SET seq = outbox_head.seq + %(count)s
+RETURNING seq
+
+-- name: publish
+-- Messages of one transaction, numbered in order.
+INSERT INTO outbox (realm, seq, topic, key, at_us, data)
+SELECT %(realm)s, %(first)s + m.place - 1, m.topic, m.key, m.at_us, m.data
+FROM unnest(%(topic)s::text[], %(key)s::text[], %(at_us)s::bigint[], %(data)s::jsonb[])
+    WITH ORDINALITY AS m (topic, key, at_us, data, place)
+
+-- name: notify
+-- Wake those who wait; the notice travels with the commit.
+SELECT pg_notify('forewatt_outbox', %s)
+
+-- name: outbox
+-- What came after a sequence number.
+SELECT seq, topic, key, at_us, data FROM outbox
+WHERE realm = %s AND seq > %s ORDER BY seq LIMIT %s
+
+-- name: outbox_head
+-- The newest sequence number.
+SELECT seq FROM outbox_head WHERE realm = %s
+
+-- name: trim_outbox
+-- Forget messages that no page can still be waiting for.
+DELETE FROM outbox WHERE realm = %s AND noted_at < clock_timestamp() - make_interval(secs => %s)
+
+-- name: totals
+-- Counts for the operator's bar.
+SELECT
+    (SELECT count(*) FROM alert WHERE realm = %(realm)s AND condition <> 'cleared'),
+    w.unseen,
+    w.oldest,
+    (SELECT count(*) FROM ticket
+        WHERE realm = %(realm)s AND state NOT IN ('closed', 'merged', 'cancelled')),
+    c.contacts,
+    c.known,
+    i.known_first,
+    i.called_first,
+    i.never_called
+FROM (
+    SELECT count(*) AS unseen, coalesce(min(a.known_us), 0) AS oldest
+    FROM alert a LEFT JOIN incident i ON i.id = a.incident_id
+    WHERE a.realm = %(realm)s AND a.handling = 'new'
+        AND (a.condition <> 'cleared' OR i.closed_us IS NULL)
+) w, (
+    SELECT count(*) AS contacts, count(incident_id) AS known
+    FROM contact WHERE realm = %(realm)s
+) c, (
+    SELECT
+        count(*) FILTER (WHERE known_us < first_contact_us) AS known_first,
+        count(*) FILTER (WHERE known_us >= first_contact_us) AS called_first,
+        count(*) FILTER (WHERE first_contact_us IS NULL
+            AND EXISTS (SELECT FROM ticket t WHERE t.incident_id = incident.id)) AS never_called
+    FROM incident WHERE realm = %(realm)s
+) i

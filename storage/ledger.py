@@ -7,7 +7,7 @@ Writers take the realm's advisory lock; "once only" is a constraint of the table
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -32,7 +32,6 @@ from storage.realms import realm_id
 
 Asset = tuple[str, str]
 Topic = Literal["alert", "incident", "ticket", "contact", "notice", "health"]
-R = TypeVar("R")
 
 
 class PostgresLedger:

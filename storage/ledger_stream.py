@@ -28,7 +28,6 @@ class OutboxStream:
         self._changed = Condition()
         self._stop = Event()
         self._thread: Thread | None = None
-        self._listening = False
         self._turn = 0
 
     def wait(self, read: Callable[[], list[T]], timeout_s: float) -> list[T]:

@@ -116,7 +116,8 @@ class AreaInputs:
     """What acts on an area, step by step (T steps).
 
     emf_pu : float64[T]           MV source voltage, per unit; 0 = feeder dead
-    load_w, load_var : [T, L]     demand at nominal voltage
+    load_w : [T, L]               active demand at nominal voltage
+    load_tangent : [L]            reactive per active demand, >= 0
     pv_w : [T, V]                 inverter output before any trip, >= 0
     tap : [T, 3] or None          ratio of each phase's winding, 1 = nominal
     joint_ohm : [T, J, 4] or None contact resistance by joint and conductor
@@ -125,7 +126,7 @@ class AreaInputs:
 
     emf_pu: NDArray[np.float64]
     load_w: NDArray[np.float64]
-    load_var: NDArray[np.float64]
+    load_tangent: NDArray[np.float64]
     pv_w: NDArray[np.float64]
     tap: NDArray[np.float64] | None = None
     joint_ohm: NDArray[np.float64] | None = None

@@ -67,7 +67,7 @@ class _Bench:
 
     def drive(self, chosen: list[tuple[FaultSpec, Place]], rows: slice) -> Drive:
         """The drive of some steps with some of the faults."""
-        cut = Loads(self.loads.load_w[rows], self.loads.load_var[rows], self.loads.pv_w[rows])
+        cut = Loads(self.loads.load_w[rows], self.loads.load_tangent, self.loads.pv_w[rows])
         tap = self.area.spec.tap_pu
         drive = base_drive(self.times_us[rows], self.emf_pu[rows], cut, self.network, tap)
         weather = Weather(self.weather.ambient_c[rows], self.weather.irradiance[rows])

@@ -60,7 +60,7 @@ class Drive:
     times_us: NDArray[np.int64]
     emf_pu: Floats
     load_w: Floats
-    load_var: Floats
+    load_tangent: Floats
     pv_w: Floats
     tap: Floats
     joint_ohm: dict[str, Floats] = field(default_factory=dict)
@@ -99,7 +99,9 @@ class Drive:
         if area.leaks:
             leaks = np.stack([self.leak(k) for k in range(len(area.leaks))], axis=1)
         tap = None if np.all(self.tap == self.tap[0, 0]) and self.tap[0, 0] == 1.0 else self.tap
-        return AreaInputs(self.emf_pu, self.load_w, self.load_var, self.pv_w, tap, joints, leaks)
+        return AreaInputs(
+            self.emf_pu, self.load_w, self.load_tangent, self.pv_w, tap, joints, leaks
+        )
 
 
 def base_drive(
@@ -112,7 +114,7 @@ def base_drive(
         times_us=times_us,
         emf_pu=emf_pu.copy(),
         load_w=loads.load_w.copy(),
-        load_var=loads.load_var.copy(),
+        load_tangent=loads.load_tangent,
         pv_w=np.hstack([loads.pv_w, np.zeros((steps, extra))]),
         tap=np.full((steps, 3), tap_pu),
         cooling=np.ones(steps),

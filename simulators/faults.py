@@ -241,7 +241,6 @@ def _moved_out(
     for u in place.usage_points:
         for k in u.loads:
             drive.load_w[inside, k] = 4.0
-            drive.load_var[inside, k] = 0.5
 
 
 Effect = Callable[[FaultSpec, Place, Drive, Setting, np.random.Generator], None]

@@ -56,11 +56,12 @@ _BUSINESS = {  # kind: (open, close, W a phase when open low..high, W when close
 class Loads:
     """Demand of an area at nominal voltage.
 
-    load_w, load_var : float64[T, L]; pv_w : float64[T, V], what the panels could give.
+    load_w : float64[T, L]; load_tangent : float64[L], reactive per active;
+    pv_w : float64[T, V], what the panels could give.
     """
 
     load_w: Floats
-    load_var: Floats
+    load_tangent: Floats
     pv_w: Floats
 
 
@@ -100,7 +101,7 @@ def area_loads(
     )
     facing = fixed.uniform(0.75, 0.95, pv_kw.size)
     pv_w = weather.irradiance[:, None] * (1000.0 * pv_kw * facing)[None, :]
-    return Loads(demand, demand * tangent, pv_w)
+    return Loads(demand, tangent, pv_w)
 
 
 def add_pulses(

@@ -149,7 +149,7 @@ def _rows(inputs: AreaInputs, rows: slice | NDArray[np.intp]) -> AreaInputs:
     return AreaInputs(
         inputs.emf_pu[rows],
         inputs.load_w[rows],
-        inputs.load_var[rows],
+        inputs.load_tangent,
         inputs.pv_w[rows],
         part(inputs.tap),
         part(inputs.joint_ohm),

@@ -31,10 +31,13 @@ from simulators.area import (
 PV_TRIP_HIGH_PU = 1.15
 PV_TRIP_LOW_PU = 0.80
 _PV_START_WITHIN_PU = 0.1
-TOLERANCE_PU = 1e-6
+TOLERANCE_PU = 3e-5
 MAX_ITERATIONS = 100
 _LOAD_LINEAR_BELOW_PU = 0.8
-_KEEP_MATRIX = 2  # SetterFlags_AvoidFullRecalc: a new kW alone needs no new factorisation
+# SetterFlags: AvoidFullRecalc, a new kW alone needs no new factorisation, and SkipNA, a demand
+# given as NaN stays as it was.
+_KEEP_MATRIX = 2 | 4
+_SAME_KW = 5e-4  # half a watt moves a house's voltage by less than a millivolt
 _NO_LEAK_OHM = 1e9
 
 
@@ -152,7 +155,7 @@ class OpenDssPowerFlow:
             name.lower(): i for i, name in enumerate(self._engine.ActiveCircuit.YNodeOrder)
         }
         self._load_batch, self._n_load_batch = self._batch(b"load")
-        self._kw, self._kvar = self._property("load", "kw"), self._property("load", "kvar")
+        self._kw, self._pf = self._property("load", "kw"), self._property("load", "pf")
         self._r = self._property("reactor", "r")
         self._handles: dict[str, Any] = {}
         self._pointer = self._ffi.new("double**")
@@ -241,9 +244,15 @@ class OpenDssPowerFlow:
         if 2 * n_loads + n_pv != self._n_load_batch:
             raise PowerFlowError(f"area {area.name}: {self._n_load_batch} loads were built")
         volts = np.zeros((steps, len(self._node)), dtype=np.complex128)
+        finite = np.isfinite(inputs.load_w).all(axis=1) & np.isfinite(inputs.pv_w).all(axis=1)
+        if not finite.all():
+            raise PowerFlowError(
+                f"area {area.name}, step {int(np.argmin(finite))}: a demand is not a number; "
+                "check the loads and faults of this area"
+            )
         z, p = (share / 1000.0 for share in area.load_shares)
         kw = np.hstack([z * inputs.load_w, p * inputs.load_w, inputs.pv_w / -1000.0])
-        kvar = np.hstack([z * inputs.load_var, p * inputs.load_var, np.zeros((steps, n_pv))])
+        self._set_power_factors(inputs.load_tangent, n_pv)
         pv_on = np.ones((steps, n_pv), dtype=np.bool_)
         iterations = np.zeros(steps, dtype=np.int32)
         self._reset()
@@ -258,7 +267,7 @@ class OpenDssPowerFlow:
                 self._apply_contacts(inputs, t)
                 flags = 0
             self._lib.ctx_Vsources_Set_pu(self._ctx, float(inputs.emf_pu[t]))
-            found = self._solve_step(kw[t], kvar[t], flags, on)
+            found = self._solve_step(kw[t], flags, on)
             if not found:
                 raise PowerFlowError(
                     f"area {area.name}, step {t}: no solution within {MAX_ITERATIONS} "
@@ -266,6 +275,14 @@ class OpenDssPowerFlow:
                 )
             iterations[t], pv_on[t], volts[t] = found, on, self._voltages()
         return self._answer(volts, pv_on, iterations)
+
+    def _set_power_factors(self, tangent: NDArray[np.float64], n_pv: int) -> None:
+        """Reactive follows active demand of its own from here on."""
+        factor = np.concatenate([np.cos(np.arctan(np.tile(tangent, 2))), np.ones(n_pv)])
+        self._lib.Batch_SetFloat64Array(
+            self._load_batch, factor.size, self._pf, self._ffi.from_buffer("double[]", factor), 0
+        )
+        self._last_kw = np.full(factor.size, np.inf)
 
     def _reset(self) -> None:
         _ = self._engine.ActiveCircuit.Vsources.First  # reading it makes the source active
@@ -317,26 +334,28 @@ class OpenDssPowerFlow:
             self._set_taps(inputs.tap[t])
             self._last_tap = inputs.tap[t]
 
-    def _solve(self, kw: NDArray[np.float64], kvar: NDArray[np.float64], flags: int) -> int:
+    def _solve(self, kw: NDArray[np.float64], flags: int) -> int:
         """Iterations taken, 0 = none found; a second try rebuilds every load admittance."""
-        cast, n = self._ffi.from_buffer, self._n_load_batch
-        for attempt in (flags, 0):
-            for property_index, values in ((self._kw, kw), (self._kvar, kvar)):
-                self._lib.Batch_SetFloat64Array(
-                    self._load_batch, n, property_index, cast("double[]", values), attempt
-                )
+        n = self._n_load_batch
+        same = np.abs(kw - self._last_kw) < _SAME_KW
+        fresh = np.where(same, np.nan, kw) if flags & _KEEP_MATRIX else kw
+        self._last_kw = np.where(same, self._last_kw, kw) if flags & _KEEP_MATRIX else kw.copy()
+        for values, setting in ((fresh, flags), (kw, 0)):
+            self._lib.Batch_SetFloat64Array(
+                self._load_batch, n, self._kw, self._ffi.from_buffer("double[]", values), setting
+            )
             self._lib.ctx_Solution_SolveNoControl(self._ctx)
             if self._lib.ctx_Solution_Get_Converged(self._ctx):
                 self._good = self._voltages().copy()
                 return max(1, int(self._lib.ctx_Solution_Get_Iterations(self._ctx)))
             # A diverged start (even NaN) would spoil every later solution.
             self._voltages()[:] = self._good
+            self._last_kw = kw.copy()
         return 0
 
     def _solve_step(
         self,
         kw: NDArray[np.float64],
-        kvar: NDArray[np.float64],
         flags: int,
         on: NDArray[np.bool_],
     ) -> int:
@@ -346,13 +365,15 @@ class OpenDssPowerFlow:
         an ordinary voltage, as real ones do.
         """
         if not on.size:
-            return self._solve(kw, kvar, flags)
+            return self._solve(kw, flags)
         power = kw[-on.size :]
+        if on.all() and not power.any():
+            return self._solve(kw, flags)  # night
         wanted = power.copy()
 
         def attempt(flags: int) -> int:
             power[:] = np.where(on, wanted, 0.0)
-            return self._solve(kw, kvar, flags)
+            return self._solve(kw, flags)
 
         found = attempt(flags)
         if not found:

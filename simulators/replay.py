@@ -26,6 +26,8 @@ from simulators.modbus_server import ModbusServer, UnitSeries
 from simulators.registers import load_register_map
 
 GATEWAY = "replay"
+# Data files, not code: what is simulated answers by the same register maps as is polled.
+_PROFILES = Path(__file__).parent.parent / "ingest" / "profiles"
 _LOOK_S = 0.05  # how often a held or slow clock is looked at again
 _BURST_ROWS = 400  # more rows than this due at once go as columns
 
@@ -88,7 +90,7 @@ def replay(
     Parameters
     ----------
     clock : paces the replay by `received`; without it `speed` does (None or "max": no pace)
-    profiles : folder of the meter profiles (`<profile>.toml`), needed with `modbus_port`
+    profiles : folder of the meter profiles (`<profile>.toml`); default: those of the checkout
     form : "device" one message a reading, "batch" columns of many devices; "auto" takes
         single messages when paced and columns for bursts and at full speed
     stop : set it to end early; what was published is still waited for
@@ -263,10 +265,7 @@ def _unit_series(
     end_us: int | None,
 ) -> dict[int, UnitSeries]:
     """What each Modbus unit measures over the replayed span."""
-    if profiles is None:
-        raise BadInput(
-            "Modbus needs the meter profiles", fix="Give the folder that holds <profile>.toml."
-        )
+    profiles = profiles or _PROFILES
     maps = {
         name: load_register_map(profiles / f"{name}.toml")
         for name in {d.profile for d in polled.values() if d.profile}

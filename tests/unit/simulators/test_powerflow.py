@@ -39,7 +39,7 @@ def _street(**changes: Any) -> Area:
 
 def _inputs(load_w: list[float], steps: int = 1, **more: Any) -> AreaInputs:
     watt = np.tile(np.array(load_w, float), (steps, 1))
-    return AreaInputs(np.ones(steps), watt, np.zeros_like(watt), np.zeros((steps, 0)), **more)
+    return AreaInputs(np.ones(steps), watt, np.zeros(len(load_w)), np.zeros((steps, 0)), **more)
 
 
 def _joints(steps: int, joint: int, conductor: int, ohm: float) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ def test_a_dead_feeder_is_dead_and_its_inverters_are_off() -> None:
     """No island runs on inverters alone."""
     area = _street(pv=(LoadPoint(0, 0),))
     inputs = AreaInputs(
-        np.array([1.0, 0.0]), np.full((2, 2), 500.0), np.zeros((2, 2)), np.full((2, 1), 3000.0)
+        np.array([1.0, 0.0]), np.full((2, 2), 500.0), np.zeros(2), np.full((2, 1), 3000.0)
     )
 
     answer = OpenDssPowerFlow(area).run(inputs)
@@ -127,7 +127,7 @@ def test_inverters_trip_before_the_voltage_runs_away() -> None:
         ),
         pv=(LoadPoint(0, 0),),
     )
-    inputs = AreaInputs(np.ones(1), np.full((1, 2), 10.0), np.zeros((1, 2)), np.full((1, 1), 2e4))
+    inputs = AreaInputs(np.ones(1), np.full((1, 2), 10.0), np.zeros(2), np.full((1, 1), 2e4))
 
     answer = OpenDssPowerFlow(area).run(inputs)
 
@@ -145,8 +145,8 @@ def test_currents_obey_kirchhoff_at_the_busbar() -> None:
     assert np.abs(answer.i_head[0, 0, :2]) == pytest.approx(np.abs(answer.i_load[0]), rel=1e-6)
 
 
-def test_a_step_without_solution_is_refused_by_area_and_step() -> None:
-    """Demand that is not a number gives no voltages, and the next run is not spoilt by it."""
+def test_a_demand_that_is_not_a_number_is_refused_by_area_and_step() -> None:
+    """The message says where, and the next run is not spoilt by it."""
     engine = OpenDssPowerFlow(_street())
     inputs = _inputs([1000.0, 10.0], steps=3)
     inputs.load_w[2, 0] = np.nan
@@ -156,6 +156,20 @@ def test_a_step_without_solution_is_refused_by_area_and_step() -> None:
 
     after = engine.run(_inputs([1000.0, 10.0]))
     assert [NOMINAL_V, NOMINAL_V] == pytest.approx(np.abs(after.v_load[0]), abs=1.0)
+
+
+def test_steps_that_differ_little_are_solved_as_if_alone() -> None:
+    """What the engine keeps from step to step does not show: each step equals a fresh solve."""
+    area = _street(load_shares=(0.7, 0.3))
+    watt = np.array([[900.0, 4000.0], [900.4, 4000.0], [900.4, 10.0], [6000.0, 10.0]])
+    inputs = AreaInputs(np.ones(4), watt, np.full(2, 0.2), np.zeros((4, 0)))
+
+    together = np.abs(OpenDssPowerFlow(area).run(inputs).v_load)
+
+    for t in range(4):
+        alone = AreaInputs(np.ones(1), watt[t : t + 1], np.full(2, 0.2), np.zeros((1, 0)))
+        expected = np.abs(OpenDssPowerFlow(area).run(alone).v_load[0])
+        assert expected == pytest.approx(together[t], abs=2e-3)
 
 
 # -- the oracle ---------------------------------------------------------------------------
@@ -257,7 +271,9 @@ def test_agrees_with_power_grid_model_within_a_millivolt(
     load_w = rng.uniform(100.0, 4000.0, (3, len(area.loads)))
     joints = np.full((3, 1, 4), 2e-4)
     joints[:, 0, 3] = joint_ohm
-    inputs = AreaInputs(np.ones(3), load_w, 0.2 * load_w, np.zeros((3, 0)), joint_ohm=joints)
+    inputs = AreaInputs(
+        np.ones(3), load_w, np.full(load_w.shape[1], 0.2), np.zeros((3, 0)), joint_ohm=joints
+    )
 
     ours = np.abs(OpenDssPowerFlow(area).run(inputs).v_load)
 

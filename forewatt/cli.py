@@ -199,6 +199,33 @@ def _data(commands: Any) -> None:
     backtest.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
     _json(backtest)
 
+    score = _add(
+        commands, "score", "forewatt.score:score_command", "alerts against what really happened"
+    )
+    score.add_argument("folder", type=Path, metavar="DIR")
+    score.add_argument("--alerts", type=Path, required=True, metavar="ALERTS.jsonl")
+    score.add_argument("--truth", type=Path, metavar="FILE", help="default: DIR/truth.jsonl")
+    score.add_argument("--compare", type=Path, metavar="B.jsonl", help="list what differs in B")
+    score.add_argument(
+        "--true-rate",
+        type=float,
+        default=0.05,
+        metavar="N",
+        help="faults per 1,000 meter-days to restate precision at; default: 0.05",
+    )
+    score.add_argument("--country", choices=("CN", "EU"), help="for the baseline's limits")
+    _json(score)
+
+    pilot = _add(
+        commands, "pilot", "forewatt.pilot:pilot_command", "what your own past data would have told"
+    )
+    pilot.add_argument("folder", type=Path, metavar="DIR")
+    pilot.add_argument("--tickets", type=Path, metavar="PAST.csv", help="your past repairs")
+    pilot.add_argument("--out", type=Path, default=Path("pilot.html"), metavar="PAGE.html")
+    pilot.add_argument("--budget", type=float, default=3.0, help="tickets a day; default: 3")
+    pilot.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
+    _json(pilot)
+
 
 def _keeping(commands: Any) -> None:
     doctor = _add(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -246,8 +247,8 @@ def print_score(console: Console, result: Scored) -> None:
 
 def kind_table(s: Score) -> Table:
     """One row a fault kind."""
-    table = Table(title="By fault kind (95 % intervals by bootstrap over incidents)")
-    table.add_column("fault")
+    table = _table("By fault kind (95 % intervals by bootstrap over incidents)")
+    table.add_column("fault", no_wrap=True)
     for name in (
         "incidents",
         "recall",
@@ -260,12 +261,16 @@ def kind_table(s: Score) -> Table:
         "delay h",
         "before 1st contact",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "recall")
     for n, k in enumerate((*s.kinds, *s.groups)):
         if n == len(s.kinds):
             table.add_section()
         table.add_row(*_kind_row(k))
     return table
+
+
+def _table(title: str, **options: Any) -> Table:
+    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", **options)
 
 
 def _kind_row(k: KindScore) -> tuple[str, ...]:
@@ -285,15 +290,19 @@ def _kind_row(k: KindScore) -> tuple[str, ...]:
 
 
 def _false_table(s: Score) -> Table:
-    table = Table(
-        title=f"What it costs: {s.tickets} tickets, {s.watch_list} watch-list lines, "
+    table = _table(
+        f"What it costs: {s.tickets} tickets, {s.watch_list} watch-list lines, "
         f"{s.meter_days:,.0f} meter-days",
         show_header=False,
     )
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_row("ticket precision", _percent(s.precision))
-    restated = "" if s.precision_restated is None else f"{100 * s.precision_restated:.1f} %"
+    restated = ""
+    if s.precision_restated is not None and s.precision_restated_low is not None:
+        restated = (
+            f"{100 * s.precision_restated:.1f} % (at least {100 * s.precision_restated_low:.0f})"
+        )
     table.add_row(f"precision restated at {s.true_rate:g} faults per 1,000 meter-days", restated)
     for name, rate in s.false_per_1000.items():
         table.add_row(f"false tickets per 1,000 meter-days, {name}", _spread(rate, 3))
@@ -317,7 +326,7 @@ _CAUSES: Mapping[str, str] = {
 
 def baseline_table(scores: Mapping[str, Score]) -> Table:
     """The score beside the baselines, one row each."""
-    table = Table(title="Beside the baselines")
+    table = _table("Beside the baselines")
     table.add_column("")
     names = ("tickets", "recall", "P1 and P2 recall", "precision", "false / 1,000 meter-days")
     for name in (*names, "tickets a cause", "lead share"):
@@ -337,7 +346,7 @@ def baseline_table(scores: Mapping[str, Score]) -> Table:
 
 
 def _difference_table(differences: Sequence[Difference]) -> Table:
-    table = Table(title=f"Alerts that differ: {len(differences)}")
+    table = _table(f"Alerts that differ: {len(differences)}")
     for name in ("raised", "alert", "change"):
         table.add_column(name)
     for d in differences[:DIFFERENCES_SHOWN]:

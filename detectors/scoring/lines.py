@@ -67,6 +67,7 @@ class AlertLine:
     score: float = 1.0
     ticket: bool = True
     rule: str = ""
+    rule_zh: str = ""
 
 
 def read_truth(lines: Iterable[str], file: str = "truth.jsonl") -> list[TruthLine]:
@@ -167,7 +168,7 @@ def _alert(cells: Mapping[str, Any]) -> AlertLine:
             f"use one of {', '.join(SEVERITY_NAMES)}",
         )
     evidence = cells.get("evidence")
-    rule = evidence.get("rule", "") if isinstance(evidence, dict) else ""
+    reason: Mapping[str, Any] = evidence if isinstance(evidence, dict) else {}
     return AlertLine(
         _text(cells, "id"),
         fault,
@@ -179,7 +180,8 @@ def _alert(cells: Mapping[str, Any]) -> AlertLine:
         _time(cells, "cleared"),
         _number(cells, "score", 1.0),
         _flag(cells, "ticket", True),
-        str(rule),
+        str(reason.get("rule", "")),
+        str(reason.get("rule_zh", "")),
     )
 
 

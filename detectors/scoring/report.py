@@ -93,6 +93,7 @@ class Score:
     groups: tuple[KindScore, ...]
     precision: Interval
     precision_restated: float | None
+    precision_restated_low: float | None
     true_rate: float
     false_per_1000: Mapping[str, Interval]
     false_in_healthy_areas: Interval
@@ -158,11 +159,7 @@ def score(
         _kind("all", real, matching, contacts),
     )
     rates = _false_rates(matching, exposure, places)
-    recall, false_rate = groups[-1].recall.value, rates["all"].value
-    restated = None
-    if recall is not None and false_rate is not None:
-        right = settings.true_rate * recall
-        restated = right / (right + false_rate) if right + false_rate > 0 else None
+    found = settings.true_rate * (groups[-1].recall.value or 0.0)
     tickets = matching.judged
     return Score(
         tickets=len(tickets),
@@ -172,7 +169,8 @@ def score(
         kinds=kinds,
         groups=groups,
         precision=_precision(matching, places),
-        precision_restated=restated,
+        precision_restated=_restated(found, rates["all"].value),
+        precision_restated_low=_restated(found, rates["all"].high),
         true_rate=settings.true_rate,
         false_per_1000=rates,
         false_in_healthy_areas=_healthy(matching, truth, exposure, places),
@@ -183,6 +181,11 @@ def score(
         top_of_day=top_of_day(alerts, truth, places, exposure.end_us),
         matching=matching,
     )
+
+
+def _restated(found: float, false: float | None) -> float | None:
+    """Precision where `found` true and `false` false tickets come per 1,000 meter-days."""
+    return found / (found + false) if false is not None and found > 0 else None
 
 
 def _kind(

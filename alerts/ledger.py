@@ -84,6 +84,9 @@ class Reading(Protocol):
     ) -> list[Incident]:
         """Incidents, oldest first; `assets` keeps those that stand at one of them."""
 
+    def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
+        """Many incidents at once; unknown ids are absent."""
+
     def moves(self, incident_id: int) -> list[Move]:
         """Where the incident was thought to be, in order."""
 
@@ -98,6 +101,12 @@ class Reading(Protocol):
 
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         """All tickets of an incident, the open one first, then newest first."""
+
+    def tickets_by_incident(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
+        """The ticket that stands for each of these incidents: the open one, else the newest."""
+
+    def merged_into(self, ticket_id: int) -> list[Ticket]:
+        """The sub-tickets of a ticket, oldest first."""
 
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         """The open ticket of each of these incidents; incidents without one are absent."""

@@ -220,6 +220,9 @@ class _Memory:
     def incident(self, incident_id: int) -> Incident | None:
         return self.incident_rows.get(incident_id)
 
+    def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
+        return {i: self.incident_rows[i] for i in incident_ids if i in self.incident_rows}
+
     def incidents(
         self,
         *,
@@ -283,6 +286,13 @@ class _Memory:
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         rows = [self.ticket_rows[i] for i in self.incident_tickets.get(incident_id, ())]
         return sorted(rows, key=lambda t: (t.state in FINAL_STATES, -t.id))
+
+    def tickets_by_incident(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
+        found = {i: self.tickets_of_incident(i) for i in incident_ids}
+        return {i: rows[0] for i, rows in found.items() if rows}
+
+    def merged_into(self, ticket_id: int) -> list[Ticket]:
+        return [t for t in self.ticket_rows.values() if t.merged_into == ticket_id]
 
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         out = {}

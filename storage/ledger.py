@@ -240,6 +240,13 @@ class Rows:
         found = self._all(self._select("incident", rows.INCIDENT), [self._key, incident_id])
         return Incident(**found[0]) if found else None
 
+    def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
+        if not incident_ids:
+            return {}
+        query = self._select("incidents_by_id", rows.INCIDENT)
+        found = self._all(query, [self._key, list(incident_ids)])
+        return {row["id"]: Incident(**row) for row in found}
+
     def incidents(
         self,
         *,
@@ -307,6 +314,17 @@ class Rows:
 
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         found = self._all(self._select("tickets_of", rows.TICKET), [incident_id])
+        return [Ticket(**row) for row in found]
+
+    def tickets_by_incident(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
+        if not incident_ids:
+            return {}
+        query = self._select("tickets_by_incident", rows.TICKET)
+        found = self._all(query, [list(incident_ids)])
+        return {row["incident_id"]: Ticket(**row) for row in found}
+
+    def merged_into(self, ticket_id: int) -> list[Ticket]:
+        found = self._all(self._select("merged_into", rows.TICKET), [ticket_id])
         return [Ticket(**row) for row in found]
 
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:

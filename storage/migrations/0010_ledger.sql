@@ -147,6 +147,7 @@ CREATE UNIQUE INDEX ticket_open ON ticket (incident_id)
 CREATE INDEX ticket_queue ON ticket (realm, priority DESC, due_us, opened_us, id)
     WHERE state NOT IN ('closed', 'merged', 'cancelled');
 CREATE INDEX ticket_incident ON ticket (incident_id);
+CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX ticket_opened ON ticket (realm, opened_us DESC);
 
 -- Who moved a ticket from where to where, append-only: audit, history and bottlenecks.

@@ -81,6 +81,10 @@ RETURNING alert_id
 -- One incident.
 SELECT {columns} FROM incident WHERE realm = %s AND id = %s
 
+-- name: incidents_by_id
+-- Some incidents.
+SELECT {columns} FROM incident WHERE realm = %s AND id = ANY(%s)
+
 -- name: incidents
 -- Incidents, oldest first.
 SELECT {columns} FROM incident
@@ -146,6 +150,15 @@ WHERE realm = %(realm)s AND (
 -- All tickets of an incident, the open one first, then newest first.
 SELECT {columns} FROM ticket WHERE incident_id = %s
 ORDER BY state IN ('closed', 'merged', 'cancelled'), id DESC
+
+-- name: tickets_by_incident
+-- The ticket that stands for each of some incidents: the open one, else the newest.
+SELECT DISTINCT ON (incident_id) {columns} FROM ticket WHERE incident_id = ANY(%s)
+ORDER BY incident_id, state IN ('closed', 'merged', 'cancelled'), id DESC
+
+-- name: merged_into
+-- The sub-tickets of a ticket, oldest first.
+SELECT {columns} FROM ticket WHERE merged_into = %s ORDER BY id
 
 -- name: open_tickets
 -- The open tickets of some incidents.

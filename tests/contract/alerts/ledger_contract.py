@@ -100,6 +100,9 @@ class LedgerContract:
             assert r.ticket(ticket.id) == ticket == r.ticket_numbered(f"{DAY}-0001")
             assert r.ticket_of_episode("e1") == ticket
             assert r.open_tickets([incident.id]) == {incident.id: ticket}
+            assert r.incidents_by_id([incident.id, 0]) == {incident.id: incident}
+            assert r.tickets_by_incident([incident.id, 0]) == {incident.id: ticket}
+            assert r.merged_into(ticket.id) == []
             assert r.steps(ticket.id) == [replace(STEP, ticket_id=ticket.id)]
             assert new
             assert r.contacts() == [contact]
@@ -153,9 +156,8 @@ class LedgerContract:
             incident = tx.add_incident(INCIDENT)
             ticket = tx.add_ticket(some_ticket(incident.id), DAY, STEP)
             assert ticket is not None
-            taken = tx.change_ticket(
-                replace(ticket, assignee="王"), 1, replace(STEP, action="take")
-            )
+            take = replace(STEP, action="take")
+            taken = tx.change_ticket(replace(ticket, assignee="王"), 1, take)
             assert taken is not None
             assert taken.version == 2
             late = tx.change_ticket(replace(ticket, assignee="李"), 1, take)

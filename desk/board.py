@@ -1,0 +1,272 @@
+"""What pages show: the feed, the queue, one alert, one ticket; each from one snapshot.
+
+Read models only: nothing here changes anything. What a role may not see is absent, not greyed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from alerts.ledger import FINAL_STATES, Ledger, Reading
+from alerts.places import Places
+from alerts.roles import Role, may_see
+from alerts.states import ROUTE, allowed, state_name
+from desk.procedures import Procedure, procedure
+from desk.timeline import TimelineEntry, timeline
+from grid.network import Customer, Network, Transformer
+from grid.records import Alert, AlertEvent, Contact, Incident, Ticket, TicketState
+from storage.desk_records import Move, Mute, Step
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One alert with what hangs on it.
+
+    opens_ticket : this line bears its cause's ticket; others of the same incident do not
+    returned_unseen : it ended before anybody had seen it
+    """
+
+    alert: Alert
+    incident: Incident | None
+    ticket: Ticket | None
+    mutes: tuple[Mute, ...]
+
+    @property
+    def opens_ticket(self) -> bool:
+        return self.alert.ticket
+
+    @property
+    def returned_unseen(self) -> bool:
+        return self.alert.condition == "cleared" and self.alert.handling == "new"
+
+    @property
+    def flapping(self) -> bool:
+        return any(m.kind == "flapping" for m in self.mutes)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPage:
+    """Everything about one alert; `call_first` are customers to be called before others."""
+
+    row: FeedRow
+    events: list[AlertEvent]
+    siblings: list[Alert]
+    transformer: Transformer | None
+    customers: int
+    call_first: list[Customer]
+    procedure: Procedure
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """One line of the queue."""
+
+    ticket: Ticket
+    incident: Incident
+    state_name: tuple[str, str]
+
+    def overdue(self, now_us: int) -> bool:
+        """Whether the work is late."""
+        t = self.ticket
+        return t.state not in FINAL_STATES and t.due_us is not None and t.due_us < now_us
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStop:
+    """One stop on a ticket's way, as it is drawn: done, now or next; who and when if done."""
+
+    state: TicketState
+    name: tuple[str, str]
+    when: Literal["done", "now", "next"]
+    at_us: int | None = None
+    who: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPage:
+    """Everything about one ticket.
+
+    allowed : actions of `alerts.states.ACTIONS` that the asking role may take now
+    merged : its sub-tickets; main : the ticket it was merged into
+    """
+
+    ticket: Ticket
+    incident: Incident
+    state_name: tuple[str, str]
+    alerts: list[Alert]
+    contacts: list[Contact]
+    timeline: list[TimelineEntry]
+    route: list[RouteStop]
+    allowed: tuple[str, ...]
+    procedure: Procedure
+    call_first: list[Customer]
+    moves: list[Move]
+    merged: list[Ticket] = field(default_factory=list)
+    main: Ticket | None = None
+
+
+class Board:
+    """The read side of the desk for one ledger."""
+
+    def __init__(self, ledger: Ledger, network: Network, *, places: Places | None = None) -> None:
+        self.ledger, self.network = ledger, network
+        self.places = places or Places(network)
+
+    # -- alerts ----------------------------------------------------------------------------
+
+    def feed(
+        self,
+        *,
+        role: Role,
+        open_only: bool = True,
+        fault: str | None = None,
+        handling: str | None = None,
+        limit: int = 100,
+        before: tuple[int, str] | None = None,
+    ) -> list[FeedRow]:
+        """Alerts, newest first; `before` is (raised_us, id) of the last row of the page above.
+
+        At most `limit` rows are read, so a page may be shorter for who may not see all of them.
+        """
+        with self.ledger.reading() as reading:
+            alerts = reading.alerts(
+                open_only=open_only, fault=fault, handling=handling, limit=limit, before=before
+            )
+            return self._rows(reading, [a for a in alerts if may_see(a.work, role)])
+
+    def _rows(self, reading: Reading, alerts: Sequence[Alert]) -> list[FeedRow]:
+        ids = list(dict.fromkeys(a.incident_id for a in alerts if a.incident_id is not None))
+        incidents: Mapping[int, Incident] = reading.incidents_by_id(ids)
+        tickets = reading.tickets_by_incident(ids)
+        mutes = reading.mutes([a.id for a in alerts])
+        return [
+            FeedRow(
+                a,
+                incidents.get(a.incident_id or 0),
+                tickets.get(a.incident_id or 0),
+                mutes.get(a.id, ()),
+            )
+            for a in alerts
+        ]
+
+    def alert(self, alert_id: str, role: Role, language: str = "zh-CN") -> AlertPage | None:
+        """One alert, None if there is none or the role may not see it."""
+        with self.ledger.reading() as reading:
+            alert = reading.alert(alert_id)
+            if alert is None or not may_see(alert.work, role):
+                return None
+            row = self._rows(reading, [alert])[0]
+            siblings: Sequence[Alert] = ()
+            if alert.incident_id is not None:
+                siblings = reading.alerts_of([alert.incident_id]).get(alert.incident_id, ())
+            here = (alert.asset_kind, alert.asset)
+            return AlertPage(
+                row,
+                reading.events(alert_id),
+                [a for a in siblings if a.id != alert_id and may_see(a.work, role)],
+                self.network.transformer_of(*here),
+                len(self.places.customers(here)),
+                self.places.call_first(here),
+                procedure(alert.fault, language),
+            )
+
+    # -- tickets ---------------------------------------------------------------------------
+
+    def tickets(
+        self,
+        *,
+        role: Role,
+        states: Iterable[TicketState] | None = None,
+        work: str | None = None,
+        team: str | None = None,
+        assignee: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[TicketRow]:
+        """The queue, most urgent first; without `states` all that are open."""
+        hidden = None if may_see("inspection", role) else "inspection"
+        with self.ledger.reading() as reading:
+            found = reading.tickets(
+                states=states,
+                work=work,
+                without_work=hidden,
+                team=team,
+                assignee=assignee,
+                limit=limit,
+                offset=offset,
+            )
+            incidents = reading.incidents_by_id([t.incident_id for t in found])
+        return [TicketRow(t, incidents[t.incident_id], state_name(t.state, t.work)) for t in found]
+
+    def ticket(self, ticket_id: int, role: Role, language: str = "zh-CN") -> TicketPage | None:
+        """One ticket, None if there is none or the role may not see it."""
+        with self.ledger.reading() as reading:
+            return self._page(reading, reading.ticket(ticket_id), role, language)
+
+    def ticket_numbered(
+        self, number: str, role: Role, language: str = "zh-CN"
+    ) -> TicketPage | None:
+        """The same by the number people say."""
+        with self.ledger.reading() as reading:
+            return self._page(reading, reading.ticket_numbered(number), role, language)
+
+    def _page(
+        self, reading: Reading, ticket: Ticket | None, role: Role, language: str
+    ) -> TicketPage | None:
+        if ticket is None or not may_see(ticket.work, role):
+            return None
+        incident = reading.incident(ticket.incident_id)
+        assert incident is not None, f"ticket {ticket.number} has lost its incident"
+        alerts = list(reading.alerts_of([incident.id]).get(incident.id, ()))
+        contacts = reading.contacts(incident_id=incident.id)
+        steps = reading.steps(ticket.id)
+        moves = reading.moves(incident.id)
+        here = (ticket.asset_kind, ticket.asset)
+        return TicketPage(
+            ticket,
+            incident,
+            state_name(ticket.state, ticket.work),
+            [a for a in alerts if may_see(a.work, role)],
+            contacts,
+            timeline(steps, contacts, alerts, moves),
+            route(ticket, steps),
+            allowed(ticket, role),
+            procedure(ticket.fault, language),
+            self.places.call_first(here),
+            moves,
+            reading.merged_into(ticket.id),
+            reading.ticket(ticket.merged_into) if ticket.merged_into else None,
+        )
+
+
+def route(ticket: Ticket, steps: Sequence[Step]) -> list[RouteStop]:
+    """The ticket's way: stops that were made, where it is, the straight way that is left."""
+    reached = {s.to_state: s for s in steps if s.from_state != s.to_state}
+    start = ROUTE.index("received") if "received" in reached else ROUTE.index("assessing")
+    way = ROUTE[start:]
+    if ticket.state in way:
+        here = way.index(ticket.state)
+        done, rest = way[:here], way[here + 1 :]
+    else:  # on hold, merged or cancelled: beside the way
+        made = [i for i, state in enumerate(way) if state in reached]
+        last = max(made, default=0)
+        done, rest = way[: last + 1], way[last + 1 :]
+    if ticket.state in FINAL_STATES:
+        rest = ()
+    names = {state: state_name(state, ticket.work) for state in (*way, ticket.state)}
+    now = reached.get(ticket.state)
+    return [
+        *(
+            RouteStop(state, names[state], "done", reached[state].at_us, reached[state].actor)
+            for state in done
+            if state in reached
+        ),
+        RouteStop(
+            ticket.state,
+            names[ticket.state],
+            "now",
+            now.at_us if now else None,
+            now.actor if now else None,
+        ),
+        *(RouteStop(state, names[state], "next") for state in rest),
+    ]

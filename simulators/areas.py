@@ -22,6 +22,7 @@ from simulators.physics import AreaPhysics, solve_area
 from simulators.powerflow import OpenDssPowerFlow
 from simulators.seeds import stream
 from simulators.spec import DAY_US, DeliverySpec, FaultSpec, MvSpec, Scenario
+from simulators.spill import Spill, write_spill
 from simulators.town import Town, TownArea
 from simulators.truth import Shown, shown
 from simulators.weather import Weather, local_clock, make_weather
@@ -36,8 +37,7 @@ class AreaOutcome:
     """What one area adds to the dataset; its readings lie in `spill`, ordered by arrival."""
 
     area: str
-    spill: Path
-    readings: int
+    spill: Spill
     events: list[EventRow]
     shown: dict[str, Shown]
     calls: list[Call]
@@ -133,6 +133,7 @@ def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> Are
     for fault, place in bench.faults:
         seen[fault.id], solved = _truth(bench, engine, fault, place)
         flows += solved
+    engine.close()
     calls = area_calls(
         area,
         physics,
@@ -143,9 +144,8 @@ def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> Are
         scenario.seed,
     )
     readings = ReadingBatch.concat([r.readings() for r in reports]).sort(by="received")
-    spill.write_bytes(readings.to_bytes())
     events = [row for r in reports for row in r.events]
-    return AreaOutcome(area.id, spill, len(readings), events, seen, calls, flows)
+    return AreaOutcome(area.id, write_spill(spill, readings), events, seen, calls, flows)
 
 
 def _prepare(scenario: Scenario, town: Town, area: TownArea) -> _Bench:

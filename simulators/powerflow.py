@@ -234,6 +234,11 @@ class OpenDssPowerFlow:
                 return item.from_bus
         raise PowerFlowError(f"area {self.area.name} has no line {name}; check its description")
 
+    def close(self) -> None:
+        """Give back what the engine holds; it cannot run afterwards."""
+        self._lib.Batch_Dispose(self._load_batch)
+        self._engine.ClearAll()
+
     # -- steps ------------------------------------------------------------------------------
 
     def run(self, inputs: AreaInputs) -> AreaSolution:

@@ -6,11 +6,10 @@ not there.
 """
 
 import json
-import mmap
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -29,11 +28,12 @@ from simulators.callers import stray_calls, write_contacts
 from simulators.drive import Place, conductors, find_place, needs_joint
 from simulators.meters import EventRow, event_batch
 from simulators.spec import FaultSpec, Scenario, load_scenario
+from simulators.spill import Spill, merged
 from simulators.town import Town, build_town, write_network
 from simulators.truth import rfc3339, truth_line
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-_MERGE_ROWS = 1_000_000
+_MERGE_ROWS = 400_000
 _STAMP = pa.timestamp("us", tz="UTC")
 
 
@@ -194,7 +194,7 @@ def _write(
     calls += stray_calls(town, spec.callers, spec.start_us, end_us, zone_seconds(spec), spec.seed)
     written = write_contacts(folder / "contacts.csv", calls)
     for o in outcomes:
-        o.spill.unlink()
+        o.spill.path.unlink()
     return rows, len(events), written
 
 
@@ -212,21 +212,21 @@ def _switch_events(spec: Scenario, town: Town) -> list[EventRow]:
     return rows
 
 
-def _write_readings(path: Path, spills: list[Path]) -> int:
+def _write_readings(path: Path, spills: list[Spill]) -> int:
     """Merge the areas' readings by arrival into one Parquet file, in bounded pieces."""
-    batches = list(_mapped(spills))
-    used = [q for q in QUANTITIES if any(q.name in b.values for b in batches)]
+    heads = [b for b in (_first(s) for s in spills) if len(b)]
+    used = [q for q in QUANTITIES if any(q.name in b.values for b in heads)]
     schema = pa.schema(
         [("time", _STAMP), ("device", pa.dictionary(pa.int32(), pa.string()))]
         + [(q.name, pa.float64() if q.double else pa.float32()) for q in used]
         + [("received", _STAMP)]
     )
-    names = sorted({name for b in batches for name in b.names})
+    names = sorted({name for b in heads for name in b.names})
     place = {name: i for i, name in enumerate(names)}
     words = pa.array(names, pa.string())
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in _pieces(batches):
+        for piece in merged(spills, _MERGE_ROWS):
             device = np.array([place[n] for n in piece.names], np.int32)[piece.device]
             # At one instant, rows stand in the order of device, whatever process made them.
             order = np.lexsort((device, piece.time, piece.received))
@@ -239,30 +239,6 @@ def _write_readings(path: Path, spills: list[Path]) -> int:
     return rows
 
 
-def _mapped(spills: Iterable[Path]) -> Iterator[ReadingBatch]:
-    """Spilled batches as views of their files: the operating system pages what is read."""
-    for path in spills:
-        with path.open("rb") as file:
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            yield ReadingBatch.from_bytes(view)
-
-
-def _pieces(batches: list[ReadingBatch]) -> Iterator[ReadingBatch]:
-    """Slices of all batches by arrival time, each of about `_MERGE_ROWS` rows."""
-    total = sum(len(b) for b in batches)
-    full = [b for b in batches if len(b)]
-    if not full:
-        return
-    first = min(int(b.received[0]) for b in full)
-    last = max(int(b.received[-1]) for b in full) + 1
-    cuts = np.linspace(first, last, max(2, -(-total // _MERGE_ROWS) + 1)).astype(np.int64)
-    at = [0] * len(full)
-    for cut in cuts[1:].tolist():
-        parts = []
-        for i, b in enumerate(full):
-            end = int(np.searchsorted(b.received, cut))
-            parts.append(b.select(slice(at[i], end)))
-            at[i] = end
-        piece = ReadingBatch.concat(parts)
-        if len(piece):
-            yield piece
+def _first(spill: Spill) -> ReadingBatch:
+    """The first piece: it names all devices and quantities of its area."""
+    return next(iter(merged([spill], 1)), ReadingBatch.empty())

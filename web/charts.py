@@ -79,7 +79,7 @@ def span_of(
 
 def lines_of(network: Network, alert: Alert, quantities: Sequence[str]) -> list[Line]:
     """The alert's own devices first, then the transformer's monitor and the named peers."""
-    own = [d for d in alert.devices if d in network.device_index][:4]
+    own = _speakers(network, [d for d in alert.devices if d in network.device_index])
     area = network.transformer_of(alert.asset_kind, alert.asset)
     monitors = [
         d.id
@@ -104,6 +104,25 @@ def lines_of(network: Network, alert: Alert, quantities: Sequence[str]) -> list[
     return lines[:LINES_MAX]
 
 
+def _speakers(network: Network, devices: Sequence[str]) -> list[str]:
+    """At most two devices a phase and four in all, so that every phase is seen."""
+    taken: dict[str, int] = {}
+    out = []
+    for device in devices:
+        phase = phase_of(network, network.devices[network.device_index[device]])
+        if taken.get(phase, 0) < 2 and len(out) < 4:
+            taken[phase] = taken.get(phase, 0) + 1
+            out.append(device)
+    return out
+
+
+def phase_of(network: Network, device: Device) -> str:
+    """The network phase of a single-phase meter, "" where it has none or is not known."""
+    i = network.usage_point_index.get(device.usage_point or "")
+    phase = network.usage_points[i].phase if i is not None else ""
+    return phase if device.wiring == "1p" and phase in ("a", "b", "c") else ""
+
+
 def _reported(device: Device, quantities: Sequence[str]) -> list[str]:
     """Single-phase meters report in phase A's place, whichever phase they hang on."""
     if device.wiring == "1p" and device.kind == "meter":
@@ -114,19 +133,27 @@ def _reported(device: Device, quantities: Sequence[str]) -> list[str]:
 def _look(network: Network, device: Device, q: str, number: int, devices: int) -> str:
     """A phase's colour and dash where the line is a phase, else a colour of its own."""
     last = q.rsplit("_", 1)[-1]
-    if device.wiring == "1p" and last == "a":
-        if devices > 1:
-            return f"own-{number % 3 + 1}"
-        point = device.usage_point and network.usage_point_index.get(device.usage_point)
-        phase = network.usage_points[point].phase if isinstance(point, int) else "a"
-        return f"phase-{phase}" if phase in ("a", "b", "c") else "own-1"
-    if devices == 1 and last in ("a", "b", "c", "n") and q != "t_oil":
+    phase = phase_of(network, device)
+    if phase and last == "a":
+        return f"phase-{phase}"
+    if devices == 1 and last in ("a", "b", "c", "n") and device.wiring != "1p":
         return f"phase-{last}"
     return f"own-{number % 3 + 1}"
 
 
+def label_of(network: Network, line: Line, t: Words) -> str:
+    """Device and quantity; of a single-phase meter the phase it hangs on instead."""
+    entry = network.devices[network.device_index[line.device]]
+    name = line.quantity
+    if entry.wiring == "1p" and entry.kind == "meter" and name.endswith("_a"):
+        phase = phase_of(network, entry)
+        return f"{line.device} {phase.upper()}" if phase else line.device
+    return f"{line.device} {t.word('quantity', name)}"
+
+
 def panel(
     readings: Readings,
+    network: Network,
     lines: Sequence[Line],
     start_us: int,
     end_us: int,
@@ -151,7 +178,7 @@ def panel(
         if values is None or not np.isfinite(values[1]).any():
             continue
         entry = {
-            "label": f"{line.device} {t.word('quantity', line.quantity)}",
+            "label": label_of(network, line, t),
             "device": line.device,
             "quantity": line.quantity,
             "look": line.look,
@@ -245,7 +272,14 @@ def alert_chart(
                 voltage_limits(network, alert.asset_kind, alert.asset, country, t) if volts else ()
             )
             made = panel(
-                readings, lines_of(network, alert, group), start_us, end_us, zone, t, limits
+                readings,
+                network,
+                lines_of(network, alert, group),
+                start_us,
+                end_us,
+                zone,
+                t,
+                limits,
             )
             if made:
                 panels.append(made)
@@ -279,7 +313,7 @@ def device_chart(
     for quantities in DEVICE_PANELS:
         names = _reported(entry, quantities)
         lines = [Line(device, q, _look(network, entry, q, i, 1)) for i, q in enumerate(names)]
-        made = panel(readings, lines, start_us, end_us, zone, t)
+        made = panel(readings, network, lines, start_us, end_us, zone, t)
         if made:
             panels.append(made)
     return {

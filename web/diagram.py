@@ -10,9 +10,9 @@ from typing import Final
 
 from grid.network import Network, UsagePoint
 
-ROW, DOTS_ROW, DOT, LEFT, COLUMN = 34, 15, 14, 16, 104
-DOTS_X: Final = 470
-WIDTH: Final = 760
+ROW, DOTS_ROW, DOT, LEFT, COLUMN, LABEL = 28, 15, 15, 14, 72, 13
+DOTS_X: Final = 400
+WIDTH: Final = 640
 DOTS_PER_LINE: Final = (WIDTH - DOTS_X - 10) // DOT
 TRANSFORMERS_MAX: Final = 14
 POINTS_MAX: Final = 240
@@ -42,6 +42,7 @@ class Symbol:
     sub: str = ""
     cls: str = ""
     here: bool = False
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,15 @@ def one_line(
     names = _transformers(network, below, focus.id if focus else None)
     drawing.hidden_transformers = max(0, len(names) - TRANSFORMERS_MAX)
     names = _keep(names, focus.id if focus else None)
-    trunk = x + 56
+    trunk = x + 44
     if spine:
         drawing.wires.append(Wire(x, y, trunk, y, ""))
     row = y
     for name in names:
         state = states.get(("transformer", name), "")
+        opened = focus is not None and name == focus.id
+        if opened and name != names[0]:
+            row += LABEL  # its label stands above the wire
         drawing.wires.append(Wire(trunk, row, trunk + 30, row, state))
         drawing.symbols.append(
             Symbol(
@@ -130,15 +134,15 @@ def one_line(
                 _name(network, "transformer", name),
                 state,
                 ("transformer", name) == (kind, asset),
+                opened,
             )
         )
-        if focus and name == focus.id:
+        if name != names[0]:
+            drawing.wires.append(Wire(trunk, y, trunk, row, ""))
+        if opened:
             row = _area(drawing, network, name, trunk + 42, row, states, silent, (kind, asset))
-        last = row
         row += ROW
-        if name != names[-1]:
-            drawing.wires.append(Wire(trunk, last if focus is None else y, trunk, row, ""))
-    drawing.height = row
+    drawing.height = row - ROW + 14
     return drawing
 
 
@@ -161,7 +165,7 @@ def _area(
         branches.setdefault(point.branch or "", []).append(point)
     if not branches:
         return y
-    start = DOTS_X - 118
+    start = DOTS_X - 122
     row = y
     for number, (branch, members) in enumerate(branches.items()):
         state = states.get(("branch", branch), "")

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from alerts.ledger import Ledger
-from desk.counter import SupplyView as SupplyView
 from grid.records import OutboxMessage
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
 from storage.series import Series
+
+SupplyView = Any
 
 
 class LiveLedger(Ledger, Protocol):

@@ -5,7 +5,7 @@ names. A change (POST) by a browser needs its own Origin, and `check_form_token`
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alerts.roles import Role
 from web.doors import People, PersonView
 from web.policy import ANYBODY, POLICY, Right
 from web.viewer import NOBODY, Via, Viewer, csrf_of, viewer_of
@@ -142,7 +143,8 @@ class Guard:
 def _viewer(person: PersonView | None, via: Via, csrf: str) -> Viewer:
     if person is None or not person.active:
         return NOBODY
-    return Viewer(person.login, person.display_name, person.role, person.language, via, csrf)
+    role = cast(Role, person.role)
+    return Viewer(person.login, person.display_name, role, person.language, via, csrf)
 
 
 def wants_json(headers: Headers, path: str) -> bool:

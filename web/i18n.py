@@ -64,8 +64,9 @@ class Words:
         return self._sentences.get(f"{section}.{name}", str(name or ""))
 
     def pick(self, en: str, zh: str) -> str:
-        """The text of this language, or the other one where it is missing."""
-        return (zh or en) if self.language == "zh-CN" else (en or zh)
+        """The text of this language, or the other one where it is missing; begins large."""
+        text = (zh or en) if self.language == "zh-CN" else (en or zh)
+        return text[:1].upper() + text[1:]
 
     def fault(self, kind: str) -> str:
         """What the fault catalogue calls a kind."""

@@ -84,8 +84,12 @@ class Reader:
         return f"{head} {self.t('unit.h', n=hours)}" if hours and days < 7 else head
 
 
-def number(value: object, digits: int = 3) -> str:
-    """A figure with as many digits as it carries: 231.42, 0.062, 20,000."""
+def number(value: object) -> str:
+    """A figure with as many digits as help.
+
+    >>> [number(x) for x in (231.42, 0.12, 0.0314159, 20000, None)]
+    ['231.4', '0.12', '0.03142', '20,000', '–']
+    """
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -97,8 +101,9 @@ def number(value: object, digits: int = 3) -> str:
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
-    places = max(0, digits - len(str(int(size))) + (1 if size < 1 else 0))
-    return f"{value:.{min(places + (size < 0.1), 5)}f}"
+    places = 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.1 else 5
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if places > 1 else text
 
 
 class Renderer:

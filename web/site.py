@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from alerts.handling import AlertDesk
+from alerts.roles import Role
 from alerts.tickets import TicketDesk
 from desk.board import Board
 from desk.counter import Counter
@@ -37,7 +38,10 @@ class Site:
         self.counter = Counter(self.ledger, self.network, self.clock, settings.supply)
         self.render = Renderer(settings)
         self.render.environment.globals.update(
-            asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset)
+            team_name=lambda team: next(
+                (x.name or x.id for x in self.network.teams if x.id == team), team or ""
+            ),
+            asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
         )
         self.hub = Hub(
             self.ledger,
@@ -68,7 +72,7 @@ class Site:
         with self.ledger.reading() as r:
             return r.outbox_head()
 
-    def feed(self, role: str, open_only: bool = True) -> list[FeedGroup]:
+    def feed(self, role: Role, open_only: bool = True) -> list[FeedGroup]:
         rows = self.board.feed(role=role, open_only=open_only, limit=FEED_MAX)
         return fold(FeedItem(x.alert, x.incident, x.ticket, tuple(x.mutes)) for x in rows)
 

@@ -52,6 +52,7 @@ class Client:
 
     role: str
     language: Language
+    joined_at: int = 0
     queue: asyncio.Queue[Frame] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
     behind: bool = False
 
@@ -181,7 +182,7 @@ class Hub:
         """A place for one more page; TooManyStreams when there is none."""
         if len(self.clients) >= self.streams_max:
             raise TooManyStreams(TooManyStreams.__doc__ or "")
-        client = Client(role, language)
+        client = Client(role, language, self.seq)
         self.clients.add(client)
         return client
 
@@ -189,7 +190,7 @@ class Hub:
         """The stream of one client that has joined: replay from `after`, then live."""
         try:
             yield b"retry: 1000\n\n" + event("beat", {**self._beat(), "live": self.live})
-            sent = self.seq if after is None else after
+            sent = client.joined_at if after is None else after
             replayed = 0
             more = after is not None
             while more:

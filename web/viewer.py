@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from starlette.requests import Request
 
 from alerts.roles import Actor, Role
 from web.policy import Right, may
 
+NO_ROLE: Final = cast(Role, "")
 Via = Literal["nobody", "session", "bearer"]
 
 
@@ -22,7 +23,7 @@ class Viewer:
 
     login: str = ""
     name: str = ""
-    role: str = ""
+    role: Role = NO_ROLE
     language: str | None = None
     via: Via = "nobody"
     csrf: str = ""
@@ -34,7 +35,7 @@ class Viewer:
     @property
     def actor(self) -> Actor:
         """The person as alerts and tickets know them."""
-        return Actor(self.name or self.login, cast(Role, self.role))
+        return Actor(self.name or self.login, self.role)
 
     def may(self, right: Right) -> bool:
         """Whether the role has this right."""

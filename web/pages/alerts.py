@@ -20,10 +20,11 @@ from web.viewer import Viewer, viewer_of
 def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
     """Everything the alert's pane shows; HTTPException 404 when it is not there for this role."""
     viewer = viewer_of(request)
-    page = site.board.alert(alert_id, viewer.role)
+    language = site.render.language(request)
+    page = site.board.alert(alert_id, viewer.role, language)
     if page is None:
         raise HTTPException(404, "no_alert")
-    t = site.render.reader(site.render.language(request)).t
+    t = site.render.reader(language).t
     alert = page.row.alert
     drawing = one_line(
         site.network,

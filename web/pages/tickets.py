@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from alerts.errors import Conflict as TicketConflict
 from alerts.errors import DeskError, NotFound, StaleTicket, WrongRole
 from alerts.states import ACTIONS, CAUSES, HOLD_REASONS, OPEN_STATES, STATES, VERDICTS
-from desk.procedures import procedure
 from web import policy
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
@@ -96,10 +95,10 @@ def register(app: FastAPI, site: Site) -> None:
     ) -> Response:
         viewer = viewer_of(request)
         after = site.outbox_head()
-        page = site.board.ticket(ticket_id, viewer.role)
+        language = site.render.language(request)
+        page = site.board.ticket(ticket_id, viewer.role, language)
         if page is None:
             raise HTTPException(404, "no_ticket")
-        language = site.render.language(request)
         reader = site.render.reader(language)
         ticket = page.ticket
         values = {
@@ -107,7 +106,7 @@ def register(app: FastAPI, site: Site) -> None:
             "page": page,
             "ticket": ticket,
             "place": place(reader.t, site.network, ticket.asset_kind, ticket.asset),
-            "procedure": procedure(ticket.fault, language),
+            "procedure": page.procedure,
             "usual": next((a for a in USUAL_NEXT if a in page.allowed), None),
             "actions": ACTIONS,
             "verdicts": VERDICTS,

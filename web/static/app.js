@@ -310,6 +310,11 @@ function toast(text) {
   setTimeout(() => box.remove(), 8000);
 }
 
+// Where the detail has no room beside the list, a line is a plain link to its own page.
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.(".feed-row > a") && matchMedia("(max-width: 67.99rem)").matches) event.stopImmediatePropagation();
+}, true);
+
 document.addEventListener("htmx:after:swap", () => prepare(document));
 document.addEventListener("htmx:response:error", (event) => {
   // What was typed stays: say what is wrong beside it.

@@ -42,6 +42,7 @@ function overlay(data, panel) {
     ctx.fillStyle = css("--ink-2");
     ctx.strokeStyle = css("--p2");
     ctx.lineWidth = devicePixelRatio;
+    ctx.textAlign = "left";
     for (const limit of panel.limits) {
       const y = u.valToPos(limit.value, "y", true);
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
@@ -70,11 +71,11 @@ function overlay(data, panel) {
   };
 }
 
-function options(data, panel, width, zoom) {
+function options(data, panel, width, zoom, time, first) {
   const axis = { stroke: css("--ink-2"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line-2"), width: 1 }, font: `11px ${css("--font")}` };
   return {
     width,
-    height: data.panels.length > 1 ? 200 : 280,
+    height: first ? 270 : 150,
     tzDate: wall,
     cursor: { sync: { key: "readings" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
     scales: { x: { time: true, range: () => [data.from, data.to] } },
@@ -88,7 +89,7 @@ function options(data, panel, width, zoom) {
       { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
     ],
     series: [
-      { value: (u, v) => (v == null ? "–" : stamp(v)) },
+      { label: time, value: (u, v) => (v == null ? "–" : stamp(v)) },
       ...panel.lines.map((line) => {
         const [colour, dash] = LOOKS[line.look] ?? LOOKS["own-1"];
         return {
@@ -160,7 +161,7 @@ function show(element, data) {
   for (const panel of data.panels) {
     const box = document.createElement("div");
     element.append(box);
-    const chart = new uPlot(options(data, panel, element.clientWidth, zoom), [panel.time, ...panel.lines.map((x) => x.mean)], box);
+    const chart = new uPlot(options(data, panel, element.clientWidth, zoom, element.dataset.time, panel === data.panels[0]), [panel.time, ...panel.lines.map((x) => x.mean)], box);
     chart.over.addEventListener("dblclick", () => load(element));
     element.charts.push(chart);
   }

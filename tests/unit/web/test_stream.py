@@ -1,0 +1,316 @@
+"""The live stream: nothing is lost between page and stream, nobody can make it grow, and it says
+when it is not live."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from grid.errors import ForewattError
+from grid.records import OutboxMessage
+from tests.unit.web.world import LiveMemory
+from web.i18n import LANGUAGES, Language
+from web.stream import QUEUE_MAX, REPLAY_BATCH, REPLAY_MAX, Frame, Hub, TooManyStreams, event
+
+WITHIN_S = 5.0
+
+
+def plain(messages: Sequence[OutboxMessage], languages: Sequence[Language]) -> list[Frame]:
+    """Frames that carry the key alone."""
+    return [
+        Frame(
+            m.seq,
+            m.topic,
+            {x: event(m.topic, {"key": m.key}, m.seq) for x in languages},
+            str(m.data.get("work", "")),
+        )
+        for m in messages
+    ]
+
+
+def hub_of(ledger: LiveMemory, **more: Any) -> Hub:
+    given: dict[str, Any] = {"heartbeat_s": 0.05, **more}
+    return Hub(
+        ledger,
+        plain,
+        lambda x: {"html": f"figures {x}"},
+        lambda: {"now_us": 1, "speed": 1.0},
+        **given,
+    )
+
+
+def publish(ledger: LiveMemory, *keys: str, topic: str = "alert", **data: str) -> None:
+    with ledger.transaction() as tx:
+        for key in keys:
+            tx.publish(topic, key, 0, data)
+
+
+class Reader:
+    """Reads one stream as a browser does."""
+
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
+        self.stream = stream
+        self.last_id: int | None = None
+
+    async def next(self, *names: str) -> tuple[str, dict[str, Any]]:
+        """The next event with one of these names (any but beats and figures by default)."""
+        async with asyncio.timeout(WITHIN_S):
+            async for chunk in self.stream:
+                fields = dict(
+                    line.split(": ", 1)
+                    for line in chunk.decode().strip().splitlines()
+                    if ": " in line
+                )
+                if "id" in fields:
+                    self.last_id = int(fields["id"])
+                name = fields.get("event", "")
+                if (name in names) if names else (name not in ("beat", "figures", "")):
+                    return name, orjson.loads(fields["data"])
+        raise AssertionError("the stream has ended")
+
+    async def keys(self, count: int) -> list[str]:
+        return [(await self.next())[1]["key"] for _ in range(count)]
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def open_stream(
+    hub: Hub, after: int | None, role: str = "operator", language: Language = "en"
+) -> Reader:
+    return Reader(hub.events(hub.join(role, language), after))
+
+
+def run(story: Any) -> None:
+    asyncio.run(story)
+
+
+def test_what_happened_between_page_and_connection_is_replayed() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        publish(ledger, "seen by the page")
+        hub = hub_of(ledger)
+        publish(ledger, "in between")
+        hub.start()
+        try:
+            reader = open_stream(hub, after=1)
+            publish(ledger, "later")
+            assert await reader.keys(2) == ["in between", "later"]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_a_client_that_comes_back_resumes_after_the_last_event_it_had() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            first = open_stream(hub, after=0)
+            publish(ledger, "a", "b")
+            assert await first.keys(2) == ["a", "b"]
+            await first.stream.aclose()  # type: ignore[attr-defined]
+            publish(ledger, "c")
+
+            second = open_stream(hub, after=first.last_id)
+
+            publish(ledger, "d")
+            assert await second.keys(2) == ["c", "d"]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_concurrent_writers_and_reconnecting_readers_lose_and_double_nothing() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            got: list[str] = []
+            last: int | None = 0
+
+            async def write() -> None:
+                for n in range(120):
+                    await asyncio.to_thread(publish, ledger, str(n))
+
+            writer = asyncio.create_task(write())
+            while len(got) < 120:
+                reader = open_stream(hub, after=last)
+                got += await reader.keys(min(7, 120 - len(got)))
+                last = reader.last_id
+                await reader.stream.aclose()  # type: ignore[attr-defined]
+            await writer
+            assert got == [str(n) for n in range(120)]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_a_page_that_was_away_for_too_long_is_told_to_read_itself_anew() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        publish(ledger, *map(str, range(REPLAY_MAX + REPLAY_BATCH + 1)))
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            await until(lambda: hub.live)
+            reader = open_stream(hub, after=0)
+            assert (await reader.next("reset"))[1] == {}
+            publish(ledger, "after the reset")
+            assert await reader.keys(1) == ["after the reset"]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_a_client_that_does_not_read_is_let_go_and_loses_nothing() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            slow = hub.join("operator", "en")
+            stream = Reader(hub.events(slow, 0))
+            publish(ledger, "first")
+            assert await stream.keys(1) == ["first"]
+
+            publish(ledger, *map(str, range(QUEUE_MAX + 50)))
+            await until(lambda: slow.behind)
+
+            assert slow.queue.qsize() <= QUEUE_MAX
+            assert (hub.dropped, slow in hub.clients) == (1, False)
+            while not (slow.queue.empty()):
+                await stream.next()
+            again = open_stream(hub, after=stream.last_id)
+            rest = QUEUE_MAX + 51 - (stream.last_id or 0)
+            assert (await again.keys(rest))[-1] == str(QUEUE_MAX + 49)
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_streams_beyond_the_limit_are_refused() -> None:
+    hub = hub_of(LiveMemory(), streams_max=2)
+    hub.join("operator", "en")
+    hub.join("operator", "en")
+
+    with pytest.raises(TooManyStreams):
+        hub.join("operator", "en")
+
+
+def test_an_idle_stream_says_that_it_lives() -> None:
+    async def story() -> None:
+        hub = hub_of(LiveMemory())
+        hub.start()
+        try:
+            await until(lambda: hub.live)
+            reader = open_stream(hub, after=0)
+            await reader.next("beat")
+            assert (await reader.next("beat"))[1] == {"now_us": 1, "speed": 1.0, "live": True}
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_a_lost_database_is_told_to_every_page_and_found_again() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            await until(lambda: hub.ready)
+            reader = open_stream(hub, after=0)
+            ledger.broken = ForewattError("The database does not answer.")
+            while (await reader.next("beat"))[1]["live"]:
+                continue
+            assert (hub.ready, hub.trouble) == (False, "The database does not answer.")
+
+            ledger.broken = None
+            publish(ledger, "back again")
+
+            assert await reader.keys(1) == ["back again"]
+            assert hub.ready
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_listener_that_dies_makes_the_site_unready() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        await until(lambda: hub.ready)
+
+        ledger.broken = RuntimeError("a broken invariant")
+        publish(ledger, "wake up")
+
+        await until(lambda: not hub.ready)
+        assert hub.trouble == "RuntimeError: a broken invariant"
+        hub.stop()
+
+    run(story())
+
+
+def test_callers_are_shown_to_the_counter_only_and_inspection_never_to_it() -> None:
+    call = Frame(1, "contact", {})
+    theft = Frame(2, "alert", {}, "inspection")
+
+    assert [call.visible(r) for r in ("clerk", "operator", "engineer")] == [True, False, False]
+    assert [theft.visible(r) for r in ("clerk", "operator", "engineer")] == [False, True, True]
+
+
+def test_each_language_is_rendered_once_whatever_the_number_of_pages() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        rendered: list[tuple[int, tuple[Language, ...]]] = []
+
+        def counting(
+            messages: Sequence[OutboxMessage], languages: Sequence[Language]
+        ) -> list[Frame]:
+            rendered.append((len(messages), tuple(languages)))
+            return plain(messages, languages)
+
+        hub = Hub(ledger, counting, lambda x: {}, dict, heartbeat_s=0.05)
+        hub.start()
+        try:
+            await until(lambda: hub.live)
+            readers = [open_stream(hub, after=None, language=x) for x in LANGUAGES * 5]
+            publish(ledger, "one")
+            assert [await r.keys(1) for r in readers] == [["one"]] * 10
+            assert rendered == [(1, LANGUAGES)]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_stopping_ends_every_stream() -> None:
+    async def story() -> None:
+        hub = hub_of(LiveMemory())
+        hub.start()
+        await until(lambda: hub.live)
+        reader = open_stream(hub, after=None)
+        await reader.next("beat")
+
+        hub.stop()
+
+        async with asyncio.timeout(WITHIN_S):
+            assert [c async for c in reader.stream if b"event: beat" not in c] == []
+
+    run(story())

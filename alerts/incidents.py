@@ -75,9 +75,14 @@ class Standing:
 
     @property
     def pinned(self) -> bool:
-        """What people work on or have reported stands by itself: the machine adds to it, and
-        takes nothing away."""
-        return self.touched or self.incident.contacts > 0 or not self.own
+        """What people work on, or alone have reported, stands by itself: the machine adds to it
+        and takes nothing away."""
+        return self.touched or not self.own
+
+    @property
+    def reported(self) -> bool:
+        """Whether its place rests on what people said as well."""
+        return self.pinned or self.incident.contacts > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +133,18 @@ def member(alert: Alert, *, pinned: bool = False) -> Member:
 
 
 def members_of(standing: Standing) -> list[Member]:
-    """The members of an open incident; one that stands by itself is a member of its own."""
+    """The members of an open incident; one that people reported is a member of its own."""
     incident, pinned = standing.incident, standing.pinned
     cls = incident.incident_class
     out = [member(a, pinned=pinned and class_of(a) == cls) for a in standing.alerts]
-    if pinned:
+    if standing.reported:
         start = min([incident.opened_us, *(a.raised_us for a in standing.own)])
         until = standing.quiet_since_us
         key = f"incident:{incident.id}"
         out.append(
-            Member(key, cls, incident.fault, standing.asset, start, until, incident.id, pinned=True)
+            Member(
+                key, cls, incident.fault, standing.asset, start, until, incident.id, None, pinned
+            )
         )
     return out
 
@@ -263,7 +270,7 @@ def located(s: Standing, places: Places) -> Asset:
         return s.asset
     if s.incident.incident_class in SPREADING:
         named = {(a.asset_kind, a.asset) for a in own}
-        if s.pinned:
+        if s.reported:
             named.add(s.asset)
         return min(named, key=lambda a: (places.depth(a), a))
     first = primary(own)

@@ -89,6 +89,24 @@ class HumanInput:
     id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """What a meter last told: newest reading and its highest phase voltage, newest power event.
+
+    Attributes
+    ----------
+    read_us, volts : newest reading, None if there is none; volts None if it carried no voltage
+    lost_us, back_us : newest last gasp or power-down, newest power-up
+    relay_open_us : since when its relay is open, None if closed or unknown
+    """
+
+    read_us: int | None = None
+    volts: float | None = None
+    lost_us: int | None = None
+    back_us: int | None = None
+    relay_open_us: int | None = None
+
+
 def plain(value: Any) -> float | int | str | None:
     """A number or text as JSON can carry it; what is not finite becomes None.
 

@@ -206,6 +206,7 @@ def _data(commands: Any) -> None:
     score.add_argument("--alerts", type=Path, required=True, metavar="ALERTS.jsonl")
     score.add_argument("--truth", type=Path, metavar="FILE", help="default: DIR/truth.jsonl")
     score.add_argument("--compare", type=Path, metavar="B.jsonl", help="list what differs in B")
+    score.add_argument("--list", action="store_true", help="list missed incidents, false tickets")
     score.add_argument(
         "--true-rate",
         type=float,

@@ -227,6 +227,9 @@ def score_command(args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = 150
     print_score(console, result)
+    if args.list:
+        console.print(_missed_table(result.score))
+        console.print(_false_tickets(result.score))
     return 0
 
 
@@ -342,6 +345,31 @@ def baseline_table(scores: Mapping[str, Score]) -> Table:
             _number(s.overall.tickets_a_cause, 2),
             _number(s.overall.lead_share, 2),
         )
+    return table
+
+
+def _missed_table(s: Score) -> Table:
+    table = _table(f"Incidents not found in time: {len(s.missed)}")
+    for name in ("incident", "fault", "asset", "onset", "detectable", "failure", "instead"):
+        table.add_column(name)
+    for t in s.missed:
+        others = s.matching.by_incident.get(t.id, [])
+        instead = ", ".join(f"{j.verdict} {j.alert.fault} {j.alert.asset}" for j in others)
+        times = (t.onset_us, t.detectable_us, t.failure_us)
+        words = ("" if at is None else rfc3339(at) for at in times)
+        table.add_row(t.id, t.fault, f"{t.asset_kind} {t.asset}", *words, instead)
+    return table
+
+
+def _false_tickets(s: Score) -> Table:
+    false = [j for j in s.matching.judged if j.false]
+    table = _table(f"False tickets: {len(false)}")
+    for name in ("raised", "severity", "fault", "asset", "verdict", "near"):
+        table.add_column(name)
+    for j in false:
+        a, near = j.alert, "" if j.incident is None else j.incident.id
+        where = f"{a.asset_kind} {a.asset}"
+        table.add_row(rfc3339(a.raised_us), a.severity, a.fault, where, j.verdict, near)
     return table
 
 

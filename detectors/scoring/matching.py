@@ -23,6 +23,7 @@ PAIRS: tuple[frozenset[str], ...] = (
 )
 LATE_GRACE_US = 3_600_000_000
 """A ticket this long after the end still speaks of the incident (one hourly reading)."""
+LOST_SUPPLY = ("outage", "phase_loss")
 EARLY_US = 7 * DAY_US
 
 Verdict = Literal["found", "late", "wrong_family", "wrong_place", "benign", "early", "nothing"]
@@ -153,7 +154,15 @@ def _verdict(
     if t.benign:
         return "benign" if close else None
     if not same_family(alert.fault, t.fault):
+        if close and _tells_failure(alert, t):
+            return "late"
         return "wrong_family" if close else None
     if steps > 1:
         return "wrong_place"
     return "found" if raised <= t.deadline_us(end_us) else "late"
+
+
+def _tells_failure(alert: AlertLine, t: TruthLine) -> bool:
+    """A joint that opened is an outage: a ticket for lost supply after the failure is about it."""
+    failed = t.failure_us is not None and alert.raised_us >= t.failure_us
+    return failed and alert.fault in LOST_SUPPLY

@@ -110,9 +110,20 @@ class Score:
         return self.groups[-1]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the tickets themselves are left out."""
+        """For JSON; tickets and incidents by id."""
         names = [n for n in self.__dataclass_fields__ if n != "matching"]
-        return {n: _plain(getattr(self, n)) for n in names}
+        out = {n: _plain(getattr(self, n)) for n in names}
+        out["missed"] = [t.id for t in self.missed]
+        out["verdicts"] = [
+            {"alert": j.alert.id, "verdict": j.verdict, "incident": j.incident and j.incident.id}
+            for j in self.matching.judged
+        ]
+        return out
+
+    @property
+    def missed(self) -> list[TruthLine]:
+        """Incidents that no ticket found in time."""
+        return [t for t in self.matching.truth if not t.benign and self.matching.first(t) is None]
 
     def table(self) -> pd.DataFrame:
         """One row a kind and group, plain numbers, for notebooks and comparisons."""

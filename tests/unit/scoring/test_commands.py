@@ -91,10 +91,18 @@ def test_score_prints_tables_and_what_differs(
     other = tmp_path / "b.jsonl"
     other.write_text(alerts.read_text().replace('"P1"', '"P2"'))
 
-    main(["score", str(folder), "--alerts", str(alerts), "--compare", str(other)])
+    main(["score", str(folder), "--alerts", str(alerts), "--compare", str(other), "--list"])
 
     said = capsys.readouterr().out
-    for words in ("outage", "one threshold", "random", "severity P1 -> P2", "restated at 0.05"):
+    for words in (
+        "not found in time: 0",
+        "False tickets: 0",
+        "outage",
+        "one threshold",
+        "random",
+        "severity P1 -> P2",
+        "restated at 0.05",
+    ):
         assert words in said
 
 

@@ -100,3 +100,11 @@ def test_without_a_network_only_the_same_asset_is_found() -> None:
     parent = match([alert(asset_kind="branch", asset="T1-B1")], [truth()], places, END).judged[0]
 
     assert ("found", "nothing") == (same.verdict, parent.verdict)
+
+
+def test_lost_supply_after_a_failure_tells_of_it_late() -> None:
+    """The joint burnt through: an outage ticket there is right, and no early warning."""
+    outage = alert(fault="outage", raised_us=15 * DAY + HOUR)
+
+    assert "late" == verdict(outage, truth())
+    assert "wrong_family" == verdict(alert(fault="outage"), truth())

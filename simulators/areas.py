@@ -45,7 +45,7 @@ class AreaOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
+class Bench:
     """What is shared by the faulted run and its twins."""
 
     scenario: Scenario
@@ -123,7 +123,7 @@ def source_voltage(
 
 def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> AreaOutcome:
     """Simulate one area and write its readings to `spill` (compact bytes, by arrival)."""
-    bench = _prepare(scenario, town, area)
+    bench = prepare(scenario, town, area)
     engine = OpenDssPowerFlow(bench.network)
     drive = bench.drive(bench.faults, slice(None))
     physics = solve_area(engine, bench.network, drive, bench.weather.ambient_c, scenario.step_s)
@@ -148,7 +148,8 @@ def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> Are
     return AreaOutcome(area.id, write_spill(spill, readings), events, seen, calls, flows)
 
 
-def _prepare(scenario: Scenario, town: Town, area: TownArea) -> _Bench:
+def prepare(scenario: Scenario, town: Town, area: TownArea) -> Bench:
+    """Everything that is the same with and without faults."""
     chosen = []
     for fault in scenario.fault:
         places = find_place(fault, town)
@@ -160,11 +161,11 @@ def _prepare(scenario: Scenario, town: Town, area: TownArea) -> _Bench:
     weather = make_weather(scenario.weather, times, zone_s, scenario.town.latitude, scenario.seed)
     loads = area_loads(area, times, zone_s, weather, scenario.load, scenario.seed)
     emf = source_voltage(scenario.mv, area.feeder, times, zone_s, scenario.step_s, scenario.seed)
-    return _Bench(scenario, town, area, network, times, weather, loads, emf, chosen, leaks, panels)
+    return Bench(scenario, town, area, network, times, weather, loads, emf, chosen, leaks, panels)
 
 
 def _reports(
-    bench: _Bench, physics: AreaPhysics, drive: Drive, delivery: DeliverySpec
+    bench: Bench, physics: AreaPhysics, drive: Drive, delivery: DeliverySpec
 ) -> list[Reports]:
     s = bench.scenario
     reports = [
@@ -175,7 +176,7 @@ def _reports(
 
 
 def _truth(
-    bench: _Bench, engine: OpenDssPowerFlow, fault: FaultSpec, place: Place
+    bench: Bench, engine: OpenDssPowerFlow, fault: FaultSpec, place: Place
 ) -> tuple[Shown, int]:
     """The fault alone against the healthy twin, from its onset to its end."""
     s = bench.scenario
@@ -195,4 +196,5 @@ def _truth(
         physics = solve_area(engine, bench.network, drive, ambient, s.step_s)
         solved += physics.v.shape[0]
         pair.append(_reports(bench, physics, drive, perfect))
-    return shown(list(zip(pair[0], pair[1], strict=True)), begin), solved
+    concerned = {u.meter for u in place.usage_points} | {bench.area.monitor or ""}
+    return shown(list(zip(pair[0], pair[1], strict=True)), begin, frozenset(concerned)), solved

@@ -67,7 +67,7 @@ def simulate(
     began = time.perf_counter()
     file = scenario if isinstance(scenario, Path) else None
     spec = load_scenario(scenario) if isinstance(scenario, Path) else scenario
-    town = _checked_town(spec, str(file or "scenario"))
+    town = check_scenario(spec, str(file or "scenario"))
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(
@@ -100,7 +100,7 @@ def simulate(
     )
 
 
-def _checked_town(spec: Scenario, file: str) -> Town:
+def check_scenario(spec: Scenario, file: str) -> Town:
     """The town, once every fault has been found in it and no two work on one conductor."""
     try:
         town = build_town(spec.town, spec.seed)

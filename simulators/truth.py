@@ -26,6 +26,7 @@ NOISE: dict[str, tuple[float, float]] = {
     "i_residual": (0.02, 0.1),
 }
 CLOCK_NOISE_US = 30_000_000
+LATE_US = 1_800_000_000
 _THIRD = 3
 
 
@@ -41,6 +42,7 @@ def differing(faulted: Reports, healthy: Reports) -> NDArray[np.bool_]:
     """bool[K, M]: readings that differ from the twin's beyond noise, or are missing."""
     differs = faulted.present != healthy.present
     differs |= np.abs(faulted.times - healthy.times) > CLOCK_NOISE_US
+    differs |= np.abs(faulted.received - healthy.received) > LATE_US
     for name, column in faulted.columns.items():
         kind = name if name in NOISE else name.partition("_")[0]
         if kind == "e" or kind not in NOISE:
@@ -58,21 +60,27 @@ def differing(faulted: Reports, healthy: Reports) -> NDArray[np.bool_]:
     return np.asarray(differs, np.bool_)
 
 
-def shown(pairs: list[tuple[Reports, Reports]], onset_us: int) -> Shown:
-    """The third differing reading within a day at one device, or the third event, if earlier."""
+def shown(pairs: list[tuple[Reports, Reports]], onset_us: int, concerned: frozenset[str]) -> Shown:
+    """The third differing reading within a day at one device, or the third event, if earlier.
+
+    Only the `concerned` devices count (those behind the fault, and the area's monitor): a
+    neighbour's voltage moves too when a branch is lost, but that is not where the fault is.
+    """
     moments: list[int] = []
     devices: list[str] = []
     events: list[int] = []
     for faulted, healthy in pairs:
         differs = differing(faulted, healthy) & (healthy.times >= onset_us)
         for m, name in enumerate(healthy.names):
+            if name not in concerned:
+                continue
             at = np.sort(healthy.times[differs[:, m], m])
             if at.size >= _THIRD:
                 devices.append(name)
                 close = at[_THIRD - 1 :] - at[: -_THIRD + 1] <= DAY_US
                 if close.any():
                     moments.append(int(at[_THIRD - 1 :][close][0]))
-        extra = set(faulted.events) - set(healthy.events)
+        extra = {r for r in set(faulted.events) - set(healthy.events) if r[1] in concerned}
         events += [row[0] for row in extra]
         devices += [row[1] for row in extra if row[1] not in devices]
     if len(events) >= _THIRD:

@@ -13,8 +13,8 @@ from grid.dataset import Dataset
 from grid.errors import BadInput
 from grid.network_files import load_network
 from grid.readings import ReadingBatch
-from simulators.areas import _prepare
-from simulators.scenario import SCENARIOS, simulate
+from simulators.areas import prepare
+from simulators.scenario import SCENARIOS, check_scenario, simulate
 from simulators.spec import Scenario, load_scenario
 from simulators.tables import read_table
 from simulators.town import build_town
@@ -82,7 +82,7 @@ def test_a_fault_changes_no_load() -> None:
     runs = []
     for spec in (scenario(), scenario(NEUTRAL, OUTAGE)):
         town = build_town(spec.town, spec.seed)
-        bench = _prepare(spec, town, town.areas[0])
+        bench = prepare(spec, town, town.areas[0])
         runs.append((bench.loads.load_w, bench.loads.pv_w, bench.emf_pu))
 
     for healthy, faulted in zip(*runs, strict=True):
@@ -208,5 +208,5 @@ def test_every_scenario_of_the_library_says_what_one_should_see(path: Path) -> N
     """It loads, its faults are in its town, and it tells its story in both languages."""
     spec = load_scenario(path)
 
-    build_town(spec.town, spec.seed)
+    check_scenario(spec, path.name)
     assert all((spec.title.en, spec.title.zh, spec.story.en, spec.story.zh))

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from grid.journal import Entry, Journal, Quarantined
 from grid.network import Network
-from grid.quantities import NAMES
+from grid.quantities import INDEX, NAMES
 from grid.readings import ReadingBatch
 from storage.database import Connection, Database
 from storage.errors import JournalMismatch
@@ -230,13 +230,14 @@ class Historian:
         connection.execute(named["latest_stage"])
         copy_rows(connection, "latest_stage", self._realm, fresh.select(newest))
         names = [sql.Identifier(q) for q in NAMES]
-        connection.execute(
-            named.compose(
-                "upsert_latest",
-                quantities=sql.SQL(", ").join(names),
-                excluded=sql.SQL(", ").join(sql.SQL("EXCLUDED.{}").format(n) for n in names),
-            )
-        )
+        quantities = sql.SQL(", ").join(names)
+        staged = sql.SQL(", ").join(sql.SQL("s.{}").format(n) for n in names)
+        sent = int(newest.sum())
+        old = connection.execute(
+            named.compose("update_latest", quantities=quantities, staged=staged)
+        ).rowcount
+        if old < sent:
+            connection.execute(named.compose("insert_latest", quantities=quantities))
 
     def _write_conflicts(self, connection: Connection, merged: Merged) -> int:
         with connection.cursor() as cursor:
@@ -337,6 +338,7 @@ class Historian:
                 "realm": self._realm,
                 "block": (marks >> 32).tolist(),
                 "hour": [moment(h * HOUR_US) for h in (marks & 0xFFFFFFFF).tolist()],
+                "quantities": sum(1 << INDEX[q] for q in rows.values),
             },
         )
 

@@ -6,9 +6,10 @@ wrong. Charts read marked hours from the readings (`storage.series`), so a worke
 stands still makes them slower, never wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from psycopg import sql
@@ -42,8 +43,8 @@ class RollupWorker:
             ).fetchall()
             row = connection.execute(named["floor"]).fetchone()
             floor = None if row is None else row[0]
-            for realm, block, low, high in _runs(marks, floor):
-                _sum_up(connection, realm, block, low, high)
+            for run in _runs(marks, floor):
+                _sum_up(connection, run)
         return len(marks)
 
     def waiting(self) -> tuple[int, datetime | None]:
@@ -54,36 +55,48 @@ class RollupWorker:
         return int(row[0]), row[1]
 
 
-def _runs(
-    marks: Sequence[tuple[Any, ...]], floor: datetime | None
-) -> Iterator[tuple[int, int, datetime, datetime]]:
-    """Marks from `floor` on as (realm, block, begin, end), successive hours of a block joined."""
-    run: tuple[int, int, datetime, datetime] | None = None
-    for realm, block, hour in sorted(marks):
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Successive hours of one block, and the quantities (a bit each) that changed in any."""
+
+    realm: int
+    block: int
+    low: datetime
+    high: datetime
+    quantities: int
+
+
+def _runs(marks: Sequence[tuple[Any, ...]], floor: datetime | None) -> list[_Run]:
+    """Marks from `floor` on, joined where one hour follows the other."""
+    runs: list[_Run] = []
+    for realm, block, hour, quantities in sorted(marks):
         if floor is not None and hour < floor:
             continue
-        if run is not None and run[:2] == (realm, block) and run[3] == hour:
-            run = (realm, block, run[2], hour + _HOUR)
-            continue
-        if run is not None:
-            yield run
-        run = (realm, block, hour, hour + _HOUR)
-    if run is not None:
-        yield run
+        low = hour
+        if runs:
+            last = runs[-1]
+            if (last.realm, last.block, last.high) == (realm, block, hour):
+                low, quantities = last.low, quantities | last.quantities
+                runs.pop()
+        runs.append(_Run(realm, block, low, hour + _HOUR, quantities))
+    return runs
 
 
-def _sum_up(connection: Connection, realm: int, block: int, low: datetime, high: datetime) -> None:
+def _sum_up(connection: Connection, run: _Run) -> None:
     bounds = {
-        "realm": realm,
-        "first": block * BLOCK,
-        "last": block * BLOCK + BLOCK - 1,
-        "low": low,
-        "high": high,
+        "realm": run.realm,
+        "first": run.block * BLOCK,
+        "last": run.block * BLOCK + BLOCK - 1,
+        "low": run.low,
+        "high": run.high,
         "sparse_max": SPARSE_MAX,
     }
     # Never prepared: a plan for any bounds would look at every chunk there is.
-    connection.execute(_statement("sum_hours"), bounds, prepare=False)
-    connection.execute(_statement("sum_5min"), bounds, prepare=False)
+    known = connection.execute(_known(), bounds, prepare=False).fetchone()
+    quantities = run.quantities
+    for i, there in enumerate(known or ()):
+        quantities |= bool(there) << i
+    connection.execute(_statement(quantities), bounds, prepare=False)
 
 
 def summary_columns(quantity: Quantity) -> tuple[str, str, str, str]:
@@ -98,26 +111,47 @@ def summary_columns(quantity: Quantity) -> tuple[str, str, str, str]:
 
 
 @cache
-def _statement(name: str) -> sql.Composed:
-    columns: list[sql.Composable] = []
-    aggregates: list[sql.Composable] = []
-    for q in QUANTITIES:
-        value = sql.Identifier(q.name)
-        made: Sequence[str]
-        if q.double:
-            made = (
-                "first({0}, time) FILTER (WHERE {0} IS NOT NULL)",
-                "last({0}, time) FILTER (WHERE {0} IS NOT NULL)",
-                "NULLIF(count({0}), 0)",
-            )
-        else:
-            made = ("min({0})", "max({0})", "avg({0})", "NULLIF(count({0}), 0)")
-        columns += [sql.Identifier(c) for c in summary_columns(q) if c]
-        aggregates += [sql.SQL(m).format(value) for m in made]
-    comma = sql.SQL(", ")
-    return queries("rollups").compose(
-        name,
-        columns=comma.join(columns),
-        aggregates=comma.join(aggregates),
-        excluded=comma.join(sql.SQL("EXCLUDED.{}").format(c) for c in columns),
+def _known() -> sql.Composed:
+    counts = [summary_columns(q)[3] for q in QUANTITIES]
+    terms = sql.SQL(", ").join(
+        sql.SQL("bool_or({} IS NOT NULL)").format(sql.Identifier(n)) for n in counts
     )
+    return queries("rollups").compose("known", known=terms)
+
+
+@lru_cache(maxsize=64)
+def _statement(quantities: int) -> sql.Composed:
+    """The statement for the quantities that some hours hold; the others stay absent."""
+    columns: list[str] = []
+    steps: list[str] = []
+    hours: list[str] = []
+    for i, q in enumerate(QUANTITIES):
+        if not quantities >> i & 1:
+            continue
+        low, high, mean, n = summary_columns(q)
+        if q.double:
+            known = f"FILTER (WHERE {q.name} IS NOT NULL)"
+            columns += [low, high, n]
+            steps += [f"first({q.name}, time) {known}", f"last({q.name}, time) {known}"]
+            known = f"FILTER (WHERE {n} IS NOT NULL)"
+            hours += [f"first({low}, at) {known}", f"last({high}, at) {known}"]
+        else:
+            columns += [low, high, mean, n]
+            steps += [f"min({q.name})", f"max({q.name})", f"avg({q.name})::real"]
+            hours += [f"min({low})", f"max({high})", f"sum({mean}::float8 * {n}) / sum({n})"]
+        steps.append(f"NULLIF(count({q.name}), 0)::int")
+        hours.append(f"sum({n})")
+    steps = [f"{made} AS {column}" for made, column in zip(steps, columns, strict=True)]
+    return queries("rollups").compose(
+        "sum_up",
+        columns=_more(columns),
+        steps=_more(steps),
+        hours=_more(hours),
+        values=_more([f"s.{c}" for c in columns]),
+        updates=_more([f"{c} = EXCLUDED.{c}" for c in columns]),
+    )
+
+
+def _more(terms: Sequence[str]) -> sql.Composed:
+    """`, a, b`: terms after those that are always there. Names come from the vocabulary only."""
+    return sql.Composed([sql.SQL(", " + term) for term in terms])

@@ -39,14 +39,19 @@ WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
 INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)
 VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 
--- name: upsert_latest
--- The newest reading of each device; an older one never replaces a newer.
-INSERT INTO latest AS l (realm, device, time, received, seq, quality, {quantities})
-SELECT realm, device, time, received, seq, quality, {quantities} FROM latest_stage
-ON CONFLICT (realm, device) DO UPDATE SET
-    (time, received, seq, quality, {quantities})
-    = (EXCLUDED.time, EXCLUDED.received, EXCLUDED.seq, EXCLUDED.quality, {excluded})
-WHERE EXCLUDED.time >= l.time
+-- name: update_latest
+-- The newest reading of devices heard before; twice as fast as an upsert.
+UPDATE latest l SET (time, received, seq, quality, {quantities})
+    = (s.time, s.received, s.seq, s.quality, {staged})
+FROM latest_stage s
+WHERE l.realm = s.realm AND l.device = s.device AND l.time <= s.time
+
+-- name: insert_latest
+-- The first reading of devices never heard before.
+INSERT INTO latest (realm, device, time, received, seq, quality, {quantities})
+SELECT realm, device, time, received, seq, quality, {quantities} FROM latest_stage s
+WHERE NOT EXISTS (SELECT FROM latest l WHERE l.realm = s.realm AND l.device = s.device)
+ON CONFLICT DO NOTHING
 
 -- name: add_devices
 -- Keys for names seen for the first time.
@@ -119,11 +124,12 @@ WHERE gap.id = c.id
 RETURNING gap.closed_at IS NOT NULL
 
 -- name: mark_dirty
--- Hours to sum up again. The update changes nothing but locks the mark, so that a worker that is
--- just taking it cannot miss the readings of this transaction.
-INSERT INTO dirty_bucket AS d (realm, block, hour)
-SELECT %(realm)s, * FROM unnest(%(block)s::int[], %(hour)s::timestamptz[])
-ON CONFLICT (realm, block, hour) DO UPDATE SET marked_at = d.marked_at
+-- Hours to sum up again. The update also locks the mark, so that a worker that is just taking it
+-- cannot miss the readings of this transaction.
+INSERT INTO dirty_bucket AS d (realm, block, hour, quantities)
+SELECT %(realm)s, u.block, u.hour, %(quantities)s
+FROM unnest(%(block)s::int[], %(hour)s::timestamptz[]) AS u (block, hour)
+ON CONFLICT (realm, block, hour) DO UPDATE SET quantities = d.quantities | EXCLUDED.quantities
 
 -- name: consumer
 -- How far this consumer has read; the row lock keeps a second historian out.

@@ -7,39 +7,41 @@ USING (
     ORDER BY marked_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) c
 WHERE d.realm = c.realm AND d.block = c.block AND d.hour = c.hour
-RETURNING d.realm, d.block, d.hour
+RETURNING d.realm, d.block, d.hour, d.quantities
 
 -- name: floor
 -- Older hours have lost their readings to retention: their summary stays as it is.
 SELECT dropped_before FROM retention WHERE relation = 'reading'
 
--- name: sum_hours
--- Successive hours of all devices of one block, from the readings.
-INSERT INTO reading_hour (realm, device, time, samples, {columns})
-SELECT realm, device, time_bucket('1 hour', time) AS hour, count(*), {aggregates}
-FROM reading
+-- name: known
+-- Which quantities the hours hold already: a step that becomes worth keeping needs them all.
+SELECT {known} FROM reading_hour
 WHERE realm = %(realm)s AND device BETWEEN %(first)s AND %(last)s
   AND time >= %(low)s AND time < %(high)s
-GROUP BY realm, device, hour
-ON CONFLICT (realm, device, time) DO UPDATE SET
-    (samples, {columns}) = (EXCLUDED.samples, {excluded})
 
--- name: sum_5min
--- Their five-minute steps, for devices that report more often than that; the readings of the
+-- name: sum_up
+-- Successive hours of all devices of one block, from the readings: five-minute steps, and hours
+-- from those. The steps are kept of devices that report more often than that; the readings of the
 -- others are their own five-minute series.
-INSERT INTO reading_5min (realm, device, time, samples, {columns})
-SELECT realm, device, time_bucket('5 minutes', time) AS step, count(*), {aggregates}
-FROM reading
-WHERE realm = %(realm)s AND device BETWEEN %(first)s AND %(last)s
-  AND time >= %(low)s AND time < %(high)s
-  AND (device, time_bucket('1 hour', time)) IN (
-      SELECT device, time FROM reading_hour
-      WHERE realm = %(realm)s AND device BETWEEN %(first)s AND %(last)s
-        AND time >= %(low)s AND time < %(high)s AND samples > %(sparse_max)s
-  )
-GROUP BY realm, device, step
-ON CONFLICT (realm, device, time) DO UPDATE SET
-    (samples, {columns}) = (EXCLUDED.samples, {excluded})
+WITH step AS MATERIALIZED (
+    SELECT device, time_bucket('5 minutes', time) AS at, count(*)::int AS samples{steps}
+    FROM reading
+    WHERE realm = %(realm)s AND device BETWEEN %(first)s AND %(last)s
+      AND time >= %(low)s AND time < %(high)s
+    GROUP BY device, at
+),
+hour AS (
+    INSERT INTO reading_hour AS h (realm, device, time, samples{columns})
+    SELECT %(realm)s, device, time_bucket('1 hour', at) AS hour, sum(samples){hours}
+    FROM step GROUP BY device, hour
+    ON CONFLICT (realm, device, time) DO UPDATE SET samples = EXCLUDED.samples{updates}
+    RETURNING h.device, h.time, h.samples
+)
+INSERT INTO reading_5min (realm, device, time, samples{columns})
+SELECT %(realm)s, s.device, s.at, s.samples{values}
+FROM step s JOIN hour ON hour.device = s.device AND hour.time = time_bucket('1 hour', s.at)
+WHERE hour.samples > %(sparse_max)s
+ON CONFLICT (realm, device, time) DO UPDATE SET samples = EXCLUDED.samples{updates}
 
 -- name: waiting
 -- How much is left to sum up, and since when.

@@ -107,6 +107,26 @@ def test_devices_that_report_seldom_have_no_five_minute_rows(
     assert fetch(database, "SELECT samples FROM reading_hour") == [(4,), (4,)]
 
 
+def test_an_hour_that_becomes_dense_gets_steps_with_all_it_holds(
+    database: Database, journal: MemoryJournal
+) -> None:
+    """Voltages are summed up while the hour is sparse; a flood of currents makes it dense."""
+    historian = Historian(database, journal)
+    journal.readings(["M0"], [0] * 3, START_US + np.arange(3) * MINUTE_US, v_a=[230, 231, 232])
+    historian.run_once()
+    sum_all(database)
+    time = START_US + np.arange(3, 60) * MINUTE_US
+    journal.readings(["M0"], [0] * 57, time, i_a=np.arange(3, 60))
+    historian.run_once()
+    sum_all(database)
+
+    got = fetch(database, "SELECT samples, n_v_a, max_v_a, n_i_a FROM reading_5min ORDER BY time")
+    assert got[:2] == [(5, 3, 232.0, 2), (5, None, None, 5)]
+    assert fetch(database, "SELECT samples, n_v_a, max_v_a, n_i_a FROM reading_hour") == [
+        (60, 3, 232.0, 57)
+    ]
+
+
 def test_an_hour_still_being_filled_waits_until_it_has_settled(
     database: Database, journal: MemoryJournal
 ) -> None:

@@ -5,6 +5,8 @@ pieces for Chinese names and addresses (words are not separated, and two charact
 clerk types). A site's own customers fit; `storage` offers the same search for millions.
 """
 
+from __future__ import annotations
+
 from array import array
 from bisect import bisect_left
 from collections import defaultdict

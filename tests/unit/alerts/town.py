@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from alerts.episodes import Book, alert_id, event_id
 from grid.faults import FAULTS
@@ -25,6 +26,12 @@ START = 1_772_323_200_000_000  # 2026-03-01T00:00:00Z
 
 
 def town(planned: Sequence[PlannedWork] = ()) -> Network:
+    """The town of `_plain_town`, with announced work."""
+    return replace(_plain_town(), planned=tuple(planned)) if planned else _plain_town()
+
+
+@cache
+def _plain_town() -> Network:
     """Feeder F1 with section S1; transformers T1, T2; each 2 branches of 3 usage points.
 
     Usage points T1-B1-1 ..., accounts A11 ... , meters M-T1-B1-1 ...; T1-B1-1 is on life
@@ -58,7 +65,6 @@ def town(planned: Sequence[PlannedWork] = ()) -> Network:
         usage_points=tuple(points),
         devices=tuple(devices),
         customers=tuple(customers),
-        planned=tuple(planned),
         teams=(Team("crew-1", "抢修一班"), Team("crew-2", "抢修二班")),
     )
 

@@ -107,7 +107,7 @@ def lines_of(network: Network, alert: Alert, quantities: Sequence[str]) -> list[
 def _speakers(network: Network, devices: Sequence[str]) -> list[str]:
     """At most two devices a phase and four in all, so that every phase is seen."""
     taken: dict[str, int] = {}
-    out = []
+    out: list[str] = []
     for device in devices:
         phase = phase_of(network, network.devices[network.device_index[device]])
         if taken.get(phase, 0) < 2 and len(out) < 4:

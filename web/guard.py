@@ -144,7 +144,7 @@ def _viewer(person: PersonView | None, via: Via, csrf: str) -> Viewer:
     if person is None or not person.active:
         return NOBODY
     role = cast(Role, person.role)
-    return Viewer(person.login, person.display_name, role, person.language, via, csrf)
+    return Viewer(person.login, person.display_name, role, via, csrf)
 
 
 def wants_json(headers: Headers, path: str) -> bool:

@@ -16,17 +16,14 @@ ROLES: Final = (
     "admin",
     "read_only",
     "customer",
-    "system",
 )
 
 ANYBODY: Final[Right] = frozenset({"*"})  # no sign-in; the page itself may ask for a token
-STAFF: Final[Right] = frozenset(ROLES) - {"customer", "system"}
-READ: Final[Right] = STAFF | {"system"}
+STAFF: Final[Right] = frozenset(ROLES) - {"customer"}
 HANDLE: Final[Right] = frozenset({"operator", "dispatcher"})
 # Who may act at all; which action in which state is decided by alerts.states.
 TICKETS: Final[Right] = frozenset({"operator", "clerk", "dispatcher", "engineer", "admin"})
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
-CONTACTS: Final[Right] = COUNTER | {"system"}
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
 ADMIN: Final[Right] = frozenset({"admin"})
@@ -51,14 +48,14 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/my/{token}"): ANYBODY,
     ("POST", "/my/{token}/still-out"): ANYBODY,
     # operator
-    ("GET", "/"): READ,
-    ("GET", "/alerts/{alert_id}"): READ,
+    ("GET", "/"): STAFF,
+    ("GET", "/alerts/{alert_id}"): STAFF,
     ("POST", "/alerts/{alert_id}/ack"): HANDLE,
-    ("GET", "/feed"): READ,
+    ("GET", "/feed"): STAFF,
     ("GET", "/stream"): STAFF,
     # tickets
-    ("GET", "/tickets"): READ,
-    ("GET", "/tickets/{ticket_id}"): READ,
+    ("GET", "/tickets"): STAFF,
+    ("GET", "/tickets/{ticket_id}"): STAFF,
     ("POST", "/tickets/{ticket_id}/{action}"): TICKETS,
     # counter
     ("GET", "/desk"): COUNTER,
@@ -69,14 +66,14 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # administrator
     ("GET", "/admin"): ADMIN,
     # API
-    ("GET", "/api/v1/alerts"): READ,
-    ("GET", "/api/v1/alerts/{alert_id}"): READ,
-    ("GET", "/api/v1/alerts/{alert_id}/chart"): READ,
+    ("GET", "/api/v1/alerts"): STAFF,
+    ("GET", "/api/v1/alerts/{alert_id}"): STAFF,
+    ("GET", "/api/v1/alerts/{alert_id}/chart"): STAFF,
     ("POST", "/api/v1/alerts/{alert_id}/ack"): HANDLE,
-    ("GET", "/api/v1/tickets"): READ,
-    ("GET", "/api/v1/tickets/{ticket_id}"): READ,
+    ("GET", "/api/v1/tickets"): STAFF,
+    ("GET", "/api/v1/tickets/{ticket_id}"): STAFF,
     ("POST", "/api/v1/tickets/{ticket_id}/{action}"): TICKETS,
-    ("POST", "/api/v1/contacts"): CONTACTS,
+    ("POST", "/api/v1/contacts"): COUNTER,
     ("GET", "/api/v1/series"): MEASURE,
 }
 

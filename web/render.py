@@ -143,8 +143,8 @@ class Renderer:
         return Reader(words(language), self.zone, self.settings.clock.now_us())
 
     def language(self, request: Request) -> Language:
-        """The reader's choice, else the person's, the browser's, the site's."""
-        asked = request.cookies.get(LANGUAGE_COOKIE) or viewer_of(request).language
+        """The reader's choice, else the browser's, else the site's."""
+        asked = request.cookies.get(LANGUAGE_COOKIE)
         accept = request.headers.get("accept-language", "")
         return choose(asked, accept, self.settings.language)
 

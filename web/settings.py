@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from grid.clock import Clock
 from grid.network import Network
-from web.doors import LiveLedger, People, Readings, SupplyView
+from web.doors import LiveLedger, People, Readings, SupplyEvidence
 from web.i18n import Language
 
 Check = tuple[str, Callable[[], bool]]
@@ -43,7 +43,7 @@ class WebSettings:
     clock: Clock
     people: People
     readings: Readings
-    supply: SupplyView
+    supply: SupplyEvidence
     site_name: str = "Forewatt"
     time_zone: str = "Asia/Shanghai"
     language: Language = "zh-CN"

@@ -5,7 +5,9 @@ from functools import cached_property
 from typing import Any
 
 from alerts.handling import AlertDesk
+from alerts.places import Places
 from alerts.roles import Role
+from alerts.settings import DeskSettings
 from alerts.tickets import TicketDesk
 from desk.board import Board
 from desk.counter import Counter
@@ -32,10 +34,19 @@ class Site:
         self.ledger = settings.ledger
         self.people = settings.people
         self.readings = settings.readings
-        self.board = Board(self.ledger, self.network)
+        places = Places(self.network)
+        desk = DeskSettings(time_zone=settings.time_zone)
+        self.board = Board(self.ledger, self.network, places=places)
         self.alerts = AlertDesk(self.ledger, self.clock)
         self.tickets = TicketDesk(self.ledger, self.network, self.clock)
-        self.counter = Counter(self.ledger, self.network, self.clock, settings.supply)
+        self.counter = Counter(
+            self.ledger,
+            self.network,
+            self.clock,
+            settings.supply,
+            settings=desk,
+            places=places,
+        )
         self.render = Renderer(settings)
         self.render.environment.globals.update(
             team_name=lambda team: next(

@@ -24,7 +24,6 @@ class Viewer:
     login: str = ""
     name: str = ""
     role: Role = NO_ROLE
-    language: str | None = None
     via: Via = "nobody"
     csrf: str = ""
 

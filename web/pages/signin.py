@@ -35,7 +35,8 @@ def register(app: FastAPI, site: Site) -> None:
     by_login = Limit(10, 300.0)
     by_address = Limit(60, 300.0)
 
-    def signed_in(request: Request, person: PersonView, to: str) -> Response:
+    def let_in(request: Request, person: PersonView, answer: Response) -> Response:
+        """Open a session and put it into the answer's cookie."""
         agent = request.headers.get("user-agent", "")[:200]
         lifetime_s = site.settings.session_hours * 3600
         # A new token at each sign-in: one planted beforehand is worth nothing.
@@ -43,7 +44,6 @@ def register(app: FastAPI, site: Site) -> None:
         old = request.cookies.get(site.cookie)
         if old:
             site.people.close_session(old)
-        answer = RedirectResponse(to, 303)
         answer.set_cookie(
             site.cookie,
             token,
@@ -80,7 +80,7 @@ def register(app: FastAPI, site: Site) -> None:
                 return site.render.page(request, "signin.html", values, status=401)
             by_login.forget(login.lower())
             site.people.audit(person.login, "sign_in", "password")
-            return signed_in(request, person, to or home(person.role))
+            return let_in(request, person, see(to or home(person.role)))
 
         return await run_in_threadpool(check)
 
@@ -93,7 +93,7 @@ def register(app: FastAPI, site: Site) -> None:
         if person.role == "customer":
             return see(f"/my/{token}")
         site.people.audit(person.login, "sign_in", "link")
-        return signed_in(request, person, local_path(next, home(person.role)))
+        return let_in(request, person, see(local_path(next, home(person.role))))
 
     @app.post("/signout")
     def sign_out(request: Request) -> Response:
@@ -108,7 +108,8 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.get("/password")
     def password_page(request: Request) -> Response:
-        return site.render.page(request, "password.html", {"problem": "", "done": False})
+        done = request.query_params.get("done") == "1"
+        return site.render.page(request, "password.html", {"problem": "", "done": done})
 
     @app.post("/password")
     async def password(request: Request) -> Response:
@@ -126,13 +127,13 @@ def register(app: FastAPI, site: Site) -> None:
                 problem = "password.too_short"
             elif given != again:
                 problem = "password.differ"
-            else:
-                site.people.set_password(viewer.login, HASHER.hash(given))
-                site.people.audit(viewer.login, "password_set", viewer.login)
-            values = {"problem": problem, "done": not problem}
-            return site.render.page(
-                request, "password.html", values, status=422 if problem else 200
-            )
+            if problem:
+                values = {"problem": problem, "done": False}
+                return site.render.page(request, "password.html", values, status=422)
+            # It ends every session of the person; this browser goes on with a new one.
+            changed = site.people.set_password(viewer.login, HASHER.hash(given))
+            site.people.audit(viewer.login, "password_set", viewer.login)
+            return let_in(request, changed, see("/password?done=1"))
 
         return await run_in_threadpool(change)
 

@@ -119,7 +119,7 @@ def register(app: FastAPI, site: Site) -> None:
             "names": {
                 c.account: site.network.customer_by_account[c.account].name
                 for c in page.contacts
-                if c.account in site.network.customer_by_account
+                if c.account and c.account in site.network.customer_by_account
             },
             "problem": problem,
             "draft": draft or Fields(),

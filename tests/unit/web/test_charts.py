@@ -1,6 +1,7 @@
 """Charts: the right readings for a fault, on one axis, never more than the limit of points."""
 
 from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_readings_of_several_devices_stand_at_their_own_times() -> None:
 
 def test_a_device_without_readings_has_no_panels_and_a_sentence() -> None:
     class Silent(FakeReadings):
-        def _values(self, device: str, q: str, time: object) -> object:
+        def _values(self, device: str, q: str, time: Any) -> Any:
             return np.full(np.size(time), np.nan, np.float32)
 
     made = device_chart(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grid.faults import FAULTS, SEVERITY_NAMES
-from web.i18n import LANGUAGES, Words, catalogue, choose
+from web.i18n import LANGUAGES, Language, Words, catalogue, choose
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 SOURCES = sorted([*WEB.glob("*.py"), *WEB.glob("pages/*.py"), *WEB.glob("templates/*.html")])
@@ -25,8 +25,8 @@ def test_both_catalogues_have_the_same_keys() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_sentence_that_a_page_asks_for_exists(language: str) -> None:
-    known = set(catalogue(language))  # type: ignore[arg-type]
+def test_every_sentence_that_a_page_asks_for_exists(language: Language) -> None:
+    known = set(catalogue(language))
 
     missing = {k for k in used() if k not in known and f"{k}.other" not in known}
 
@@ -58,8 +58,8 @@ def test_no_chinese_sentence_was_left_in_english() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_fault_and_severity_has_a_name(language: str) -> None:
-    t = Words(language)  # type: ignore[arg-type]
+def test_every_fault_and_severity_has_a_name(language: Language) -> None:
+    t = Words(language)
 
     assert all(t.fault(kind) != kind for kind in FAULTS)
     assert all(t.severity(s) != s for s in SEVERITY_NAMES)

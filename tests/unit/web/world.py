@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,14 @@ from grid.network import (
     Device,
     Feeder,
     Network,
+    Phase,
     Section,
     Team,
     Transformer,
     UsagePoint,
 )
 from grid.records import AlertEvent, Evidence, Finding, OutboxMessage
+from storage.desk_supply import LastSeen
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
 from storage.series import Series
 from web.doors import PersonView
@@ -42,6 +43,7 @@ AREAS = (
     ("T5", "河坊街5号配变", "S2", "River Street"),
     ("T7", "大学路7号配变", "S2", "University Road"),
 )
+PHASES: tuple[Phase, ...] = ("a", "b", "c")
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗"
 
 
@@ -58,11 +60,11 @@ def network(points_per_area: int = 48) -> Network:
         for n in range(points_per_area):
             branch = f"{area}-B{n * 4 // points_per_area + 1}"
             point, account = f"{area}-{n + 1:03d}", f"3307{a + 1}{n + 1:04d}"
-            points.append(UsagePoint(point, area, branch, f"{branch}-N{n % 4}", "abc"[n % 3],
-                                     account))  # type: ignore[arg-type]  # fmt: skip
+            phase = PHASES[n % 3]
+            points.append(UsagePoint(point, area, branch, f"{branch}-N{n % 4}", phase, account))
             devices.append(Device(f"M-{point}", "meter", usage_point=point, interval_s=900))
             name = SURNAMES[(a * 7 + n) % 20] + "秀英伟芳敏静丽强磊军洋勇"[n % 12]
-            address = f"{street} {n + 1}" if n % 5 == 4 else f"{AREAS[a][1][:3]}{n + 1}号"
+            address = f"{street} {n + 1}" if n % 5 == 4 else f"{AREAS[a][1][:3]}小区{n + 1}幢101室"
             customers.append(Customer(account, name, f"139{a}000{n:04d}", address))
     customers[49] = replace(customers[49], flags=frozenset({"life_support"}))
     customers[55] = replace(customers[55], flags=frozenset({"elderly"}))
@@ -175,7 +177,6 @@ class Person:
     display_name: str
     role: str
     account: str | None = None
-    language: str | None = None
     active: bool = True
     password_hash: str | None = None
 
@@ -186,10 +187,11 @@ class FakePeople:
     def __init__(self) -> None:
         names = {
             "operator": "王值班", "clerk": "李柜员", "dispatcher": "赵调度",
-            "engineer": "钱工", "admin": "管理员", "read_only": "参观", "system": "callers",
+            "engineer": "钱工", "admin": "管理员", "read_only": "参观",
         }  # fmt: skip
         self.people = [Person(i, role, name, role) for i, (role, name) in enumerate(names.items())]
         self.people.append(Person(99, "c-1", "客户", "customer", "330720002"))
+        self.made = 0
         self.sessions: dict[str, Person] = {}
         self.links: dict[str, tuple[Person, int | None]] = {
             f"link-{p.login}": (p, None) for p in self.people
@@ -203,7 +205,8 @@ class FakePeople:
         return self.people
 
     def open_session(self, person_id: int, lifetime_s: float, *, user_agent: str = "") -> str:
-        token = f"session-{len(self.sessions)}-{person_id}"
+        self.made += 1
+        token = f"session-{self.made}-{person_id}"
         self.sessions[token] = next(p for p in self.people if p.id == person_id)
         return token
 
@@ -223,10 +226,12 @@ class FakePeople:
     def bearer(self, token: str) -> Person | None:
         return self.find(token.removeprefix("bearer-")) if token.startswith("bearer-") else None
 
-    def set_password(self, login: str, password_hash: str) -> None:
+    def set_password(self, login: str, password_hash: str) -> Person:
         person = self.find(login)
         assert person is not None
         person.password_hash = password_hash
+        self.sessions = {t: p for t, p in self.sessions.items() if p is not person}
+        return person
 
     def audit(
         self, actor: str, action: str, subject: str, detail: Mapping[str, Any] | None = None
@@ -315,10 +320,12 @@ class StandingClock:
 
 
 class FakeSupply:
-    """Newest readings of devices, for the counter's answer."""
+    """What meters told last: those of T7 a last gasp, all others a healthy reading."""
 
-    def __init__(self, out: frozenset[str] = frozenset()) -> None:
-        self.out = out
+    def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
+        gasp = LastSeen(NOW - 20 * MINUTE, 228.0, lost_us=NOW - 12 * MINUTE)
+        well = LastSeen(NOW - 40_000_000, 229.0)
+        return {d: gasp if "T7" in d else well for d in devices}
 
 
 class World:
@@ -330,7 +337,7 @@ class World:
         self.ledger = LiveMemory()
         self.people = FakePeople()
         self.readings = FakeReadings(self.network, self.clock)
-        self.supply: Any = SimpleNamespace()
+        self.supply = FakeSupply()
         self.extra = settings
         if told:
             self.happen(*story())

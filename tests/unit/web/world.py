@@ -29,7 +29,7 @@ from grid.network import (
     UsagePoint,
 )
 from grid.records import AlertEvent, Evidence, Finding, OutboxMessage
-from storage.desk_supply import LastSeen
+from storage.desk_records import LastSeen
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
 from storage.series import Series
 from web.doors import PersonView

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
@@ -21,6 +21,7 @@ from ingest.backoff import Backoff
 from ingest.checks import Checked, Checks
 from ingest.journal import JournalError
 from ingest.metrics import CollectorMetrics
+from ingest.mqtt_client import Message
 from ingest.mqtt_session import ConnectionLost, Endpoint, MqttSession, WrongProtocol
 from ingest.payloads import PayloadDecoder
 from ingest.rows import refusal
@@ -31,8 +32,6 @@ RECONNECT_MOST_S: Final = 15.0
 _STEADY_S: Final = 10.0  # a connection that stood so long was a good one
 
 log = logging.getLogger(__name__)
-
-Messages = Sequence[tuple[Any, int]]
 
 
 class MqttCollector:
@@ -185,13 +184,13 @@ class MqttCollector:
         metrics = self._metrics
         metrics.count(checked, quarantined)
         metrics.messages += len(batch)
-        metrics.bytes += sum(len(message.payload) for message, _ in batch)
+        metrics.bytes += sum(len(message.payload) for message in batch)
         metrics.queue_depth = len(queue)
         if connected:
-            session.ack([message.mid for message, _ in batch if message.qos == 1])
+            session.ack([message.mid for message in batch if message.mid])
         return True
 
-    def _read(self, messages: Messages) -> tuple[Checked, list[Quarantined]]:
+    def _read(self, messages: Sequence[Message]) -> tuple[Checked, list[Quarantined]]:
         try:
             return self._decode(messages)
         except Exception:
@@ -206,19 +205,19 @@ class MqttCollector:
             except Exception as error:
                 log.exception("%s: a message could not be decoded", self.name)
                 self._start_afresh()
-                topic = f"mqtt {_topic(message[0])}"
                 reason = f"Forewatt failed on it: {type(error).__name__}: {error}; please report"
-                quarantined.append(refusal(topic, reason, bytes(message[0].payload), message[1]))
+                topic, received_us = f"mqtt {message.topic}", message.received_us
+                quarantined.append(refusal(topic, reason, message.payload, received_us))
                 continue
             batches.append(checked.batch)
             quarantined += refused
             duplicates += checked.duplicates
         return Checked(ReadingBatch.concat(batches), [], duplicates), quarantined
 
-    def _decode(self, messages: Messages) -> tuple[Checked, list[Quarantined]]:
+    def _decode(self, messages: Sequence[Message]) -> tuple[Checked, list[Quarantined]]:
         decoder = self._decoder
-        for message, received_us in messages:
-            decoder.add(_topic(message), message.payload, received_us)
+        for message in messages:
+            decoder.add(message.topic, message.payload, message.received_us)
         decoded = decoder.take()
         checked = self._checks.apply(decoded.rows)
         return checked, decoded.quarantined + checked.quarantined
@@ -272,12 +271,3 @@ class MqttCollector:
             self._tick_us = up_to_us
             self._metrics.ticks += 1
             self._metrics.tick_us = up_to_us
-
-
-def _topic(message: Any) -> str:
-    """The topic, also when it is not UTF-8 (paho raises then)."""
-    try:
-        return str(message.topic)
-    except UnicodeDecodeError:
-        raw: bytes = message._topic
-        return raw.decode(errors="replace")

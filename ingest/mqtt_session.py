@@ -23,7 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from grid.clock import Clock
 from grid.errors import BadInput
-from ingest.mqtt_client import ReceivingClient
+from ingest.mqtt_client import Message, ReceivingClient
 from ingest.settings import MqttSource
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -99,7 +99,7 @@ class MqttSession:
 
     Attributes
     ----------
-    queue : (message, arrival in site time µs), oldest first
+    queue : messages, oldest first
     subscribed : True once the broker has granted all subscriptions
     session_present : whether the broker still knew us
     """
@@ -111,7 +111,7 @@ class MqttSession:
         clock: Clock,
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
-        self.queue: deque[tuple[paho.MQTTMessage, int]] = deque()  # bounded by `pump`
+        self.queue: deque[Message] = deque()  # bounded by `pump`
         self.subscribed = False
         self.session_present = False
         self.protocol = protocol
@@ -150,15 +150,19 @@ class MqttSession:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
-        append = self.queue.append
-
-        def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
-            append((message, self._now_us))
-
-        client.on_message = on_message
+        client.on_message = self._on_message
         return client
 
     # -- callbacks: they only note what happened -------------------------------------------
+
+    def _on_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
+        """The few messages that `ReceivingClient.receive` leaves to paho (large ones)."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = message._topic.decode(errors="replace")
+        mid = message.mid if message.qos == _QOS else 0
+        self.queue.append(Message(topic, bytes(message.payload), mid, self._now_us))
 
     def _on_connect(self, client: paho.Client, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:
@@ -252,10 +256,7 @@ class MqttSession:
         if readable:
             self._now_us = self._clock.now_us()
             most = min(before + limit, self.queue_max)
-            while True:
-                self._check(client.loop_read())
-                if len(queue) >= most or not client.pending():
-                    break
+            self._check(client.receive(queue.append, most - before, self._now_us))
         now = time.monotonic()
         if now >= self._misc_at:
             self._misc_at = now + _MISC_S

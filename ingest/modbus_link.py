@@ -1,8 +1,9 @@
 """One Modbus TCP connection that believes only the reply it asked for.
 
-`RegisterLink` is the seam between the poller and a transport. `TcpLink` speaks Modbus TCP itself:
-pymodbus 3.16 accepts replies with another function code or too few registers, and its 0.5 ms of
-processor time a request would not carry 4,000 reads a second (docs/modbus.md).
+`RegisterLink` is the seam between the poller and a transport. `TcpLink` speaks Modbus TCP itself,
+because it must refuse what pymodbus 3.16 lets pass: replies of another function code, of too few
+registers, with bytes behind them, and the silence with which it skips the frames of other units
+and transactions until the time-out (docs/modbus.md).
 Forewatt is read-only towards the field: `read` refuses every function but 3 and 4.
 """
 

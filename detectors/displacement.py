@@ -21,27 +21,25 @@ COS: Final = (1.0, -0.5, -0.5)
 SIN: Final = (0.0, -math.sqrt(0.75), math.sqrt(0.75))
 
 # Rows of `place`: what is seen at one place in one frame.
-Z_RE, Z_IM, I_0, I_1, I_2, UP, DOWN, LEVEL, READINGS = range(9)
-N_PLACE: Final = 9
+Z_RE, Z_IM, I_0, I_1, I_2, UP, DOWN, LEVEL, LINE, READINGS = range(10)
+N_PLACE: Final = 10
 
 # Columns of a place's float state. M_*: long moments; S_*: (co)variances; V_0: common level.
 COUNT, MZ_RE, MZ_IM, MI_RE, MI_IM, S_II, S_RE, S_IM, VAR = range(9)
 M_0, M_T, S_TT, S_0T = range(9, 13)
-LAST_SIZE, RESISTANCE, SHIFT, SIZE, EXPLAINED, FROZEN = range(13, 19)
-WINDOW = 19  # two windows, fast and slow, of ten columns each:
+LAST_SIZE, RESISTANCE, SHIFT, SIZE, EXPLAINED, FROZEN, USUAL_LINE = range(13, 20)
+WINDOW = 20  # two windows, fast and slow, of ten columns each:
 W, A, B, E, X0, Y0 = 0, 1, 2, 3, 4, 7  # weight, sum I^2, sum e*I, sum e^2, the same by phase
 N_WINDOW: Final = 10
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
-R_MIN: Final = 0.05  # ohm; a tight joint has milliohms
-R_SHARE: Final = 0.6  # of the healthy slope: a new load at the far end changes that much
-SHIFT_MIN: Final = (2.0, 1.5)  # V rms explained by the resistance, in the fast and slow window
-T_MIN: Final = (6.0, 10.0)  # in standard errors that allow for residuals not being independent
-EXPLAINED_MIN: Final = 0.5
 BROKEN_V: Final = 15.0
 BROKEN_SIGMA: Final = 8.0
 BLIND_SHIFT: Final = 5.0  # V rms, where no current is known
 BLIND_SIGMA: Final = 6.0
+NOT_SEEN: Final = -1.0  # line voltages, where only two phases have meters
+LINE_BAND: Final = 0.06  # of the usual line voltage, which taps and feeders move by less
+LINE_FIRST: Final = 0.15  # of nominal, until the usual one is known
 OPPOSED: Final = 0.15  # share of the displacement that must rise, and fall, somewhere
 FREEZE_FRAMES: Final = 2880  # a month of quarter-hours: then the new state is the usual one
 
@@ -68,12 +66,34 @@ def phase_current(
     return i
 
 
+@kernel("float64(float64, float64, float64)")
+def line_voltage(
+    a: float,
+    b: float,
+    c: float,
+) -> float:
+    """Line voltage from three phase voltages of any neutral displacement; NaN if none fits.
+
+    The star point has distances a, b, c from the corners of the equilateral line triangle of side
+    u: 3 (a^4 + b^4 + c^4 + u^4) = (a^2 + b^2 + c^2 + u^2)^2. A lost phase fits no such triangle,
+    or one far too small.
+    """
+    s2 = a * a + b * b + c * c
+    s4 = a**4 + b**4 + c**4
+    inside = 3.0 * s2 * s2 - 6.0 * s4
+    if inside < 0.0:
+        return math.nan
+    return math.sqrt(0.5 * (s2 + math.sqrt(inside)))
+
+
 @kernel("void(float64[::1], float64[::1])")
 def turn(
     sums: F8,
     row: F8,
 ) -> None:
-    """Sums of deviations by phase (0..2) and their numbers (3..5) into the displacement of a place.
+    """Sums by phase into the displacement of a place.
+
+    `sums`: deviations (0..2), their numbers (3..5), voltages (6..8), lost phases (9).
 
     Two phases suffice: a displacement sums to zero over the three.
     """
@@ -93,6 +113,11 @@ def turn(
     if have == 2:
         d[missing] = -(d[0] + d[1] + d[2])
         row[LEVEL] = math.nan
+        row[LINE] = NOT_SEEN
+    else:
+        row[LINE] = line_voltage(sums[6] / sums[3], sums[7] / sums[4], sums[8] / sums[5])
+    if sums[9] > 0:
+        row[LINE] = 0.0
     for c in range(3):
         row[Z_RE] += d[c] * COS[c] * 2.0 / 3.0
         row[Z_IM] += d[c] * SIN[c] * 2.0 / 3.0
@@ -128,17 +153,18 @@ def observe(
     offset : float32[n, 3]   usual voltage of each device above its reference, updated
     heard : int32[n]         frames learned from; usual_i : float32[n, 3] usual current, updated
     frozen : uint8[n_runs]   1 = do not learn there now
-    sums : float64[n_runs, 6]  scratch: deviations by phase and their number
-    runs, areas, devices     float64[., 9] out, columns of `place`; READINGS 0 = not seen
+    sums : float64[n_runs, 10]  scratch, see `turn`
+    runs, areas, devices     float64[., 10] out, columns of `place`; READINGS 0 = not seen
     """
-    runs[:, :] = 0.0
-    areas[:, :] = 0.0
-    devices[:, :] = 0.0
-    sums[:, :] = 0.0
-    total = np.zeros(6)
+    # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
+    runs.fill(0.0)
+    areas.fill(0.0)
+    devices.fill(0.0)
+    sums.fill(0.0)
+    total = np.zeros(10)
     ref = np.zeros(3)
     for k in range(offsets.size - 1):
-        low, high = 0.5 * nominal[k], 1.7 * nominal[k]
+        low, high = 0.25 * nominal[k], 1.7 * nominal[k]
         m = monitor[k]
         with_monitor = m >= 0
         if with_monitor:
@@ -148,7 +174,7 @@ def observe(
                     with_monitor = False
         if not with_monitor:
             # The mean over phases of the meters: a displacement cancels in it.
-            total[:] = 0.0
+            total.fill(0.0)
             for p in range(offsets[k], offsets[k + 1]):
                 for c in range(3):
                     at = c if phase[p] == 3 else phase[p]
@@ -166,9 +192,9 @@ def observe(
                     seen += 1
             if seen < 2:
                 continue
-            ref[:] = level / seen
+            ref.fill(level / seen)
         common = (ref[0] + ref[1] + ref[2]) / 3.0
-        total[:] = 0.0
+        total.fill(0.0)
         first = -1
         last = -1
         for p in range(offsets[k], offsets[k + 1]):
@@ -195,6 +221,8 @@ def observe(
                     runs[r, I_0 + at] += i
                 if not (low < v < high):
                     whole = False
+                    if r >= 0 and v <= low:
+                        sums[r, 9] += 1.0
                     continue
                 fresh = True
                 # The monitor's own displacement is taken as it is, all others relative to it.
@@ -212,6 +240,7 @@ def observe(
                     e = d - offset[p, c]
                     sums[r, at] += e
                     sums[r, 3 + at] += 1.0
+                    sums[r, 6 + at] += v
                     if frozen[r] == 0:
                         a = max(1.0 / (heard[p] + 1.0), 1.0 / memory)
                         offset[p, c] += np.float32(a * max(-10.0, min(10.0, e)))
@@ -220,46 +249,68 @@ def observe(
             if whole:
                 devices[p, READINGS] = 3.0
                 devices[p, LEVEL] /= 3.0
+                devices[p, LINE] = line_voltage(
+                    float(values[p, V]), float(values[p, V + 1]), float(values[p, V + 2])
+                )
+        # Line voltages as a share of the nominal ones, where all three phases were seen.
+        share = 1.0 / (math.sqrt(3.0) * nominal[k])
+        for p in range(offsets[k], offsets[k + 1]):
+            devices[p, LINE] *= share
         if with_monitor:
-            areas[k, :] = devices[m, :]
+            for c in range(N_PLACE):
+                areas[k, c] = devices[m, c]
             areas[k, LEVEL] = math.nan
             devices[m, READINGS] = 0.0  # judged as the area
         if first < 0:
             continue
         for r in range(first, last + 1):
-            for c in range(6):
+            for c in range(10):
                 total[c] += sums[r, c]
             if not with_monitor:
                 for c in range(3):
                     areas[k, I_0 + c] += runs[r, I_0 + c]
             turn(sums[r], runs[r])
+            if runs[r, LINE] != NOT_SEEN:
+                runs[r, LINE] *= share
             if not with_monitor:
                 runs[r, LEVEL] = math.nan  # the reference is the meters' own level
+        for p in range(offsets[k], offsets[k + 1]):
+            # What its neighbours share is the branch's; a device answers for the rest.
+            r = run[p]
+            if r >= 0 and phase[p] == 3 and runs[r, READINGS] >= 6.0:
+                devices[p, Z_RE] -= runs[r, Z_RE]
+                devices[p, Z_IM] -= runs[r, Z_IM]
         if not with_monitor:
             turn(total, areas[k])
+            if areas[k, LINE] != NOT_SEEN:
+                areas[k, LINE] *= share
             areas[k, LEVEL] = math.nan
 
 
-@kernel("float64(float64[::1], float64, float64, float64, float64, float64)")
+@kernel("float64(float64[::1], float64, float64, float64[::1], boolean)")
 def resistance_score(
     w: F8,
     sigma: float,
     slope: float,
-    shift_min: float,
-    t_min: float,
-    blind: float,
+    limit: F8,
+    blind: bool,
 ) -> float:
-    """Score of one window: does an added resistance explain what is left over?"""
-    if w[W] < 2.5 or (w[A] < 1e-6 and blind == 0.0):
+    """Score of one window: does an added resistance explain what is left over?
+
+    limit : float64[5]   least resistance, ohm; as a share of the healthy slope; volt rms it must
+                         explain; its own size in standard errors (which allow for residuals not
+                         being independent); share of the residual's power explained
+    """
+    if w[W] < 2.5 or (w[A] < 1e-6 and not blind):
         return 0.0
-    if blind != 0.0:
+    if blind:
         shift = math.sqrt(w[E] / w[W])
-        return min(shift / BLIND_SHIFT, shift / (BLIND_SIGMA * sigma))
+        return float(min(shift / BLIND_SHIFT, shift / (BLIND_SIGMA * sigma)))
     r = w[B] / w[A]
     neutral = 1.5 * max(w[B], 0.0) * r
-    x = min(r / max(R_MIN, R_SHARE * slope), r * math.sqrt(w[A] / w[W]) / shift_min)
-    x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / t_min)
-    x = min(x, neutral / max(1.5 * w[E], 1e-9) / EXPLAINED_MIN)
+    x = min(r / max(limit[0], limit[1] * slope), r * math.sqrt(w[A] / w[W]) / limit[2])
+    x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / limit[3])
+    x = min(x, neutral / max(1.5 * w[E], 1e-9) / limit[4])
     for c in range(3):
         joint = w[X0 + c] * w[X0 + c] / w[Y0 + c] if w[Y0 + c] > 1e-6 else 0.0
         if joint > neutral and w[X0 + c] > 0.0:
@@ -268,7 +319,8 @@ def resistance_score(
 
 
 @kernel(
-    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64,UniTuple(float64, 2))"
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64,"
+    "UniTuple(float64, 2), float64[:, ::1])"
 )
 def test_places(
     place: F8,
@@ -277,16 +329,18 @@ def test_places(
     memory: float,
     learn: float,
     decay: tuple[float, float],
+    limits: F8,
 ) -> None:
     """Follow every place by one frame and score it.
 
     Parameters
     ----------
-    place : float64[n, 9]    from `observe`
-    state : float64[n, 39]   updated
+    place : float64[n, 10]    from `observe`
+    state : float64[n, 40]   updated
     score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
     memory, learn : float    frames remembered; frames needed before judging
     decay : float, float     what is kept of the fast and slow window a frame
+    limits : float64[2, 5]   of the fast and slow window, see `resistance_score`
     """
     for k in range(place.shape[0]):
         row = place[k]
@@ -295,6 +349,16 @@ def test_places(
         score[k, 1] = math.nan
         if row[READINGS] == 0.0:
             continue
+        # A lost phase or a fault above breaks the line triangle; a lost neutral leaves it whole.
+        learned = s[COUNT] >= learn
+        if row[LINE] != NOT_SEEN:
+            usual = s[USUAL_LINE] if s[USUAL_LINE] > 0.0 else 1.0
+            if not (abs(row[LINE] / usual - 1.0) < (LINE_BAND if learned else LINE_FIRST)):
+                continue
+            if s[USUAL_LINE] == 0.0:
+                s[USUAL_LINE] = row[LINE]
+            else:
+                s[USUAL_LINE] += (0.01 if learned else 0.1) * (row[LINE] - usual)
         z_re = row[Z_RE]
         z_im = row[Z_IM]
         i_re = 0.0
@@ -338,7 +402,6 @@ def test_places(
             e_0 = d_0 - (s[S_0T] / s[S_TT] * d_t if s[S_TT] > 1e-6 else 0.0)
         size2 = e_re * e_re + e_im * e_im
         size = math.sqrt(size2)
-        learned = s[COUNT] >= learn
         sigma = math.sqrt(max(s[VAR], 0.01))
         if learned:
             best = 0.0
@@ -355,7 +418,7 @@ def test_places(
                     w[X0 + c] -= x * (e_0 + e_re * COS[c] + e_im * SIN[c])
                     w[Y0 + c] += x * x
                 slope = math.sqrt(k_re * k_re + k_im * k_im)
-                x = resistance_score(w, sigma, slope, SHIFT_MIN[j], T_MIN[j], 1.0 if blind else 0.0)
+                x = resistance_score(w, sigma, slope, limits[j], blind)
                 if blind and min(row[UP], row[DOWN]) < OPPOSED * size:
                     x = min(x, 0.7)
                 if x >= best:

@@ -35,6 +35,8 @@ ALIVE: Final = 6.0
 SILENT_MAX: Final = 3.5  # silence of neighbours is not independent
 LOW_PHASE: Final = 8.0
 MISS_RATE_MEMORY: Final = 0.01
+SWITCH_OPEN: Final = 6.0
+SWITCH_MEMORY_US: Final = 86400 * SECOND
 
 # What a fault costs a priori at feeder, section, transformer, branch, usage point: minus the log
 # of its rate per tick. Communication fails by gateway (one a transformer) or by device.
@@ -162,8 +164,8 @@ def weigh(
     `weight` float64[5, nodes]: without supply, out of reach, without phase a, b, c.
     `count` int32[5, nodes]: gasps, silent, alive, not heard since, longest silence.
     """
-    weight[:, :] = 0.0
-    count[:, :] = 0
+    weight.fill(0.0)
+    count.fill(0)
     n = node.size
     expected = 0
     silent = 0
@@ -278,6 +280,7 @@ class OutageDetector(Stateful):
         self.burst = self._array("burst", "node", nodes, np.int64, NEVER)
         self.burst_last = self._array("burst_last", "node", nodes, np.int64, NEVER)
         self.closed = self._array("closed", "node", nodes, np.uint8)
+        self.opened_us = self._array("opened_us", "node", nodes, np.int64, NEVER)
         self.open_kind = self._array("open_kind", "node", nodes, np.int8)
         self.since = self._array("since", "node", nodes, np.int64, NEVER)
         self.judged = self._array("judged", "one", 1, np.int64, NEVER)
@@ -316,6 +319,7 @@ class OutageDetector(Stateful):
         """Take device events (time, device, code, arrival) in order of time."""
         code = EVENT_CODE
         for t, d, what, known in events:
+            self.judged[0] = max(int(self.judged[0]), t)
             at = int(self.node[d])
             if what == code["last_gasp"]:
                 self.last_gasp[d] = max(int(self.last_gasp[d]), t)
@@ -337,6 +341,7 @@ class OutageDetector(Stateful):
                 node = self.network.node("section", section) if section else None
                 if node is not None:
                     self.closed[node] = what == code["switch_closed"]
+                    self.opened_us[node] = t if what == code["switch_open"] else NEVER
 
     def step(self, g: int, frame: Frame) -> list[Finding]:
         """Hear a frame and judge the whole tree."""
@@ -390,7 +395,7 @@ class OutageDetector(Stateful):
         return out
 
     def _weigh(self, tick_us: int) -> int:
-        return int(
+        suspects = int(
             weigh(
                 self.node,
                 self.phase,
@@ -410,6 +415,10 @@ class OutageDetector(Stateful):
                 self._count,
             )
         )
+        # A switch that reported opening within the day makes its section the likely place.
+        lately = self.opened_us > tick_us - SWITCH_MEMORY_US
+        self._weight[0, lately] += SWITCH_OPEN
+        return suspects
 
     def _locate(self) -> None:
         locate_kernel(

@@ -129,7 +129,8 @@ def advance(
     """
     for k in range(offsets.size - 1):
         s = state[k]
-        score[k, :] = math.nan
+        for c in range(3):
+            score[k, c] = math.nan
         m = monitor[k]
         va = math.nan
         oil = math.nan

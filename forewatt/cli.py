@@ -264,7 +264,10 @@ def _keeping(commands: Any) -> None:
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = _add(actions, "add", "forewatt.keeping:user_add", "a person, with a sign-in link")
     add.add_argument("name")
-    add.add_argument("--role", required=True, help="operator, clerk, engineer, admin ...")
+    add.add_argument(
+        "--role", required=True, help="operator, clerk, dispatcher, engineer, admin or read_only"
+    )
+    add.add_argument("--token", action="store_true", help="a token for the API instead of a link")
     add.add_argument("--language", choices=("zh-CN", "en"))
     _config(add)
     _json(add)

@@ -5,6 +5,7 @@ file, no database: that is what makes `backtest` and `run` give the same alert i
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from alerts.episodes import Book
 from alerts.settings import AlertSettings
@@ -57,7 +58,7 @@ class Judge:
         findings: list[Finding] = []
         for record in records:
             if len(record.batch):
-                findings += self.engine.feed(record.source, record.batch)
+                findings += self.engine.feed(record.source, _owned(record.batch))
             for tick in record.ticks:
                 findings += self.engine.tick(tick.source, tick.up_to_us)
         return self._judged(findings)
@@ -76,3 +77,18 @@ class Judge:
 
     def _judged(self, findings: list[Finding]) -> list[AlertEvent]:
         return self.book.judge(findings)
+
+
+def _owned(batch: ReadingBatch) -> ReadingBatch:
+    """A batch whose arrays may be written: kernels are compiled for those, and a batch out of
+    the journal looks into the journal's bytes."""
+    if batch.time.flags.writeable:
+        return batch
+    return replace(
+        batch,
+        device=batch.device.copy(),
+        time=batch.time.copy(),
+        received=batch.received.copy(),
+        quality=batch.quality.copy(),
+        event=batch.event.copy(),
+    )

@@ -48,8 +48,6 @@ def child(args: argparse.Namespace) -> int:
         try:
             serve(config, place, health, stop)
         except ForewattError as error:
-            if stop.is_set():
-                return 0
             print(f"forewatt {args.role}: {error}", file=sys.stderr)
             return error.exit_status
     health.remove()

@@ -1,0 +1,97 @@
+"""The process that collects: MQTT and Modbus in, journal out. It knows no database.
+
+The database is asked once, for a network that no folder gives; when it is away, the copy kept
+beside the journal serves.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from forewatt.config import Config, ModbusConfig, MqttConfig
+from forewatt.health import HealthFile
+from forewatt.site import Place, site_network
+from ingest.checks import CheckSettings
+from ingest.collector import Collector
+from ingest.journal import SqliteJournal
+from ingest.metrics import CollectorMetrics
+from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
+
+REPORT_S = 0.5
+
+
+def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
+    """Until told to stop; what has been received is appended and acknowledged before the end."""
+    network = site_network(config)
+    journal = SqliteJournal(place.journal, max_bytes=config.journal.max_bytes)
+    metrics = CollectorMetrics()
+    settings = collector_settings(config, journal.uuid)
+    collector = Collector(settings, journal, network, config.clock(), metrics)
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="collector") as pool:
+            running = pool.submit(collector.run, stop)
+            while not wait([running], timeout=REPORT_S).done:
+                say(health, metrics)
+        running.result()
+    finally:
+        journal.close()
+
+
+def collector_settings(config: Config, journal: str) -> CollectorSettings:
+    """What the collector is told; `journal` names the broker session that belongs to it."""
+    return CollectorSettings(
+        mqtt=tuple(_mqtt(source, journal) for source in config.mqtt),
+        modbus=tuple(_modbus(bus) for bus in config.modbus),
+        batch_messages=config.collect.batch_messages,
+        linger_ms=config.collect.linger_ms,
+        checks=CheckSettings(future_s=config.collect.future_s, late_s=config.collect.late_s),
+    )
+
+
+def _mqtt(source: MqttConfig, journal: str) -> MqttSource:
+    return MqttSource(
+        url=source.url,
+        username=source.username,
+        password_file=source.password_file,
+        ca=source.ca,
+        cert=source.cert,
+        key=source.key,
+        client_id=source.client_id or f"forewatt-{journal[:13]}",
+        topics=source.topics,
+        receive_maximum=source.receive_maximum,
+        session_expiry_s=source.session_expiry_s,
+        keepalive_s=source.keepalive_s,
+    )
+
+
+def _modbus(bus: ModbusConfig) -> ModbusBus:
+    units = tuple(ModbusUnit(u.unit, u.device, u.profile, u.interval_s) for u in bus.units)
+    return ModbusBus(url=bus.url, units=units, timeout_s=bus.timeout_s)
+
+
+def say(health: HealthFile, metrics: CollectorMetrics) -> None:
+    """Report: ready once every broker has let us in, then how each source does."""
+    sources = metrics.sources
+    brokers = [s for name, s in sources.items() if name.startswith("mqtt")]
+    trouble = [f"{name}: {s.trouble}" for name, s in sources.items() if s.trouble]
+    appended = max((s.last_append for s in sources.values()), default=0.0)
+    health.say(
+        ready=bool(sources) and all(s.connections for s in brokers),
+        waiting_for="; ".join(trouble),
+        commit_at=time.time() - (time.monotonic() - appended) if appended else None,
+        offset=metrics.journal_head,
+        detail={
+            "journal_bytes": metrics.journal_bytes,
+            "journal_wal_bytes": metrics.journal_wal_bytes,
+            **{
+                f"{field}_total": {name: getattr(s, field) for name, s in sources.items()}
+                for field in ("messages", "readings", "events", "duplicates", "errors")
+            },
+            "quarantined_total": {
+                reason: sum(s.quarantined[reason] for s in sources.values())
+                for reason in {r for s in sources.values() for r in s.quarantined}
+            },
+            "connected": {name: int(s.connected) for name, s in sources.items()},
+            "unacknowledged_seconds": {name: s.ack_age_s() for name, s in sources.items()},
+        },
+    )

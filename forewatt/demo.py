@@ -1,0 +1,238 @@
+"""`forewatt demo`: the whole house on this machine, with a simulated town before it.
+
+Real PostgreSQL and Mosquitto as private children, the real processes of `forewatt run`, and one
+more that plays meters and customers. Everything lies in one folder; every start begins anew.
+"""
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from forewatt.config import ROLES, Config, load_config
+from forewatt.demo_town import TownData, Towns, demo_scenario
+from forewatt.player import Plan
+from forewatt.run import catch_stop, check_port, child_spec
+from forewatt.services import PrivateServices
+from forewatt.services.ports import free_port
+from forewatt.site import Place, keep_network
+from forewatt.supervisor import ChildSpec, Supervisor
+from grid.clock import SimulatedClock
+from grid.errors import ForewattError
+from grid.network import Network
+from storage.database import Database
+from storage.migrate import migrate
+from storage.network_store import save_network
+from storage.people import People
+
+FOLDER = Path("data/demo")
+HOST = "127.0.0.1"
+LINK_S = 30 * 86_400
+STAFF = (
+    ("operator", "Operator 值班员"),
+    ("clerk", "Clerk 综合柜员"),
+    ("engineer", "Engineer 工程师"),
+    ("admin", "Administrator 管理员"),
+)
+WARM_UP_S = 180.0
+SECOND_US = 1_000_000
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Until Ctrl-C, SIGTERM or `--for` seconds after it was ready."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = Path(args.data or FOLDER).resolve()
+    if args.port:
+        check_port(HOST, args.port)
+    with ExitStack() as ending:
+        _say("starting a database and a broker, and building the town ...")
+        towns = Towns(folder / "towns")
+        simulation = towns.start(args.scenario or demo_scenario())
+        ending.callback(simulation.stop)
+        warm = _warm_up()
+        ending.callback(warm.kill)
+        services = ending.enter_context(PrivateServices.start(folder / "services"))
+        town = simulation.wait()
+        towns.forget_old()
+        house = _furnish(folder / "run", services, town, args)
+        _wait_warm(warm)
+        _say("playing the healthy week before the story ...")
+        house.live(args)
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(sentence: str) -> None:
+    print(f"forewatt: {sentence}", file=sys.stderr, flush=True)
+
+
+def _warm_up() -> "subprocess.Popen[bytes]":
+    """Compile the detectors' kernels once, before several processes want them."""
+    program = "from detectors.compiled import warm_up; warm_up()"
+    return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL)
+
+
+def _wait_warm(warm: "subprocess.Popen[bytes]") -> None:
+    try:
+        status = warm.wait(WARM_UP_S)
+    except subprocess.TimeoutExpired:
+        raise ForewattError(
+            f"the detectors were not compiled within {WARM_UP_S:.0f} s; is the machine busy?"
+        ) from None
+    if status:
+        raise ForewattError("the detectors could not be compiled, see above; run: forewatt doctor")
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything made, nothing running yet but database and broker."""
+
+    config: Config
+    place: Place
+    plan: Path
+    log: Path
+    lines: tuple[str, ...]
+    url: str
+
+    def live(self, args: argparse.Namespace) -> None:
+        """Run all processes until it ends; print the lines when everything serves."""
+        stopping = catch_stop()
+        ends: list[float] = []
+
+        def ready() -> None:
+            print("\n".join(self.lines), flush=True)
+            if args.run_s is not None:
+                ends.append(time.monotonic() + args.run_s)
+            if args.open:
+                webbrowser.open(self.lines[1].partition(": ")[2])
+
+        with self.log.open("ab") as log:
+            supervisor = Supervisor(
+                [*(child_spec(role, self.config.file) for role in ROLES), self._player()],
+                self.place.health,
+                log=log,
+                on_ready=ready,
+            )
+            try:
+                supervisor.run(lambda: stopping() or bool(ends and time.monotonic() >= ends[0]))
+            except ForewattError:
+                print(_tail(self.log), file=sys.stderr)
+                raise
+
+    def _player(self) -> ChildSpec:
+        argv = (sys.executable, "-m", "forewatt.player", "--plan", str(self.plan))
+        return ChildSpec("play", argv, rank=0)
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _furnish(
+    folder: Path, services: PrivateServices, town: TownData, args: argparse.Namespace
+) -> House:
+    """A new database, people, clock and configuration for one telling of the story."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    network = town.network
+    database_url = services.new_database("forewatt")
+    # Held before the first reading: what has not been played yet is the future.
+    clock = SimulatedClock.create(folder / "clock.json", town.span_us[0])
+    modbus_port = free_port()
+    port = args.port or free_port()
+    url = f"http://{HOST}:{port}"
+    path = folder / "forewatt.toml"
+    path.write_text(
+        _toml(network, database_url, services.mqtt_url, modbus_port, port), encoding="utf-8"
+    )
+    config = load_config(path)
+    place = Place.of(config)
+    keep_network(place.network, network)
+    with Database(database_url, application="forewatt demo") as database:
+        migrate(database)
+        save_network(database, network)
+        links, token = _people(People(database), url, town)
+    plan = Plan(
+        town=str(town.folder),
+        mqtt=services.mqtt_url,
+        modbus_port=modbus_port,
+        clock=str(clock.path),
+        health=str(place.health),
+        story_us=town.story_us,
+        week_end_us=_week_end_us(town, config),
+        speed=args.speed,
+        api=url,
+        token=token,
+    )
+    plan.write(folder / "plan.json")
+    lines = (
+        f"url: {url}",
+        *links,
+        f"database: {database_url}",
+        f"broker: {services.mqtt_url}",
+    )
+    return House(config, place, folder / "plan.json", folder / "log.txt", lines, url)
+
+
+def _week_end_us(town: TownData, config: Config) -> int:
+    """The watermark after the last reading before the story."""
+    steps = [d.interval_s for d in town.network.devices if d.interval_s]
+    step_us = round(min(steps, default=900.0) * SECOND_US)
+    return town.story_us - step_us - round(config.detectors.lateness_s * SECOND_US)
+
+
+def _people(people: People, url: str, town: TownData) -> tuple[list[str], str]:
+    """Sign-in links, one line a role, and the token with which customers' calls come in."""
+    lines = []
+    for role, name in STAFF:
+        person = people.create(role, name, role)
+        lines.append(f"{role}: {url}/signin/{people.sign_in_link(person.id, LINK_S)}")
+    account = town.affected_account()
+    if account is not None:
+        customer = people.create(f"customer-{account}", account, "customer", account=account)
+        lines.append(f"customer: {url}/my/{people.sign_in_link(customer.id, LINK_S)}")
+    callers = people.create("callers", "95598", "clerk")
+    return lines, people.api_token(callers.id, "callers")
+
+
+def _toml(network: Network, database: str, mqtt: str, modbus_port: int, port: int) -> str:
+    """The configuration of the demo, as one would write it by hand."""
+    units = [
+        f'  {{ unit = {d.unit}, device = "{d.id}", profile = "{d.profile}" }},'
+        for d in network.devices
+        if d.profile and d.unit is not None
+    ]
+    bus = [
+        "[[modbus]]",
+        f'url = "tcp://{HOST}:{modbus_port}"',
+        "units = [",
+        *units,
+        "]",
+    ]
+    return "\n".join(
+        [
+            "# Written by `forewatt demo` at each start.",
+            "[site]",
+            'name = "Forewatt"',
+            'clock = { file = "clock.json" }',
+            "[database]",
+            f'url = "{database}"',
+            "[[mqtt]]",
+            f'url = "{mqtt}"',
+            "session_expiry_s = 3600",
+            *(bus if units else []),
+            "[web]",
+            f'listen = "{HOST}:{port}"',
+            "",
+        ]
+    )

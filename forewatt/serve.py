@@ -1,0 +1,121 @@
+"""The process that serves pages, API and live stream."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import uvicorn
+
+from forewatt.config import Config
+from forewatt.health import HealthFile, read_reports
+from forewatt.historian import hold
+from forewatt.keeping import public_url
+from forewatt.metrics import prometheus_text
+from forewatt.run import check_port
+from forewatt.site import Place, site_network
+from grid.clock import Clock, SimulatedClock
+from grid.network import Network
+from storage.database import Database
+from storage.desk_supply import Supply
+from storage.ledger import PostgresLedger
+from storage.migrate import migrate
+from storage.people import People
+from web.app import create_app
+from web.readings import StoredReadings
+from web.settings import WebSettings
+
+CONNECTIONS = 16
+START_S = 30.0
+LINK_S = 86_400
+LAG_ENTRIES_MAX = 10_000
+FINISH_S = 3
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
+    """Until told to stop; open requests get a few seconds to finish."""
+    check_port(*config.web.address)
+    url = config.database_url()
+    with Database(url, application="forewatt web", connections_max=CONNECTIONS) as database:
+        if hold(stop, health, lambda: migrate(database)) is None:
+            return
+        network = site_network(config, database)
+        _first_person(People(database), config)
+        settings = web_settings(config, place, database, network)
+        host, port = config.web.address
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(settings),
+                host=host,
+                port=port,
+                log_config=None,
+                timeout_graceful_shutdown=FINISH_S,
+                server_header=False,
+            )
+        )
+        # Signals are ours: the server runs in a thread and is asked to end.
+        worker = threading.Thread(target=server.run, name="http", daemon=True)
+        worker.start()
+        _watch_over(server, worker, health, stop)
+
+
+def _watch_over(
+    server: uvicorn.Server, worker: threading.Thread, health: HealthFile, stop: threading.Event
+) -> None:
+    deadline = time.monotonic() + START_S
+    while not stop.wait(0.05 if not server.started else 0.5):
+        if server.started:
+            health.say(ready=True, commit_at=time.time())
+        if not worker.is_alive() or (not server.started and time.monotonic() > deadline):
+            raise SystemExit(70)
+    server.should_exit = True
+    worker.join(FINISH_S + 5)
+
+
+def web_settings(config: Config, place: Place, database: Database, network: Network) -> WebSettings:
+    """What the pages need of this installation."""
+    clock = config.clock()
+    realm = config.site.realm
+    return WebSettings(
+        ledger=PostgresLedger(database, realm),
+        network=network,
+        clock=clock,
+        people=People(database),
+        readings=StoredReadings(database, network, clock, realm=realm),
+        supply=Supply(database, realm),
+        site_name=config.site.name,
+        time_zone=config.site.time_zone,
+        language=config.site.language,
+        country=config.site.country,
+        public_url=config.web.public_url or "",
+        metrics=lambda: prometheus_text(place.health),
+        checks=tuple((role, _well(place, role)) for role in ("collect", "historian", "watch")),
+        speed=_speed(clock),
+    )
+
+
+def _well(place: Place, role: str) -> Callable[[], bool]:
+    """Whether a process that was started here works and keeps up; true for one run elsewhere."""
+
+    def check() -> bool:
+        report = read_reports(place.health).get(role)
+        return report is None or (report.healthy and (report.lag or 0) < LAG_ENTRIES_MAX)
+
+    return check
+
+
+def _speed(clock: Clock) -> Callable[[], float] | None:
+    if not isinstance(clock, SimulatedClock):
+        return None
+    return lambda: clock.state.speed
+
+
+def _first_person(people: People, config: Config) -> None:
+    """On an empty installation: a link that lets the first administrator in, once."""
+    if people.any():
+        return
+    person = people.create("admin", "Administrator", "admin")
+    token = people.sign_in_link(person.id, LINK_S, uses=1)
+    print(f"admin: {public_url(config)}/signin/{token}", flush=True)

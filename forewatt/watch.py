@@ -1,0 +1,153 @@
+"""The process that judges: journal in, alerts and tickets in the database out.
+
+Effects follow from newly inserted alert events only, so judging an entry twice is harmless. That
+is why the state may be a snapshot of some time ago: the rest is judged again from the journal.
+"""
+
+import logging
+import threading
+import time
+
+from alerts.apply import apply_events
+from forewatt.config import Config
+from forewatt.health import HealthFile
+from forewatt.historian import hold
+from forewatt.judging import Judge
+from forewatt.site import Place, site_network
+from forewatt.snapshot import SnapshotDamaged, SnapshotHead, read_snapshot, write_snapshot
+from grid.errors import ForewattError
+from grid.journal import Journal
+from grid.network import Network
+from grid.records import AlertEvent
+from ingest.journal import SqliteJournal
+from storage.database import Database
+from storage.ledger import PostgresLedger
+from storage.migrate import migrate
+
+CONSUMER = "watch"
+ENTRIES = 200
+IDLE_S = 0.05
+
+log = logging.getLogger(__name__)
+
+
+def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
+    """Until told to stop: read, judge, commit; now and then a snapshot, and one at the end."""
+    with Database(config.database_url(), application="forewatt watch") as database:
+        if hold(stop, health, lambda: migrate(database)) is None:
+            return
+        network = site_network(config, database)
+        journal = SqliteJournal(place.journal)
+        try:
+            ledger = PostgresLedger(database, config.site.realm)
+            watch = Watch(config, place, network, journal, ledger, health)
+            health.say(ready=True)
+            while not stop.is_set():
+                if hold(stop, health, watch.step) == 0:
+                    stop.wait(IDLE_S)
+            watch.save()
+        finally:
+            journal.close()
+
+
+class Watch:
+    """The judge with its place in the journal and its snapshot."""
+
+    def __init__(
+        self,
+        config: Config,
+        place: Place,
+        network: Network,
+        journal: Journal,
+        ledger: PostgresLedger,
+        health: HealthFile,
+    ) -> None:
+        self._config, self._network, self._journal = config, network, journal
+        self._ledger, self._health, self._path = ledger, health, place.snapshot
+        self.judge = self._fresh()
+        self.offset = 0
+        self._pending: tuple[list[AlertEvent], int, int] | None = None
+        self._saved_offset = 0
+        self._saved_bytes = 0
+        self._saved_at = time.monotonic()
+        self._events = 0
+        self._restore()
+
+    def _fresh(self) -> Judge:
+        config = self._config
+        return Judge(self._network, config.detectors, config.alerts, config.site.country)
+
+    def _restore(self) -> None:
+        """Begin where the snapshot stands, or at the journal's oldest entry."""
+        try:
+            found = read_snapshot(self._path)
+            if found is None:
+                return
+            head, engine, book = found
+            if head.journal != self._journal.uuid:
+                log.warning("the snapshot belongs to another journal; judging this one anew")
+                return
+            self.judge.engine.restore(engine)
+            self.judge.book.restore(book)
+            self.offset = self._saved_offset = head.offset
+        except SnapshotDamaged as error:
+            log.error("%s", error)
+        except ForewattError as error:
+            log.error("the snapshot does not fit (%s); judging the journal anew", error)
+            self.judge = self._fresh()
+
+    def step(self) -> int:
+        """Judge at most `ENTRIES` more entries and commit what follows; how many there were.
+
+        When the commit fails for want of a database, the events are kept and committed at the
+        next call, before anything more is read.
+        """
+        if self._pending is None:
+            entries = self._journal.read(self.offset, ENTRIES)
+            if not entries:
+                self._say()
+                self._save_if_due()
+                return 0
+            events = self.judge.records(entry.record for entry in entries)
+            self._pending = (events, entries[-1].offset, len(entries))
+        events, offset, count = self._pending
+        if events:
+            apply_events(events, self._ledger, self._network)
+            self._events += len(events)
+        self._pending = None
+        self.offset = offset
+        self._health.say(commit_at=time.time())
+        self._say()
+        self._save_if_due()
+        return count
+
+    def _say(self) -> None:
+        self._health.say(
+            offset=self.offset,
+            lag=max(0, self._journal.head() - self.offset),
+            detail={
+                "alert_events_total": self._events,
+                "watermark_us": self.judge.engine.watermark_us,
+                "late_total": self.judge.engine.late,
+                "snapshot_bytes": self._saved_bytes,
+            },
+        )
+
+    def _save_if_due(self) -> None:
+        settings = self._config.watch
+        moved = self.offset - self._saved_offset
+        waited_s = time.monotonic() - self._saved_at
+        if moved >= settings.snapshot_every_entries or (
+            moved > 0 and waited_s >= settings.snapshot_every_s
+        ):
+            self.save()
+
+    def save(self) -> None:
+        """Write the snapshot; the state in it has all its consequences in the database."""
+        if self._pending is not None or self.offset == self._saved_offset:
+            return
+        head = SnapshotHead(self._journal.uuid, self.offset)
+        self._saved_bytes = write_snapshot(
+            self._path, head, self.judge.engine.snapshot(), self.judge.book.snapshot()
+        )
+        self._saved_offset, self._saved_at = self.offset, time.monotonic()

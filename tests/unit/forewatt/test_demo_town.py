@@ -1,0 +1,80 @@
+"""The demo's town: kept by what it depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forewatt.demo_town import KEPT, TownData, Towns, demo_scenario, town_key
+from forewatt.stepping import STEP_US, SteppingClock, prepare_clock
+from grid.clock import SimulatedClock
+from grid.dataset import read_dataset
+from grid.errors import ForewattError
+
+
+def test_another_scenario_is_another_town(tmp_path: Path) -> None:
+    changed = tmp_path / "changed.toml"
+    changed.write_text(demo_scenario().read_text(encoding="utf-8") + "\n# changed\n")
+
+    assert town_key(demo_scenario()) == town_key(demo_scenario())
+    assert town_key(demo_scenario()) != town_key(changed)
+
+
+def test_a_kept_town_is_not_simulated_again(tmp_path: Path) -> None:
+    (tmp_path / town_key(demo_scenario())).mkdir()
+
+    simulation = Towns(tmp_path).start(demo_scenario())
+
+    assert simulation.process is None
+
+
+def test_a_simulator_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("schema = 1\n")
+
+    with pytest.raises(ForewattError, match=r"broken\.toml"):
+        Towns(tmp_path / "towns").start(broken).wait()
+
+
+def test_only_the_newest_towns_are_kept(tmp_path: Path) -> None:
+    for n in range(KEPT + 2):
+        (tmp_path / f"town{n}").mkdir()
+
+    Towns(tmp_path).forget_old()
+
+    assert KEPT == len(list(tmp_path.iterdir()))
+
+
+def test_the_story_begins_after_the_healthy_week(town: Path) -> None:
+    data = TownData(town)
+
+    first, last = data.span_us
+    assert 7.0 == pytest.approx((data.story_us - first) / 86_400e6, abs=0.1)
+    assert data.story_us < last
+
+
+def test_the_customer_of_the_demo_is_one_who_will_notice(town: Path) -> None:
+    data = TownData(town)
+
+    account = data.affected_account()
+
+    transformers = {
+        point.transformer for point in data.network.usage_points if point.account == account
+    }
+    assert transformers <= {"T1", "T2"} and transformers
+
+
+def test_a_stepping_clock_moves_the_shared_clock_to_what_is_waited_for(
+    town: Path, tmp_path: Path
+) -> None:
+    shared = prepare_clock(town, tmp_path / "clock.json")
+    first = next(iter(read_dataset(town).batches())).received[0]
+    clock = SteppingClock(shared)
+
+    wanted = int(first) + 900_000_000
+    waited_s = clock.real_seconds_until(wanted)
+
+    assert 0.0 == waited_s
+    assert SimulatedClock(shared.path).now_us() == clock.now_us()
+    assert 0 <= clock.now_us() - wanted < STEP_US

@@ -170,7 +170,7 @@ def prepare_area(
         if needs_joint(fault, place) and place.head not in joints:
             joints.append(place.head)
         if fault.kind == "insulation_leakage" or fault.mode == "vegetation":
-            bus = place.head if place.head not in ("mv", "main", "") else area.area.segments[0].name
+            bus = _far_end(place, area)
             phase = _letter(fault.conductor, _first_phase(place))
             leak_of[fault.id] = len(leaks)
             leaks.append(Leak(bus, phase, to_neutral=fault.mode == "vegetation"))
@@ -183,6 +183,13 @@ def prepare_area(
         leak_of,
         pv_of,
     )
+
+
+def _far_end(place: Place, area: TownArea) -> str:
+    """The bus where the farthest usage point of the place hangs: trees grow along the line."""
+    if not place.usage_points:
+        return area.area.segments[-1].to_bus
+    return area.area.services[place.usage_points[-1].service].from_bus
 
 
 def needs_joint(fault: FaultSpec, place: Place) -> bool:

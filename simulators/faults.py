@@ -174,7 +174,7 @@ def _momentary(
     length = rng.uniform(0.06, 1.2, count)
     for t, seconds in zip(when.tolist(), length.tolist(), strict=True):
         if f.mode == "vegetation":
-            siemens = float(rng.uniform(0.2, 0.5))
+            siemens = float(rng.uniform(0.6, 4.0))
             drive.moments.append(Moment(t, seconds, leak=s.leak, siemens=siemens))
         else:
             drive.moments.append(Moment(t, seconds, place.head, conductors(f, place)))

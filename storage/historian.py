@@ -4,31 +4,33 @@ One step is one commit: rows, newest rows, events, gaps, quarantine, marks for t
 position in the journal. Whenever it is killed, the next step begins after the last commit.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from grid.journal import Entry, Journal, Quarantined
+from grid.journal import Entry, Journal
 from grid.network import Network
 from grid.quantities import INDEX, NAMES
 from grid.readings import ReadingBatch
 from storage.database import Connection, Database
 from storage.errors import JournalMismatch
 from storage.gaps import DeviceState, GapsFound, find_gaps
-from storage.merge import Merged, Rows, merge, sound_time
+from storage.merge import Merged, Rows, merge
 from storage.queries import queries
 from storage.reading_store import ReadingStore, copy_rows
 from storage.realms import realm_id
+from storage.refused import refused_row, take_out_unfit, write_quarantine
 from storage.times import micros, moment
 
 ROWS_MAX = 100_000  # of one step: bounds its memory and the length of its transaction
 BLOCK_BITS = 6  # 64 devices share one mark for the rollups
 HOUR_US = 3_600_000_000
+RHYTHM_DAYS = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,8 @@ class Historian:
             return HistorianStep(offset=position)
         batch = ReadingBatch.concat([e.record.batch for e in entries])
         refused = [q for e in entries for q in e.record.quarantined]
-        sound = sound_time(batch.time)
-        if not sound.all():
-            refused += _out_of_time(batch.select(~sound))
-            batch = batch.select(sound)
+        batch, unfit = take_out_unfit(batch)
+        refused += unfit
         key = self._device_keys(connection, batch)
         is_reading = batch.event == 0
         merged = merge(batch.select(is_reading), key[is_reading])
@@ -131,7 +131,8 @@ class Historian:
         if done.refused:
             stored = np.ones(len(rows), np.bool_)
             stored[[i for i, _ in done.refused]] = False
-            refused += self._refused(rows, done.refused)
+            name_of = {key: name for name, key in self._keys.items()}
+            refused += [refused_row(rows, i, name_of, reason) for i, reason in done.refused]
             rows = rows.select(stored)
         state = self._state
         assert state is not None
@@ -144,7 +145,7 @@ class Historian:
             events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
             gaps_opened=self._open_gaps(connection, gaps),
             gaps_closed=self._fill_gaps(connection, rows, gaps),
-            quarantined=self._write_quarantine(connection, refused),
+            quarantined=write_quarantine(connection, self._realm, refused),
             offset=entries[-1].offset,
             entries=len(entries),
         )
@@ -164,7 +165,12 @@ class Historian:
             key = self._keys.get(name)
             if key is not None:
                 state.interval[key] = interval
-        for device, time, seq, earlier in connection.execute(named["device_state"], [self._realm]):
+        newest = connection.execute(named["newest_time"], [self._realm]).fetchone()
+        since = newest[0] - RHYTHM_DAYS if newest is not None and newest[0] is not None else None
+        known = {"realm": self._realm, "since": since}
+        # Never prepared, here and below: a plan for any bounds would look at every chunk.
+        rows = connection.execute(named["device_state"], known, prepare=False)
+        for device, time, seq, earlier in rows:
             times = [micros(t) for t in [*(earlier or []), time]]
             state.remember(device, times, -1 if seq is None else seq)
         self._state = state
@@ -188,7 +194,8 @@ class Historian:
 
     def _device_keys(self, connection: Connection, batch: ReadingBatch) -> NDArray[np.int32]:
         """int32[n]: database key of each row; names not seen before get one."""
-        unknown = [n for n in batch.names if n not in self._keys]
+        used = np.unique(batch.device).tolist()
+        unknown = [n for n in (batch.names[i] for i in used) if n not in self._keys]
         if unknown:
             named = queries("readings")
             connection.execute(named["add_devices"], [unknown])
@@ -201,22 +208,9 @@ class Historian:
             state.reserve(max(found.values()))
             for name, key in found.items():
                 state.interval[key] = self._intervals.get(name, 0)
-        keys = np.array([self._keys[n] for n in batch.names], np.int32)
-        return keys[batch.device] if len(batch) else np.empty(0, np.int32)
-
-    def _refused(self, rows: Rows, refused: Sequence[tuple[int, str]]) -> list[Quarantined]:
-        """Rows that the database did not take, with its reason."""
-        name_of = {key: name for name, key in self._keys.items()}
-        return [
-            _as_sent(
-                name_of[int(rows.device[i])],
-                int(rows.time[i]),
-                rows.row_values(i),
-                int(rows.received[i]),
-                f"the database refused it: {reason}",
-            )
-            for i, reason in refused
-        ]
+        keys = np.full(len(batch.names), -1, np.int32)
+        keys[used] = [self._keys[batch.names[i]] for i in used]
+        return keys[batch.device]
 
     # -- what is written -------------------------------------------------------------------
 
@@ -296,8 +290,8 @@ class Historian:
         first[1:] = late.device[1:] != late.device[:-1]
         starts = np.flatnonzero(first)
         ends = np.append(starts[1:], len(late)) - 1
-        closed = connection.execute(
-            queries("readings")["fill_gaps"],
+        found = connection.execute(
+            queries("readings")["late_gaps"],
             {
                 "realm": self._realm,
                 "device": late.device[starts].tolist(),
@@ -305,27 +299,19 @@ class Historian:
                 "high": [moment(t) for t in late.time[ends].tolist()],
             },
         ).fetchall()
+        if not found:
+            return 0
+        closed = connection.execute(
+            queries("readings")["fill_gaps"],
+            {
+                "realm": self._realm,
+                "ids": [id for id, _, _ in found],
+                "low": min(after for _, after, _ in found),
+                "high": max(before for _, _, before in found),
+            },
+            prepare=False,
+        ).fetchall()
         return sum(bool(c) for (c,) in closed)
-
-    def _write_quarantine(self, connection: Connection, refused: Sequence[Quarantined]) -> int:
-        if refused:
-            with connection.cursor() as cursor:
-                cursor.executemany(
-                    queries("readings")["add_quarantine"],
-                    [
-                        [
-                            self._realm,
-                            q.hash,
-                            _text(q.source),
-                            _text(q.reason),
-                            None if q.device is None else _text(q.device),
-                            q.payload,
-                            moment(q.received_us),
-                        ]
-                        for q in refused
-                    ],
-                )
-        return len(refused)
 
     def _mark_dirty(self, connection: Connection, rows: Rows) -> None:
         if not len(rows):
@@ -357,30 +343,3 @@ def _bounded(entries: Sequence[Entry]) -> Sequence[Entry]:
         if rows > ROWS_MAX and i:
             return entries[:i]
     return entries
-
-
-def _out_of_time(batch: ReadingBatch) -> list[Quarantined]:
-    """Rows whose clock is broken beyond use."""
-    return [
-        _as_sent(
-            str(name),
-            int(batch.time[i]),
-            {k: float(v[i]) for k, v in batch.values.items() if not np.isnan(v[i])},
-            int(batch.received[i]),
-            "its time is outside 1990 to 2100: the device's clock is wrong",
-        )
-        for i, name in enumerate(batch.device_names())
-    ]
-
-
-def _as_sent(
-    device: str, time_us: int, values: Mapping[str, float], received_us: int, reason: str
-) -> Quarantined:
-    """A single row in the form in which it can be read and sent again."""
-    payload = json.dumps({"device": device, "time_us": time_us, **values}, ensure_ascii=False)
-    return Quarantined("historian", reason, payload.encode(), received_us, device)
-
-
-def _text(text: str) -> str:
-    """PostgreSQL's text cannot hold NUL; it is shown instead of dropped."""
-    return text.replace("\0", "\\0")

@@ -138,12 +138,15 @@ def _put_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, in
     )
     # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
     certain = sql.SQL("COALESCE({}, false)").format(differs)
+    # Never prepared: a plan for any bounds would look at every chunk there is.
     bounds = {"low": moment(int(rows.time.min())), "high": moment(int(rows.time.max()))}
     conflicts = connection.execute(
-        named.compose("record_conflicts", differs=differs), bounds
+        named.compose("record_conflicts", differs=differs), bounds, prepare=False
     ).rowcount
     connection.execute(
-        named.compose("fill_holes", assignments=assignments, fills=fills, differs=certain), bounds
+        named.compose("fill_holes", assignments=assignments, fills=fills, differs=certain),
+        bounds,
+        prepare=False,
     )
     return new, duplicates, conflicts
 

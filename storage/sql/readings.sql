@@ -65,6 +65,10 @@ SELECT name, id FROM device WHERE name = ANY(%s)
 -- Every name and key, for reading back.
 SELECT id, name FROM device ORDER BY id
 
+-- name: newest_time
+-- The newest reading of the realm: the rhythm of devices is looked for in the week before it.
+SELECT max(time) FROM latest WHERE realm = %s
+
 -- name: device_state
 -- The newest reading of each device with the four before it, to know the rhythm of each.
 SELECT l.device, l.time, l.seq, p.times
@@ -73,12 +77,11 @@ CROSS JOIN LATERAL (
     SELECT array_agg(r.time ORDER BY r.time) AS times
     FROM (
         SELECT time FROM reading
-        WHERE realm = l.realm AND device = l.device AND time < l.time
-          AND time > l.time - INTERVAL '7 days'
+        WHERE realm = %(realm)s AND device = l.device AND time < l.time AND time > %(since)s
         ORDER BY time DESC LIMIT 4
     ) r
 ) p
-WHERE l.realm = %s
+WHERE l.realm = %(realm)s
 
 -- name: add_events
 -- Device events, each once.
@@ -104,21 +107,27 @@ SELECT %(realm)s, * FROM unnest(
 )
 ON CONFLICT DO NOTHING
 
+-- name: late_gaps
+-- Open gaps into which late readings fall.
+SELECT DISTINCT g.id, g.after, g.before
+FROM gap g
+JOIN unnest(%(device)s::int[], %(low)s::timestamptz[], %(high)s::timestamptz[])
+    AS late (device, low, high)
+    ON g.device = late.device AND g.after < late.high AND g.before > late.low
+WHERE g.realm = %(realm)s AND g.closed_at IS NULL
+
 -- name: fill_gaps
--- Late readings pay back: recount the open gaps they fall into, close the full ones.
+-- Recount gaps, close the full ones. The outer bounds keep the search to few chunks.
 UPDATE gap SET filled = c.filled,
     closed_at = CASE WHEN c.filled >= gap.missing THEN clock_timestamp() END
 FROM (
     SELECT g.id, (
         SELECT count(*) FROM reading r
-        WHERE r.realm = g.realm AND r.device = g.device AND r.time > g.after AND r.time < g.before
+        WHERE r.realm = %(realm)s AND r.device = g.device
+          AND r.time > g.after AND r.time < g.before
+          AND r.time > %(low)s AND r.time < %(high)s
     ) AS filled
-    FROM gap g
-    JOIN unnest(%(device)s::int[], %(low)s::timestamptz[], %(high)s::timestamptz[])
-        AS late (device, low, high)
-        ON g.device = late.device AND g.after < late.high AND g.before > late.low
-    WHERE g.realm = %(realm)s AND g.closed_at IS NULL
-    GROUP BY g.id
+    FROM gap g WHERE g.id = ANY(%(ids)s)
 ) c
 WHERE gap.id = c.id
 RETURNING gap.closed_at IS NOT NULL

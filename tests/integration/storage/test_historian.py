@@ -219,6 +219,17 @@ def test_readings_and_events_from_a_broken_clock_go_to_quarantine(
     assert "clock" in quarantine_rows(database)[0].reason
 
 
+def test_a_device_with_an_endless_name_is_refused_and_its_neighbours_stored(
+    database: Database, journal: MemoryJournal
+) -> None:
+    journal.readings(["x" * 60_000, "M1"], [0, 1], minutes(0, 0), v_a=[230, 231])
+
+    step = Historian(database, journal).run_once()
+
+    assert (step.rows, step.quarantined) == (1, 1)
+    assert "name" in quarantine_rows(database)[0].reason
+
+
 def test_quarantined_payloads_are_kept_whole_and_counted_when_they_come_again(
     database: Database, journal: MemoryJournal
 ) -> None:

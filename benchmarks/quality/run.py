@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
 from detectors.scoring import AlertLine, read_alerts
-from forewatt.backtest import SOURCE, backtest
+from forewatt.backtest import SOURCE
 from forewatt.config import AlertConfig, DetectorConfig
 from forewatt.judging import Judge
-from forewatt.score import Scored, load_alerts, score_dataset
 from grid.network import Network
 from grid.readings import ReadingBatch
 
@@ -23,7 +21,7 @@ def judged(
     judge = Judge(network, DetectorConfig(), AlertConfig(), country)
     ledger = MemoryLedger()
     for batch in batches:
-        apply_events(judge.batch(SOURCE, batch), ledger, network)
+        apply_events(judge.batch(SOURCE, batch.sort(by="received")), ledger, network)
     apply_events(judge.flush(), ledger, network)
     # As text and back: what is judged is what a user of the file would see.
     return read_alerts(_texts(ledger))
@@ -31,10 +29,3 @@ def judged(
 
 def _texts(ledger: MemoryLedger) -> list[str]:
     return [json.dumps(line) for line in alert_lines(ledger)]
-
-
-def scored_folder(folder: Path, country: str = "CN") -> tuple[Scored, list[AlertLine], float]:
-    """Backtest and score a dataset folder; also its alerts and the seconds of the backtest."""
-    out = folder / "alerts.jsonl"
-    summary = backtest(folder, out, country=country)
-    return score_dataset(folder, out, country=country), load_alerts(out), summary.seconds

@@ -84,6 +84,8 @@ def starts(area: Area, meter: str, count: int, column: str = "v_a") -> list[int]
         area.batch.value(column)
     )
     at = np.unique(area.batch.time[rows])
+    if not at.size:
+        return []
     rng = np.random.default_rng([SEED, *meter.encode()])
     room = at[(at >= at[0] + HISTORY_US) & (at <= at[-1] - WEEK_US)]
     # A week with holes proves nothing about the detector.

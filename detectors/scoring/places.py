@@ -9,11 +9,14 @@ Asset = tuple[str, str]
 
 
 class Places:
-    """Distances between assets of a network; without a network only equal assets are related."""
+    """Distances between assets of a network; without a network only equal assets are related.
+
+    `chain(asset)` is the asset and everything that supplies it, nearest first.
+    """
 
     def __init__(self, network: Network | None = None) -> None:
         self.network = network
-        self._chain = lru_cache(maxsize=200_000)(self._supply_chain)
+        self.chain = lru_cache(maxsize=200_000)(self._supply_chain)
 
     def _supply_chain(self, asset: Asset) -> tuple[Asset, ...]:
         if self.network is None:
@@ -27,18 +30,18 @@ class Places:
         if one == other:
             return 0
         for low, high in ((one, other), (other, one)):
-            chain = self._chain(low)
+            chain = self.chain(low)
             if high in chain:
                 return chain.index(high)
         return None
 
     def below(self, low: Asset, high: Asset) -> bool:
         """Whether `low` is supplied through `high` (or is it)."""
-        return high in self._chain(low)
+        return high in self.chain(low)
 
     def area(self, asset: Asset) -> str:
         """The transformer whose area an asset belongs to; above transformers the asset itself."""
-        for kind, id_ in self._chain(asset):
+        for kind, id_ in self.chain(asset):
             if kind == "transformer":
                 return id_
         return f"{asset[0]} {asset[1]}"

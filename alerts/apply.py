@@ -53,11 +53,16 @@ def apply_events(
         if not fresh:
             return Applied(0, len(events))
         places = places or Places(network)
-        desk = Reconciler(tx, places, settings or DeskSettings())  # as it was before
         ids = list(dict.fromkeys(e.alert_id for e in sorted(fresh, key=_event_order)))
         before = tx.alerts_by_id(ids)
         history = tx.events_of(ids)
         worsened = {e.alert_id for e in fresh if e.change == "worsened"}
+        near = {
+            ((e.finding.asset_kind, e.finding.asset), FAULTS[e.finding.fault].incident_class)
+            for e in fresh
+        }
+        also = {a.incident_id for a in before.values() if a.incident_id is not None}
+        desk = Reconciler(tx, places, settings or DeskSettings(), near, also)  # as it was before
         entered: dict[str, Alert] = {}
         changed: dict[str, Alert] = {}
         for alert_id in ids:

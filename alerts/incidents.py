@@ -44,12 +44,14 @@ _OPPOSITE: Final = {"over_voltage", "under_voltage"}
 class Standing:
     """An open incident as the rules see it.
 
-    `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket.
+    `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket;
+    `held` says that people have merged another ticket into that.
     """
 
     incident: Incident
     alerts: tuple[Alert, ...]
     ticket: Ticket | None = None
+    held: bool = False
 
     @property
     def asset(self) -> Asset:
@@ -71,7 +73,8 @@ class Standing:
     @property
     def touched(self) -> bool:
         """Whether people have begun to act on its ticket."""
-        return self.ticket is not None and self.ticket.state not in ("received", "assessing")
+        begun = self.ticket is not None and self.ticket.state not in ("received", "assessing")
+        return begun or self.held
 
     @property
     def pinned(self) -> bool:
@@ -132,11 +135,22 @@ def member(alert: Alert, *, pinned: bool = False) -> Member:
     )
 
 
-def members_of(standing: Standing) -> list[Member]:
-    """The members of an open incident; one that people reported is a member of its own."""
+def members_of(standing: Standing, places: Places) -> list[Member]:
+    """The members of an open incident; one that people reported is a member of its own.
+
+    What people have merged into it from elsewhere is left out: the tree must not undo it.
+    """
     incident, pinned = standing.incident, standing.pinned
     cls = incident.incident_class
-    out = [member(a, pinned=pinned and class_of(a) == cls) for a in standing.alerts]
+    out = [
+        member(a, pinned=pinned and class_of(a) == cls)
+        for a in standing.alerts
+        if not standing.held
+        or (
+            places.steps_between((a.asset_kind, a.asset), standing.asset) is not None
+            and class_of(a) == cls
+        )
+    ]
     if standing.reported:
         start = min([incident.opened_us, *(a.raised_us for a in standing.own)])
         until = standing.quiet_since_us
@@ -243,6 +257,43 @@ def _same(one: Member, other: Member, same_node: bool) -> bool:
 def _reaches(one: Member, other: Member) -> bool:
     """Whether `one` begins before `other` has ended."""
     return other.cleared_us is None or one.raised_us <= other.cleared_us + SLACK_US
+
+
+def nearby(
+    incidents: Sequence[Incident], near: Iterable[tuple[Asset, str]], places: Places
+) -> list[Incident]:
+    """The open incidents that some (asset, class) could have to do with, directly or through
+    others: what lies on one line of supply, a step further for classes that do not spread.
+
+    Leaving the rest out changes no grouping; it keeps a busy site from reading all it has.
+    """
+    at: dict[Asset, list[int]] = defaultdict(list)
+    below: dict[Asset, list[int]] = defaultdict(list)
+    for index, incident in enumerate(incidents):
+        for node in _stands((incident.asset_kind, incident.asset), incident.incident_class, places):
+            at[node].append(index)
+            for above in places.lineage(node):
+                below[above].append(index)
+    reached: dict[int, None] = {}
+    visited: set[Asset] = set()
+    frontier = [node for asset, cls in near for node in _stands(asset, cls, places)]
+    while frontier:
+        node = frontier.pop()
+        if node in visited:
+            continue
+        visited.add(node)
+        found = [*below.get(node, ()), *(i for up in places.lineage(node) for i in at.get(up, ()))]
+        for index in found:
+            if index not in reached:
+                reached[index] = None
+                i = incidents[index]
+                frontier += _stands((i.asset_kind, i.asset), i.incident_class, places)
+    return [incidents[index] for index in sorted(reached)]
+
+
+def _stands(asset: Asset, incident_class: str, places: Places) -> Sequence[Asset]:
+    line = places.lineage(asset)
+    return line[:1] if incident_class in SPREADING else line[:2]
 
 
 # -- what an incident is, given its alerts ---------------------------------------------------

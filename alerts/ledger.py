@@ -108,6 +108,9 @@ class Reading(Protocol):
     def merged_into(self, ticket_id: int) -> list[Ticket]:
         """The sub-tickets of a ticket, oldest first."""
 
+    def merged_by_people(self, ticket_ids: Sequence[int]) -> set[int]:
+        """Those of these tickets into which a person (not the machine) has merged another."""
+
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         """The open ticket of each of these incidents; incidents without one are absent."""
 

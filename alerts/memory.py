@@ -105,6 +105,7 @@ class _Memory:
         self.move_rows: _Table[int, tuple[Move, ...]] = _Table()
         self.ticket_rows: _Table[int, Ticket] = _Table()
         self.episodes: _Table[str, int] = _Table()
+        self.sub_tickets: _Table[int, tuple[int, ...]] = _Table()
         self.incident_tickets: _Table[int, tuple[int, ...]] = _Table()
         self.step_rows: _Table[int, tuple[Step, ...]] = _Table()
         self.numbers: _Table[str, int] = _Table()
@@ -292,7 +293,15 @@ class _Memory:
         return {i: rows[0] for i, rows in found.items() if rows}
 
     def merged_into(self, ticket_id: int) -> list[Ticket]:
-        return [t for t in self.ticket_rows.values() if t.merged_into == ticket_id]
+        return [self.ticket_rows[i] for i in self.sub_tickets.get(ticket_id, ())]
+
+    def merged_by_people(self, ticket_ids: Sequence[int]) -> set[int]:
+        return {
+            main
+            for main in ticket_ids
+            for sub in self.merged_into(main)
+            if any(s.action == "merge" and s.role != "system" for s in self.steps(sub.id))
+        }
 
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         out = {}
@@ -368,6 +377,13 @@ class _Memory:
             self.incident_tickets[old.incident_id] = tuple(rest)
             known = self.incident_tickets.get(made.incident_id, ())
             self.incident_tickets[made.incident_id] = (*known, made.id)
+        if made.merged_into != old.merged_into:
+            if old.merged_into is not None:
+                rest = [i for i in self.sub_tickets[old.merged_into] if i != made.id]
+                self.sub_tickets[old.merged_into] = tuple(rest)
+            if made.merged_into is not None:
+                subs = {*self.sub_tickets.get(made.merged_into, ()), made.id}
+                self.sub_tickets[made.merged_into] = tuple(sorted(subs))
         self.ticket_rows[made.id] = made
         self._add_step(replace(step, ticket_id=made.id, version=made.version))
         return made

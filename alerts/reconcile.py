@@ -13,7 +13,7 @@ from alerts import incidents as rules
 from alerts.incidents import Cluster, Member, Standing
 from alerts.ledger import FINAL_STATES, Transaction
 from alerts.opening import alert_data, facts_of, incident_data, open_ticket, ticket_data
-from alerts.places import Places
+from alerts.places import Asset, Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
 from grid.records import Alert, Incident, Ticket
@@ -23,13 +23,28 @@ from storage.desk_records import Move, Mute, Step
 class Reconciler:
     """The open incidents of one writing transaction."""
 
-    def __init__(self, tx: Transaction, places: Places, settings: DeskSettings) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        places: Places,
+        settings: DeskSettings,
+        near: Iterable[tuple[Asset, str]],
+        also: Iterable[int] = (),
+    ) -> None:
         self.tx, self.places, self.settings = tx, places, settings
         rows = tx.incidents(open_only=True, limit=100_000)
-        ids = [i.id for i in rows]
-        alerts, tickets = tx.alerts_of(ids), tx.open_tickets(ids)
-        self.standing = {i.id: Standing(i, alerts.get(i.id, ()), tickets.get(i.id)) for i in rows}
+        ids = {i.id for i in rules.nearby(rows, near, places)} | set(also)
+        rows = [i for i in rows if i.id in ids]
+        chosen = [i.id for i in rows]
+        alerts, tickets = tx.alerts_of(chosen), tx.open_tickets(chosen)
+        held = tx.merged_by_people([t.id for t in tickets.values()])
+        self.standing = {}
+        for i in rows:
+            ticket = tickets.get(i.id)
+            by_people = ticket is not None and ticket.id in held
+            self.standing[i.id] = Standing(i, alerts.get(i.id, ()), ticket, by_people)
         self.opened: dict[int, Ticket] = {}
+        self._mutes: dict[str, tuple[Mute, ...]] = {}
 
     def take(self, fresh: Iterable[Alert], changed: Mapping[str, Alert]) -> None:
         """Bring everything in step with new alerts and with changed ones (by id)."""
@@ -39,7 +54,9 @@ class Reconciler:
                 now = tuple(changed.get(a.id, a) for a in s.alerts)
                 self.standing[id_] = replace(s, alerts=now)
         new = list(fresh)
-        members = [m for s in self.standing.values() for m in rules.members_of(s)]
+        known = [a.id for s in self.standing.values() for a in s.alerts]
+        self._mutes = dict(self.tx.mutes([*known, *(a.id for a in new)]))
+        members = [m for s in self.standing.values() for m in rules.members_of(s, self.places)]
         clusters = rules.group([*members, *map(rules.member, new)], self.places)
         homes = self._homes(clusters)
         self._settle(clusters, homes, before)
@@ -186,13 +203,16 @@ class Reconciler:
 
     def _mute_upstream(self, alert: Alert, cause: Incident | None) -> None:
         ref = str(cause.id) if cause else ""
-        held = self.tx.mutes([alert.id]).get(alert.id, ())
-        for mute in held:
-            if mute.kind == "upstream" and mute.ref != ref:
-                self.tx.end_mutes(kind="upstream", ref=mute.ref, alert_id=alert.id)
-        if cause and not any(m.kind == "upstream" and m.ref == ref for m in held):
+        held = self._mutes.get(alert.id, ())
+        stale = [m for m in held if m.kind == "upstream" and m.ref != ref]
+        for mute in stale:
+            self.tx.end_mutes(kind="upstream", ref=mute.ref, alert_id=alert.id)
+        kept = [m for m in held if m not in stale]
+        if cause and not any(m.kind == "upstream" for m in kept):
             reason = f"{cause.fault} at {cause.asset}"
-            self.tx.put_mute(Mute(alert.id, "upstream", ref, alert.raised_us, None, reason))
+            kept.append(Mute(alert.id, "upstream", ref, alert.raised_us, None, reason))
+            self.tx.put_mute(kept[-1])
+        self._mutes[alert.id] = tuple(kept)
 
     def _hand_contacts(self, old: Standing, main_id: int) -> None:
         if not old.incident.contacts:
@@ -273,9 +293,7 @@ class Reconciler:
 
     def _deserves_ticket(self, s: Standing) -> bool:
         own = [a for a in s.own if a.fault not in self.settings.watch_only]
-        mutes = self.tx.mutes([a.id for a in own]) if own else {}
-        planned = {i for i, ms in mutes.items() if any(m.kind == "maintenance" for m in ms)}
-        return any(a.id not in planned for a in own)
+        return any(all(m.kind != "maintenance" for m in self._mutes.get(a.id, ())) for a in own)
 
     def _revived(self, s: Standing) -> Ticket | None:
         """The ticket that one of its alerts had opened and the machine had merged: when what

@@ -327,6 +327,12 @@ class Rows:
         found = self._all(self._select("merged_into", rows.TICKET), [ticket_id])
         return [Ticket(**row) for row in found]
 
+    def merged_by_people(self, ticket_ids: Sequence[int]) -> set[int]:
+        if not ticket_ids:
+            return set()
+        found = self._all(self._queries["merged_by_people"], [list(ticket_ids)])
+        return {row["merged_into"] for row in found}
+
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         if not incident_ids:
             return {}

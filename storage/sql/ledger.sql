@@ -160,6 +160,12 @@ ORDER BY incident_id, state IN ('closed', 'merged', 'cancelled'), id DESC
 -- The sub-tickets of a ticket, oldest first.
 SELECT {columns} FROM ticket WHERE merged_into = %s ORDER BY id
 
+-- name: merged_by_people
+-- Into which tickets a person, not the machine, has merged another.
+SELECT DISTINCT t.merged_into FROM ticket t
+JOIN ticket_transition s ON s.ticket_id = t.id AND s.action = 'merge' AND s.role <> 'system'
+WHERE t.merged_into = ANY(%s)
+
 -- name: open_tickets
 -- The open tickets of some incidents.
 SELECT {columns} FROM ticket

@@ -329,6 +329,19 @@ def test_merge_and_unmerge_give_back_everything(office: Office) -> None:
         assert (own.contacts, own.closed_us, main.contacts) == (1, None, 0)
 
 
+def test_what_people_have_merged_the_machine_does_not_take_apart(office: Office) -> None:
+    office.desk.merge(1, CHIEF, 1, "20260301-0002")
+
+    more = raised("outage", ("usage_point", "T2-B1-1"), 2 * MINUTE)
+    end = after(raised("neutral_loose"), "cleared", HOUR)
+    apply_events([more, end], office.ledger, office.network)
+
+    with office.ledger.reading() as r:
+        assert [t.id for t in r.tickets()] == [2]
+        assert {a.incident_id for a in r.alerts()} == {office.ticket(2).incident_id}
+        assert r.merged_by_people([1, 2]) == {2}
+
+
 def test_a_ticket_is_not_merged_into_itself_or_into_one_that_is_done(office: Office) -> None:
     with pytest.raises(Conflict):
         office.desk.merge(1, CHIEF, 1, "20260301-0001")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from grid.journal import Quarantined
 from grid.quantities import EVENT_CODE, NAMES
 from ingest.columns import NOT_PLAIN, NUMBER, SEQUENCE, TIME, decode_columns
+from ingest.packed import decode_packed
 from ingest.rows import Origin, Rows, refusal, sequence_numbers, shortened
 from ingest.slow_json import BadPayload, BadRow, event_of, objects_of, reading_of
 from ingest.times import milliseconds_us, time_us
@@ -25,7 +26,8 @@ from ingest.times import milliseconds_us, time_us
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 PAYLOAD_ROWS_MAX: Final = 10_000
 TOPIC_ROOT: Final = "forewatt/v1"
-TOPICS: Final = tuple(f"{TOPIC_ROOT}/+/{form}" for form in ("readings", "batch", "events"))
+FORMS: Final = ("readings", "batch", "packed", "events")
+TOPICS: Final = tuple(f"{TOPIC_ROOT}/+/{form}" for form in FORMS)
 _TOPICS_MAX: Final = 100_000  # remembered topics; a flood of new ones only costs the memory
 
 # One Struct a reading, with a slot for each quantity: msgspec checks the types in C.
@@ -101,7 +103,7 @@ class PayloadDecoder:
         source = f"{self._source} {topic}"
         if form is None:
             reason = f"nothing is known about topic {topic!r}; publish below {TOPIC_ROOT}/<device>/"
-            self._refuse(source, f"{reason} readings, batch or events", payload, received_us)
+            self._refuse(source, f"{reason} {', '.join(FORMS)}", payload, received_us)
         elif len(payload) > PAYLOAD_BYTES_MAX:
             digest = hashlib.sha256(payload).hexdigest()
             note = f"cut here; {len(payload):,} bytes, SHA-256 {digest}"
@@ -116,6 +118,8 @@ class PayloadDecoder:
             forms = {"readings": self._add_readings, "events": self._add_events}
             if parts[3] == "batch":
                 return self._add_columns, ""
+            if parts[3] == "packed":
+                return self._add_packed, ""
             return forms.get(parts[3]), parts[2]
         return None, ""
 
@@ -195,7 +199,12 @@ class PayloadDecoder:
     # -- columns of many devices -----------------------------------------------------------
 
     def _add_columns(self, source: str, _: str, payload: bytes, received_us: int) -> None:
-        rows, refused = decode_columns(source, payload, received_us, PAYLOAD_ROWS_MAX)
+        self._add_part(*decode_columns(source, payload, received_us, PAYLOAD_ROWS_MAX))
+
+    def _add_packed(self, source: str, _: str, payload: bytes, received_us: int) -> None:
+        self._add_part(*decode_packed(source, payload, received_us, PAYLOAD_ROWS_MAX))
+
+    def _add_part(self, rows: Rows, refused: list[Quarantined]) -> None:
         self._quarantined += refused
         if len(rows):
             self._close_readings()

@@ -1,0 +1,61 @@
+"""Quarantined payloads get another chance when what was missing is there."""
+
+import json
+
+from grid.clock import RealClock
+from grid.journal import Quarantined, Record
+from grid.network import Device, Network
+from ingest.checks import Checks
+from ingest.payloads import PayloadDecoder
+from ingest.replay import replay
+
+EMPTY = Network()
+KNOWN = Network(devices=(Device("M1"), Device("M2")))
+
+
+def refused(topic: str, content: object) -> list[Quarantined]:
+    clock = RealClock()
+    decoder = PayloadDecoder()
+    decoder.add(topic, json.dumps(content).encode(), clock.now_us())
+    decoded = decoder.take()
+    return decoded.quarantined + Checks(EMPTY, clock).apply(decoded.rows).quarantined
+
+
+def now_ms() -> int:
+    return RealClock().now_us() // 1000
+
+
+def test_readings_of_a_device_added_later_are_recovered() -> None:
+    t = now_ms()
+    waiting = refused("forewatt/v1/M1/readings", {"t": t, "v_a": 230})
+    waiting += refused("forewatt/v1/G/batch", {"t": t, "device": ["M1", "M2"], "v_a": [1, 2]})
+    waiting += refused("forewatt/v1/M2/events", {"t": t, "event": "last_gasp"})
+    assert 4 == len(waiting)
+
+    done = replay(waiting, KNOWN, RealClock())
+
+    assert ["M1", "M1", "M2", "M2"] == done.record.batch.device_names().tolist()
+    assert [0, 0, 0, 1] == done.record.batch.event.tolist()
+    assert tuple(q.hash for q in waiting) == done.mended
+    assert () == done.still_bad
+    assert len(Record.from_bytes(done.record.to_bytes()).batch) == 4
+
+
+def test_what_is_still_wrong_stays_with_its_present_reason() -> None:
+    waiting = refused("forewatt/v1/M1/readings", {"t": now_ms(), "volt": 230})
+    waiting += [Quarantined("modbus 10.0.0.1:502 unit 3", "impossible", b"{}", 1, "M1")]
+
+    done = replay(waiting, KNOWN, RealClock())
+
+    assert 0 == len(done.record.batch)
+    assert () == done.mended
+    assert [q.hash for q in waiting] == [q.hash for q in done.still_bad]
+
+
+def test_a_late_replay_keeps_the_first_arrival() -> None:
+    """Arrival decides when something was known; a replay must not move it."""
+    waiting = refused("forewatt/v1/M1/readings", {"t": now_ms(), "v_a": 230})
+
+    done = replay(waiting, KNOWN, RealClock())
+
+    assert [waiting[0].received_us] == done.record.batch.received.tolist()

@@ -125,7 +125,9 @@ class CustomerIndex:
         yield from self._text(low, limit)
 
     def _phone_tail(self, number: str, limit: int) -> Iterable[int]:
-        tail = (number.removeprefix("86") if len(number) > 11 else number)[::-1]
+        if len(number) > 11:  # 86 for the country, 0 before a mobile number from elsewhere
+            number = number.removeprefix("86").lstrip("0")
+        tail = number[::-1]
         phones = self._phones
         at = bisect_left(phones, (tail, 0))
         end = min(at + limit, len(phones))

@@ -81,10 +81,13 @@ SELECT create_hypertable(
 
 -- Hours whose readings changed since their summary was made. One row stands for 64 devices (keys
 -- 64 * block to 64 * block + 63): marking costs next to nothing, summing 64 devices again little.
+-- `quantities` has a bit for each quantity that came (bit i: the i-th of the vocabulary): of 28 a
+-- meter reports a dozen, and summing up only those is more than twice as fast.
 CREATE TABLE dirty_bucket (
     realm smallint NOT NULL,
     block integer NOT NULL,
     hour timestamptz NOT NULL,
+    quantities bigint NOT NULL,
     marked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (realm, block, hour)
 ) WITH (fillfactor = 50);

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from alerts.ledger import Reading
-from grid.records import Alert, Incident, Ticket
+from grid.records import Alert, Incident, OutboxMessage, Ticket
 from storage.desk_records import Mute
 
 SEVERITY_ORDER: Final = ("P1", "P2", "P3", "P4")
@@ -87,31 +87,29 @@ def _main(items: Sequence[FeedItem]) -> FeedItem:
     return min(items, key=order)
 
 
-def groups_of(reading: Reading, alert_ids: Iterable[str]) -> dict[str, FeedGroup | None]:
-    """Alert id to its line as it is now; None when nothing of it belongs in the feed any more."""
-    out: dict[str, FeedGroup | None] = {}
-    made: dict[str, FeedGroup | None] = {}
-    for alert_id in dict.fromkeys(alert_ids):
-        alert = reading.alert(alert_id)
-        if alert is None:
-            continue
-        key = group_key(alert)
-        if key not in made:
-            made[key] = _group(reading, alert)
-        out[alert_id] = made[key]
-    return out
+def line_of(message: OutboxMessage) -> str | None:
+    """The line that a message is about, None for messages about something else."""
+    incident = message.data.get("incident_id")
+    if message.topic == "incident":
+        return f"i{message.key}"
+    if message.topic == "alert":
+        return f"i{incident}" if incident is not None else f"a{message.key}"
+    return None
 
 
-def _group(reading: Reading, alert: Alert) -> FeedGroup | None:
-    if alert.incident_id is None:
-        mutes = reading.mutes([alert.id]).get(alert.id, ())
-        unseen = alert.handling == "new"
-        return fold([FeedItem(alert, mutes=mutes)])[0] if unseen or not alert.cleared_us else None
-    alerts = reading.alerts(open_only=True, incident_id=alert.incident_id)
+def group_of(reading: Reading, line: str) -> FeedGroup | None:
+    """A line as it is now; None when nothing of it belongs in the feed any more."""
+    if line.startswith("i"):
+        alerts = reading.alerts(open_only=True, incident_id=int(line[1:]))
+    else:
+        alert = reading.alert(line[1:])
+        wanted = alert and (alert.handling == "new" or alert.cleared_us is None)
+        alerts = [alert] if alert and wanted and alert.incident_id is None else []
     if not alerts:
         return None
-    incident = reading.incident(alert.incident_id)
-    tickets = reading.tickets_of_incident(alert.incident_id)
-    mutes_of = reading.mutes([a.id for a in alerts])
+    incident_id = alerts[0].incident_id
+    incident = reading.incident(incident_id) if incident_id is not None else None
+    tickets = reading.tickets_of_incident(incident_id) if incident_id is not None else []
+    mutes = reading.mutes([a.id for a in alerts])
     ticket = tickets[0] if tickets else None
-    return fold(FeedItem(a, incident, ticket, mutes_of.get(a.id, ())) for a in alerts)[0]
+    return fold(FeedItem(a, incident, ticket, mutes.get(a.id, ())) for a in alerts)[0]

@@ -13,7 +13,7 @@ from desk.board import Board
 from desk.counter import Counter
 from desk.quality import bar, headline
 from grid.records import OutboxMessage
-from web.feed import FeedGroup, FeedItem, fold, groups_of
+from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
 from web.names import asset_label
 from web.render import Renderer
@@ -108,44 +108,36 @@ class Site:
         self, messages: Sequence[OutboxMessage], languages: Sequence[Language]
     ) -> list[Frame]:
         """Messages as events; a line of the feed is rendered once, with its last message."""
-        keys = [m.key for m in messages if m.topic == "alert"]
+        line_at = {m.seq: line for m in messages if (line := line_of(m)) is not None}
+        last = {line: seq for seq, line in line_at.items()}
         groups: dict[str, FeedGroup | None] = {}
-        if keys and languages:
+        if last and languages:
             with self.ledger.reading() as r:
-                groups = groups_of(r, keys)
-        last = {_line(groups.get(m.key), m.key): m.seq for m in messages if m.topic == "alert"}
+                groups = {line: group_of(r, line) for line in last}
         frames = []
         for m in messages:
-            group = groups.get(m.key) if m.topic == "alert" else None
-            draw = m.topic == "alert" and last[_line(group, m.key)] == m.seq
+            incident = m.key if m.topic == "incident" else m.data.get("incident_id")
+            data: dict[str, Any] = {"key": m.key, "incident": incident}
+            if m.topic == "contact":
+                data["ticket"] = m.data.get("ticket_id")
+            line = line_at.get(m.seq)
+            draw = line is not None and last[line] == m.seq
             texts = {}
             for language in languages:
-                data: dict[str, Any] = {"key": m.key, "incident": m.data.get("incident_id")}
-                if m.topic == "contact":
-                    data["ticket"] = m.data.get("ticket_id")
-                if draw:
-                    data |= self._line_data(group, m, language)
-                texts[language] = event(m.topic, data, m.seq)
+                more = {"line": line, "merged": m.data.get("change") == "merged"} if draw else {}
+                group = groups.get(line) if draw and line else None
+                if group is not None:
+                    more |= {"rank": group.rank, "html": self._row_html(group, language)}
+                texts[language] = event(m.topic, data | more, m.seq)
             frames.append(Frame(m.seq, m.topic, texts, str(m.data.get("work") or "")))
         return frames
 
-    def _line_data(
-        self, group: FeedGroup | None, message: OutboxMessage, language: Language
-    ) -> dict[str, Any]:
-        if group is None:
-            incident = message.data.get("incident_id")
-            return {"line": f"i{incident}" if incident is not None else f"a{message.key}"}
-        html = self.render.html(
-            "_feed_row.html", self.render.reader(language), NOBODY, group=group, selected=None
-        )
-        return {"line": group.key, "rank": group.rank, "html": html}
+    def _row_html(self, group: FeedGroup, language: Language) -> str:
+        reader = self.render.reader(language)
+        return self.render.html("_feed_row.html", reader, NOBODY, group=group, selected=None)
 
     @cached_property
     def cookie(self) -> str:
         """`__Host-` binds the cookie to this host; browsers demand https for it."""
         secure = self.settings.public_url.startswith("https://")
         return "__Host-forewatt" if secure else "forewatt-session"
-
-
-def _line(group: FeedGroup | None, key: str) -> str:
-    return group.key if group else f"a{key}"

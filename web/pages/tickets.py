@@ -9,7 +9,15 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import Conflict as TicketConflict
 from alerts.errors import DeskError, NotFound, StaleTicket, WrongRole
-from alerts.states import ACTIONS, CAUSES, HOLD_REASONS, OPEN_STATES, STATES, VERDICTS
+from alerts.states import (
+    ACTIONS,
+    CAUSES,
+    HOLD_REASONS,
+    MACHINE_STEPS,
+    OPEN_STATES,
+    STATES,
+    VERDICTS,
+)
 from web import policy
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
@@ -107,6 +115,12 @@ def register(app: FastAPI, site: Site) -> None:
             "ticket": ticket,
             "place": place(reader.t, site.network, ticket.asset_kind, ticket.asset),
             "procedure": page.procedure,
+            # A contact stands in the history twice: as the caller's and as the machine's step.
+            "timeline": [
+                e
+                for e in reversed(page.timeline)
+                if e.kind != "step" or not e.text.startswith(MACHINE_STEPS["contact"][0])
+            ],
             "usual": next((a for a in USUAL_NEXT if a in page.allowed), None),
             "actions": ACTIONS,
             "verdicts": VERDICTS,

@@ -108,8 +108,10 @@ function feedEvent(item) {
   if (!$("#feed-lines") || $("#feed").dataset.liveFeed !== "yes" || !item.line) return;
   const present = document.getElementById(`line-${item.line}`);
   if (!item.html) {
-    // Cleared and seen: it stays, greyed, until the page is loaded again.
-    present?.classList.add("cleared");
+    // Cleared and seen: it stays, greyed, until the page is loaded again. What became part of
+    // another cause goes, unless somebody is on it.
+    if (item.merged && !present?.contains(document.activeElement)) present?.remove();
+    else present?.classList.add("cleared");
     waiting.delete(item.line);
   } else if (present || !busyWithFeed()) {
     place(item);
@@ -200,13 +202,14 @@ function connect(address) {
     });
   let last = "";
   on("beat", (beat) => {
+    if (beat.live && !performance.getEntriesByName("stream-live").length) performance.mark("stream-live");
     Object.assign(site, { us: beat.now_us, at: performance.now(), speed: beat.speed });
     if (beat.live) alive();
     else dead();
     tick();
   });
   on("alert", (item) => { feedEvent(item); news("alert", item); });
-  on("incident", (item) => news("incident", { ...item, incident: item.key }));
+  on("incident", (item) => { feedEvent(item); news("incident", { ...item, incident: item.key }); });
   on("ticket", (item) => news("ticket", item));
   on("contact", (item) => news("contact", item));
   on("figures", (item) => {

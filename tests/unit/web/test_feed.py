@@ -2,7 +2,7 @@
 
 from grid.records import Alert, Evidence
 from tests.unit.web.world import HOUR, NOW, World
-from web.feed import FeedItem, fold, groups_of
+from web.feed import FeedItem, fold, group_key, group_of
 
 
 def an_alert(
@@ -52,7 +52,7 @@ def test_the_stream_finds_the_same_line_as_the_page() -> None:
     with world.ledger.reading() as r:
         alerts = r.alerts(open_only=True)
 
-        found = groups_of(r, [a.id for a in alerts])
+        found = [group_of(r, group_key(a)) for a in alerts]
 
     groups = fold(FeedItem(a) for a in alerts)
-    assert {g.key: g.rank for g in groups} == {g.key: g.rank for g in found.values() if g}
+    assert {g.key: g.rank for g in groups} == {g.key: g.rank for g in found if g}

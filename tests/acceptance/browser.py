@@ -1,0 +1,156 @@
+"""A real Chromium and a real server on a made-up town: what a person at the desk sees."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from forewatt.demo import free_port
+from tests.unit.web.world import World
+from tests.waiting import wait_for
+from web.app import create_app
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WITHIN_MS = 10_000
+DESK, PHONE = (1440, 900), (390, 844)
+
+
+def chromium() -> str:
+    """The system's Chromium; without one the test is skipped, in CI it fails."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found:
+        return found
+    reason = "no Chromium on this machine: BROWSER TESTS ARE SKIPPED; apt-get install chromium"
+    if os.environ.get("FOREWATT_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"FOREWATT_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests; each test has a context of its own."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, headless=True, args=ARGUMENTS)
+        yield made
+        made.close()
+
+
+class Server:
+    """The pages of a world on a real port, in a thread of their own."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.port = world, free_port()
+        self.server: uvicorn.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            create_app(self.world.settings),
+            host="127.0.0.1",
+            port=self.port,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        self.server = server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=server.run, daemon=True)
+        self.thread.start()
+        wait_for(lambda: server.started, 20, "the pages' server has started")
+
+    def stop(self) -> None:
+        if self.server:
+            self.server.should_exit = True
+            self.thread.join(10)
+            self.server = None
+
+
+@pytest.fixture
+def world() -> World:
+    """A town with its story told."""
+    return World()
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[Server]:
+    """The pages of that town."""
+    made = Server(world)
+    made.start()
+    yield made
+    made.stop()
+
+
+class Desk:
+    """One signed-in browser; collects what its pages complained of."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context, self.url = context, url
+        self.complaints: list[str] = []
+        self.page = self.new_page()
+
+    def new_page(self) -> Page:
+        page = self.context.new_page()
+        page.set_default_timeout(WITHIN_MS)
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path, wait_until="domcontentloaded")
+        return self.page
+
+    def sign_in(self, role: str) -> Page:
+        return self.open(f"/signin/link-{role}")
+
+
+@contextmanager
+def desk(
+    browser: Browser,
+    server: Server,
+    role: str = "operator",
+    *,
+    language: str = "en-US",
+    size: tuple[int, int] = DESK,
+    dark: bool = False,
+    script: bool = True,
+) -> Iterator[Desk]:
+    """Somebody at their desk (or with a phone), signed in."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        locale=language,
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=script,
+        reduced_motion="reduce",
+    )
+    try:
+        made = Desk(context, server.url)
+        if role:
+            made.sign_in(role)
+        yield made
+    finally:
+        context.close()
+
+
+def live(page: Page) -> None:
+    """Wait until the page's stream is open."""
+    page.wait_for_function("() => performance.getEntriesByName('stream-live').length > 0")

@@ -1,0 +1,345 @@
+"""The pages in a real Chromium: news arrive by themselves, nothing moves under the cursor, a
+silent stream is never mistaken for a quiet night."""
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.acceptance.browser import PHONE, Server, browser, desk, live, server, world
+from tests.unit.web.world import MINUTE, NEUTRAL, NOW, World, raised
+
+__all__ = ["browser", "server", "world"]
+pytestmark = pytest.mark.browser
+
+LANGUAGES = ("en-US", "zh-CN")
+
+
+def new_alert(world: World, asset: str = "T1", fault: str = "transformer_overload") -> None:
+    world.happen(raised(fault, "transformer", asset, NOW - MINUTE, NEUTRAL))
+
+
+def lines(page: Page) -> list[str]:
+    found: list[str] = page.locator(".feed-row .title b").all_inner_texts()
+    return found
+
+
+# -- live ----------------------------------------------------------------------------------------
+
+
+def test_a_new_alert_appears_without_a_refresh(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+        live(d.page)
+
+        new_alert(world)
+
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+        assert "Transformer overload" in lines(d.page)
+        assert d.complaints == []
+
+
+def test_an_alert_between_page_and_stream_is_not_lost(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+
+        def late(route: Route) -> None:
+            new_alert(world)
+            route.continue_()
+
+        d.page.route("**/stream?*", late, times=1)
+        d.open("/")
+
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+
+
+def test_a_hidden_tab_goes_on_listening(browser: Browser, server: Server, world: World) -> None:
+    with desk(browser, server) as d:
+        live(d.page)
+        d.page.evaluate(
+            """() => {
+              const tab = { hidden: true, visibilityState: "hidden" };
+              for (const [name, value] of Object.entries(tab))
+                Object.defineProperty(document, name, { get: () => value });
+              document.dispatchEvent(new Event("visibilitychange"));
+            }"""
+        )
+
+        new_alert(world)
+
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+
+
+def test_a_lost_stream_is_shown_and_what_was_missed_is_brought(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+        live(d.page)
+        bar = d.page.locator("#live-bar")
+        expect(bar).to_be_hidden()
+
+        server.stop()
+        expect(bar).to_be_visible()
+        assert "Not live since 18:24" in bar.inner_text()
+        new_alert(world)
+        server.start()
+
+        expect(bar).to_be_hidden()
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+
+
+def test_a_hundred_alerts_of_one_cause_are_one_line(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+        live(d.page)
+        ids = [f"T1-{n:03d}" for n in range(1, 31)]
+        for n, point in enumerate(ids):
+            at = NOW - MINUTE - n * 1_000_000
+            world.happen(raised("outage", "usage_point", point, at, NEUTRAL, (f"M-{point}",)))
+        world.happen(raised("outage", "transformer", "T1", NOW - MINUTE, NEUTRAL))
+
+        row = d.page.locator('.feed-row[data-line^="i"]', has_text="T1 ")
+        expect(row).to_have_count(1)
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+
+
+def test_a_focused_line_does_not_move_and_news_wait_behind_the_pill(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+        live(d.page)
+        d.page.keyboard.press("j")
+        d.page.keyboard.press("j")
+        focused = d.page.locator(".feed-row > a:focus")
+        before = focused.bounding_box()
+
+        world.happen(raised("outage", "transformer", "T1", NOW - MINUTE, NEUTRAL))
+
+        pill = d.page.locator("#new-pill")
+        expect(pill).to_be_visible()
+        assert pill.inner_text() == "1 new alert: show it"
+        after = focused.bounding_box()
+        assert len(lines(d.page)) == 3
+        assert before == after
+        d.page.keyboard.press("n")
+        expect(d.page.locator(".feed-row")).to_have_count(4)
+        expect(pill).to_be_hidden()
+
+
+def test_an_acknowledgement_is_seen_by_a_colleague_at_once(
+    browser: Browser, server: Server
+) -> None:
+    with desk(browser, server) as mine, desk(browser, server, "dispatcher") as theirs:
+        theirs.open("/")
+        live(theirs.page)
+        mine.page.keyboard.press("a")
+        mine.page.keyboard.type("on it")
+        mine.page.keyboard.press("Enter")
+
+        expect(mine.page.locator("#alert-head")).to_contain_text("on it")
+        expect(theirs.page.locator(".feed-row").first).to_contain_text("✓ 王值班")
+        expect(theirs.page.locator("#figures")).to_contain_text("2 oldest")
+        assert mine.complaints == theirs.complaints == []
+
+
+def test_a_call_comes_up_on_the_clerks_page_with_already_known(
+    browser: Browser, server: Server
+) -> None:
+    with desk(browser, server, "clerk") as d:
+        live(d.page)
+        call = {"channel": "phone", "external_id": "1", "account": "330740005"}
+
+        d.context.request.post(
+            f"{server.url}/api/v1/contacts",
+            data=call,
+            headers={"authorization": "Bearer bearer-clerk"},
+        )
+
+        card = d.page.locator("#calls .hit")
+        expect(card).to_contain_text("already known")
+        card.click()
+        expect(d.page.locator(".say")).to_contain_text("since 18:13")
+
+
+def test_a_note_that_is_being_typed_survives_the_news(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server, "clerk") as d:
+        page = d.open("/tickets/3")
+        live(page)
+        page.locator("#ticket-note textarea").fill("half a sentence")
+
+        d.context.request.post(
+            f"{server.url}/api/v1/contacts",
+            data={"channel": "phone", "external_id": "1", "account": "330740005"},
+            headers={"authorization": "Bearer bearer-clerk"},
+        )
+
+        expect(page.locator("#ticket-calls")).to_contain_text("杨敏")
+        expect(page.locator("#ticket-note textarea")).to_have_value("half a sentence")
+
+
+# -- keys and flows ------------------------------------------------------------------------------
+
+
+def test_the_operator_works_with_single_keys(browser: Browser, server: Server) -> None:
+    with desk(browser, server) as d:
+        page = d.page
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page.locator("#alert-head h1")).to_have_text("Loosening neutral")
+        assert "/alerts/" in page.url
+        page.keyboard.press("?")
+        expect(page.locator("#keys")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.keyboard.press("t")
+        page.wait_for_url("**/tickets/1")
+
+
+def test_a_letter_typed_into_a_note_is_a_letter(browser: Browser, server: Server) -> None:
+    with desk(browser, server) as d:
+        d.page.keyboard.press("a")
+        d.page.keyboard.type("jjtan?")
+
+        assert d.page.locator('[data-key="a"]').input_value() == "jjtan?"
+        assert d.page.url == f"{server.url}/"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_clerk_attaches_a_caller_in_two_strokes_after_the_name(
+    language: str, browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server, "clerk", language=language) as d:
+        d.page.keyboard.type("330740005")
+        d.page.keyboard.press("Enter")
+        expect(d.page.locator(".say")).to_be_visible()
+        expect(d.page.locator("button.primary:focus")).to_be_visible()
+        d.page.keyboard.press("Enter")
+
+        expect(d.page.locator(".bar-note[role=status]")).to_be_visible()
+        with world.ledger.reading() as r:
+            assert [c.account for c in r.contacts()] == ["330740005"]
+            assert len(r.tickets()) == 3
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_ticket_goes_from_the_queue_to_its_verdict(
+    language: str, browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server, "clerk", language=language) as d:
+        page = d.open("/tickets")
+        page.locator("tbody tr").first.click()
+        page.wait_for_url("**/tickets/3")
+        page.keyboard.press("a")
+        expect(page.locator(".facts-list").first).to_contain_text("李柜员")
+        page.locator("summary", has_text="归档" if language == "zh-CN" else "Close").click()
+        form = page.locator('form[action$="/close"]')
+        form.locator("[name=verdict]").select_option("confirmed_fault")
+        form.locator("[name=cause_code]").select_option("fuse_or_breaker")
+        form.locator("button").click()
+
+        word = "确认故障" if language == "zh-CN" else "Fault confirmed"
+        expect(page.locator("#ticket-head")).to_contain_text(word)
+        with world.ledger.reading() as r:
+            ticket = r.ticket(3)
+        assert ticket is not None and ticket.verdict == "confirmed_fault"
+        assert d.complaints == []
+
+
+def test_search_answers_while_typing(browser: Browser, server: Server) -> None:
+    with desk(browser, server, "clerk") as d:
+        d.page.keyboard.type("大学路")
+
+        expect(d.page.locator("#answer .hit")).to_have_count(20)
+        assert d.complaints == []
+
+
+def test_an_expired_session_keeps_what_was_typed(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server) as d:
+        note = d.page.locator('[data-key="a"]')
+        note.fill("an important note")
+        world.people.sessions.clear()
+
+        note.press("Enter")
+
+        expect(d.page.locator(".toast")).to_contain_text("signed out")
+        expect(note).to_have_value("an important note")
+
+
+# -- form ------------------------------------------------------------------------------------------
+
+
+def test_the_chart_is_drawn_and_has_its_table(browser: Browser, server: Server) -> None:
+    with desk(browser, server) as d:
+        chart = d.page.locator("[data-chart][data-state=drawn]")
+        expect(chart.locator("canvas")).to_have_count(1)
+        chart.locator("summary").click()
+
+        rows = chart.locator(".data-table tbody tr")
+        expect(rows.first).to_contain_text("11-22")
+        assert rows.count() > 20
+
+
+def test_zooming_asks_for_finer_readings(browser: Browser, server: Server) -> None:
+    with desk(browser, server, "engineer") as d:
+        page = d.open("/devices/M-T3-010?span=7d")
+        plot = page.locator("[data-chart][data-state=drawn] .u-over").first
+        box = plot.bounding_box()
+        assert box is not None
+        with page.expect_response(lambda r: "from=" in r.url) as got:
+            page.mouse.move(box["x"] + 100, box["y"] + 50)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 180, box["y"] + 50, steps=4)
+            page.mouse.up()
+
+        times = got.value.json()["panels"][0]["time"]
+        assert times[1] - times[0] == 60
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("role", ["operator", "clerk", "engineer"])
+def test_no_page_is_wider_than_a_phone(
+    role: str, language: str, browser: Browser, server: Server
+) -> None:
+    pages = {
+        "operator": ("/", "/tickets", "/tickets/1"),
+        "clerk": ("/desk", "/desk?q=330740005", "/tickets/3"),
+        "engineer": ("/engineer", "/devices/T3-monitor"),
+    }[role]
+    with desk(browser, server, role, language=language, size=PHONE) as d:
+        wide = []
+        for path in pages:
+            page = d.open(path)
+            page.wait_for_function(
+                "() => !document.querySelector('[data-chart]:not([data-state=drawn])')"
+            )
+            width = page.evaluate("document.documentElement.scrollWidth")
+            if width > PHONE[0]:
+                wide.append((path, width))
+
+        assert wide == []
+        assert d.complaints == []
+
+
+def test_on_a_phone_a_line_opens_the_alert_on_a_page_of_its_own(
+    browser: Browser, server: Server
+) -> None:
+    with desk(browser, server, size=PHONE) as d:
+        expect(d.page.locator("#detail")).to_be_hidden()
+        d.page.locator(".feed-row > a").nth(1).click()
+
+        d.page.wait_for_url("**/alerts/*")
+        expect(d.page.locator("#alert-head h1")).to_have_text("Loosening neutral")
+
+
+def test_without_javascript_an_alert_is_acknowledged(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server, script=False) as d:
+        d.page.locator('[data-key="a"]').fill("seen on paper")
+        d.page.locator("#alert-head button.primary").click()
+
+        expect(d.page.locator("#alert-head")).to_contain_text("seen on paper")

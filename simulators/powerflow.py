@@ -161,6 +161,7 @@ class OpenDssPowerFlow:
         self._pointer = self._ffi.new("double**")
         self._index_nodes()
         self._good = self._voltages().copy()
+        self._start = self._good
 
     # -- set-up -----------------------------------------------------------------------------
 
@@ -267,7 +268,7 @@ class OpenDssPowerFlow:
             if inputs.emf_pu[t] <= 0.0:
                 pv_on[t] = on[:] = False  # no island runs on inverters alone: they have tripped
                 continue
-            flags = _KEEP_MATRIX
+            flags = _KEEP_MATRIX if t else 0
             if changes[t]:
                 self._apply_contacts(inputs, t)
                 flags = 0
@@ -290,6 +291,7 @@ class OpenDssPowerFlow:
         self._last_kw = np.full(factor.size, np.inf)
 
     def _reset(self) -> None:
+        self._voltages()[:] = self._start  # so that a run does not depend on the one before
         _ = self._engine.ActiveCircuit.Vsources.First  # reading it makes the source active
         self._last_joint: NDArray[np.float64] | None = None
         self._last_leak: NDArray[np.float64] | None = None

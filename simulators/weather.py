@@ -37,7 +37,8 @@ def make_weather(
 ) -> Weather:
     """Diurnal temperature with a day-to-day drift, clear sky dimmed by drifting clouds."""
     day, hour, _ = local_clock(times_us, zone_s)
-    days = np.unique(day)
+    # One day more than asked, so that the last evening glides towards the same next day.
+    days = np.arange(int(day[0]), int(day[-1]) + 2)
     drift, cloud = {}, {}
     level, sky = 0.0, 0.5
     for d in days.tolist():

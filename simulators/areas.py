@@ -14,6 +14,7 @@ from grid.readings import ReadingBatch
 from simulators import faults as fault_kinds
 from simulators.area import Area
 from simulators.callers import Call, area_calls
+from simulators.delivery import deliver
 from simulators.drive import Drive, Place, base_drive, find_place, prepare_area
 from simulators.loads import Loads, area_loads
 from simulators.meters import EventRow, Reports, meter_reports
@@ -129,6 +130,7 @@ def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> Are
     physics = solve_area(engine, bench.network, drive, bench.weather.ambient_c, scenario.step_s)
     flows = physics.v.shape[0]
     reports = _reports(bench, physics, drive, scenario.delivery)
+    deliver(reports[0], area, scenario.delivery, scenario.seed)
     seen: dict[str, Shown] = {}
     for fault, place in bench.faults:
         seen[fault.id], solved = _truth(bench, engine, fault, place)

@@ -43,16 +43,23 @@ class Reports:
     columns: dict[str, Floats]
     present: NDArray[np.bool_]
     events: list[EventRow]
+    again: NDArray[np.bool_] | None = None
 
     def readings(self) -> ReadingBatch:
-        """Time-major rows of all that is present."""
-        device = np.broadcast_to(np.arange(len(self.names), dtype=np.int32), self.present.shape)
+        """Time-major rows of all that is present, and what arrives `again`, half a minute on."""
+        whole = self._rows(self.present, 0)
+        if self.again is None:
+            return whole
+        return ReadingBatch.concat([whole, self._rows(self.again, 30_000_000)])
+
+    def _rows(self, chosen: NDArray[np.bool_], later_us: int) -> ReadingBatch:
+        device = np.broadcast_to(np.arange(len(self.names), dtype=np.int32), chosen.shape)
         return ReadingBatch.of(
             self.names,
-            device[self.present],
-            self.times[self.present],
-            {name: column[self.present] for name, column in self.columns.items()},
-            received=self.received[self.present],
+            device[chosen],
+            self.times[chosen],
+            {name: column[chosen] for name, column in self.columns.items()},
+            received=self.received[chosen] + later_us,
         )
 
 
@@ -225,11 +232,11 @@ def _power_events(
             at = int(inside[0]) if inside.size else high
             delay, travel, luck = rng.uniform(3, 40), rng.uniform(1, 45), rng.random()
             if alive[step]:
-                time = at + int((delay + 15) * 1e6)
+                time = at + int((delay + 15) * 1e3) * 1000
                 if luck < 0.98:
                     events.append((time, u.meter, "power_up", time + int(travel * 1e6)))
             else:
-                time = at + int(delay * 1e6)
+                time = at + int(delay * 1e3) * 1000
                 if luck < _gasp_rate(drive, at, delivery.gasp_rate):
                     events.append((time, u.meter, "last_gasp", time + int(travel * 1e6)))
     return events
@@ -271,7 +278,8 @@ def _distort(
             column[rows, m] += effect.amount or 30.0
         elif effect.what == "drift":
             elapsed = times[rows, m] - effect.from_us
-            times[rows, m] += (elapsed * (effect.amount or 120.0) / 86_400.0).astype(np.int64)
+            fast = elapsed * (effect.amount or 120.0) / 86_400.0 / 1000.0
+            times[rows, m] += fast.astype(np.int64) * 1000
         elif effect.what == "silent":
             present[rows, m] = False
         elif effect.what == "backlog":

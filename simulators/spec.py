@@ -170,12 +170,33 @@ class LoadSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySpec:
-    """How readings travel to the head-end, after the physics."""
+    """How readings travel to the head-end, after the physics.
+
+    `missing`, `reorder`, `duplicate` and `gasp_rate` are shares; `reorder_s` is how much later a
+    reordered reading may come; `bursts_a_day` counts times a day when a branch of an area is
+    lost for minutes (half of them come later as a backlog); `daily` delivers each day's readings
+    the next morning.
+    """
 
     latency_s: tuple[float, float] = (2.0, 40.0)
     missing: float = 0.002
     gasp_rate: float = 0.85
     daily: bool = False
+    reorder: float = 0.0
+    reorder_s: float = 600.0
+    duplicate: float = 0.0
+    bursts_a_day: float = 0.0
+    clock_skew_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("missing", "gasp_rate", "reorder", "duplicate"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is a share; give 0..1")
+        if min(self.latency_s) < 0 or self.latency_s[0] > self.latency_s[1]:
+            raise ValueError("latency_s must be [shortest, longest] in seconds; correct it")
+        for name in ("reorder_s", "bursts_a_day", "clock_skew_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} cannot be negative; give 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

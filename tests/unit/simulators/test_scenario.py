@@ -210,3 +210,56 @@ def test_every_scenario_of_the_library_says_what_one_should_see(path: Path) -> N
 
     check_scenario(spec, path.name)
     assert all((spec.title.en, spec.title.zh, spec.story.en, spec.story.zh))
+
+
+DELIVERY = {
+    "reorder": 0.1,
+    "duplicate": 0.05,
+    "bursts_a_day": 8.0,
+    "clock_skew_s": 5.0,
+    "missing": 0.0,
+}
+
+
+def _readings(spec: Scenario, out: Path) -> ReadingBatch:
+    simulate(spec, out)
+    return ReadingBatch.concat(list(Dataset(out).batches())).readings()
+
+
+def test_a_bad_road_changes_arrival_and_no_value(tmp_path: Path) -> None:
+    """Late, twice, out of order, in bursts: what arrives is what was measured."""
+    plain = _readings(scenario(delivery={"missing": 0.0}), tmp_path / "plain")
+    rough = _readings(scenario(delivery=DELIVERY), tmp_path / "rough")
+
+    def measured(batch: ReadingBatch) -> set[tuple[str, float, float]]:
+        return set(
+            zip(
+                batch.device_names().tolist(),
+                batch.values["e_import"].tolist(),
+                batch.values["v_a"].tolist(),
+                strict=True,
+            )
+        )
+
+    assert measured(rough) <= measured(plain)
+    keys = set(zip(rough.device_names().tolist(), rough.time.tolist(), strict=True))
+    assert len(keys) < len(rough)
+    assert len(keys) < len(plain)
+    in_order = np.argsort(rough.received, kind="stable")
+    assert np.any(np.diff(rough.time[in_order]) < -300_000_000)
+
+
+def test_daily_delivery_brings_the_day_next_morning(tmp_path: Path) -> None:
+    """Nothing arrives before half past six of the next day, local time."""
+    rows = _readings(scenario(delivery={"daily": True}), tmp_path / "daily")
+
+    meters = rows.select(~np.char.endswith(rows.device_names().astype(str), "TM"))
+    local_h = (meters.received / 3.6e9 + 8.0) % 24.0
+    assert (meters.received - meters.time).min() > 6 * 3_600_000_000
+    assert 6.5 <= local_h.min() <= local_h.max() < 7.2
+
+
+def test_a_share_outside_nought_and_one_is_refused(tmp_path: Path) -> None:
+    """The key is named with its table."""
+    with pytest.raises(BadInput, match=r"delivery: missing is a share"):
+        simulate(scenario(delivery={"missing": 1.5}), tmp_path / "out")

@@ -62,7 +62,7 @@ class MqttCollector:
     def _start_afresh(self) -> None:
         """Forget what was decoded and seen: after a failure the memory of repeats may hold rows
         that never reached the journal, and their redelivery must not be taken for a repeat."""
-        self._decoder = PayloadDecoder()
+        self._decoder = PayloadDecoder(rules=self._source.rules)
         self._checks = Checks(self._network, self._clock, self._settings.checks)
 
     def _new_session(self) -> MqttSession:

@@ -118,6 +118,7 @@ class MqttSession:
         # The broker stops at the receive maximum; QoS 0 and MQTT 3.1.1 know none, so reading stops.
         self.queue_max = source.receive_maximum + 1_000
         self._source, self._endpoint, self._clock = source, endpoint, clock
+        self._topics = source.filters()
         self._lost = ""
         self._misc_at = 0.0
         self._now_us = 0
@@ -175,14 +176,14 @@ class MqttSession:
         if self.protocol == MQTTProtocolVersion.MQTTv5:
             # A retained message is sent for a new subscription only, not at each reconnection.
             options = SubscribeOptions(qos=_QOS, retainHandling=1)
-            client.subscribe([(topic, options) for topic in self._source.topics])
+            client.subscribe([(topic, options) for topic in self._topics])
         else:
-            client.subscribe([(topic, _QOS) for topic in self._source.topics])
+            client.subscribe([(topic, _QOS) for topic in self._topics])
 
     def _on_subscribe(
         self, _c: paho.Client, _u: Any, _mid: int, reasons: Sequence[Any], _p: Any
     ) -> None:
-        for topic, reason in zip(self._source.topics, reasons, strict=False):
+        for topic, reason in zip(self._topics, reasons, strict=False):
             if reason.value >= _FAILURE:
                 self._lost = (
                     f"the broker refused the subscription {topic!r}: {reason}; "

@@ -5,9 +5,10 @@ Knows nothing of sockets, journals or clocks. The forms are those of docs/payloa
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
+from itertools import islice, repeat
 from typing import Any, Final
 
 import msgspec
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from grid.journal import Quarantined
 from grid.quantities import EVENT_CODE, NAMES
 from ingest.columns import NOT_PLAIN, NUMBER, SEQUENCE, TIME, decode_columns
+from ingest.mapping import Rule
 from ingest.packed import decode_packed
 from ingest.rows import Origin, Rows, refusal, sequence_numbers, shortened
-from ingest.slow_json import BadPayload, BadRow, event_of, objects_of, reading_of
+from ingest.slow_json import BadPayload, BadRow, event_of, objects_of, parse_json, reading_of
 from ingest.times import milliseconds_us, time_us
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
@@ -73,8 +75,9 @@ class PayloadDecoder:
     one bad row never takes its neighbours along.
     """
 
-    def __init__(self, source: str = "mqtt") -> None:
+    def __init__(self, source: str = "mqtt", rules: Sequence[Rule] = ()) -> None:
         self._source = source
+        self._rules = [(rule, rule.topic.regex) for rule in rules]
         self._forms: dict[str, tuple[Callable[..., None] | None, str]] = {}
         self._parts: list[Rows] = []
         self._quarantined: list[Quarantined] = []
@@ -121,6 +124,10 @@ class PayloadDecoder:
             if parts[3] == "packed":
                 return self._add_packed, ""
             return forms.get(parts[3]), parts[2]
+        for rule, pattern in self._rules:
+            found = pattern.fullmatch(topic)
+            if found:
+                return partial(self._add_mapped, rule, found.groupdict()), ""
         return None, ""
 
     def _refuse(
@@ -195,6 +202,37 @@ class PayloadDecoder:
         self._received.extend([received_us] * n)
         self._event.extend(event for event, _ in zip(events, readings, strict=False))
         self._origin.extend([len(self._origins) - 1] * n)
+
+    # -- other people's JSON ---------------------------------------------------------------
+
+    def _add_mapped(
+        self,
+        rule: Rule,
+        parts: dict[str, str],
+        source: str,
+        _: str,
+        payload: bytes,
+        received_us: int,
+    ) -> None:
+        try:
+            found = list(
+                islice(rule.readings(parse_json(payload), parts, received_us), PAYLOAD_ROWS_MAX + 1)
+            )
+        except BadPayload as bad:
+            self._refuse(source, str(bad), payload, received_us)
+            return
+        if len(found) > PAYLOAD_ROWS_MAX:
+            reason = f"more than {PAYLOAD_ROWS_MAX:,} rows in one message; no more are taken"
+            self._refuse(source, reason, payload, received_us)
+            return
+        # A row of such a message cannot be written in its own form again: the message is kept.
+        for row in found:
+            if isinstance(row, BadRow):
+                self._refuse(source, str(row), payload, received_us)
+            else:
+                device, fields = row
+                origin = Origin(source, payload)
+                self._keep((Reading(**fields),), device, received_us, origin, (0,))
 
     # -- columns of many devices -----------------------------------------------------------
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.checks import CheckSettings
+from ingest.mapping import Rule
 from ingest.payloads import TOPICS
 
 MINUTE_S: Final = 60
@@ -29,6 +30,12 @@ class MqttSource:
     receive_maximum: int = 5_000
     session_expiry_s: int = 7 * 86_400
     keepalive_s: int = 30
+    rules: tuple[Rule, ...] = ()  # mappings for other JSON (ingest.mapping_files.load_mappings)
+
+    def filters(self) -> tuple[str, ...]:
+        """What to subscribe to: the topics, and those of the mappings."""
+        mapped = (rule.topic.subscription for rule in self.rules)
+        return tuple(dict.fromkeys((*self.topics, *mapped)))
 
 
 @dataclass(frozen=True, slots=True)

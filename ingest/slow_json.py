@@ -38,7 +38,8 @@ def as_json(row: Any) -> bytes:
     return json.dumps(row, separators=(",", ":")).encode()
 
 
-def _parse(payload: bytes) -> Any:
+def parse_json(payload: bytes) -> Any:
+    """The content of a payload, read as leniently as it can be; raises BadPayload."""
     if not payload.strip():
         raise BadPayload("the payload is empty")
     try:
@@ -55,7 +56,7 @@ def _parse(payload: bytes) -> Any:
 
 def objects_of(payload: bytes, rows_max: int) -> list[Any]:
     """The object of a single payload, or those of an array; raises BadPayload."""
-    parsed = _parse(payload)
+    parsed = parse_json(payload)
     if isinstance(parsed, list):
         if not parsed:
             raise BadPayload("the payload is an empty array")
@@ -69,7 +70,7 @@ def objects_of(payload: bytes, rows_max: int) -> list[Any]:
 
 def rows_of_columns(payload: bytes, rows_max: int) -> list[dict[str, Any]]:
     """The rows of a columnar batch, without the cells that are null; raises BadPayload."""
-    parsed = _parse(payload)
+    parsed = parse_json(payload)
     if not isinstance(parsed, dict):
         raise BadPayload(f"the batch is {_kind(parsed)} where an object of columns was expected")
     for needed in ("t", "device"):

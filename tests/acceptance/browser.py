@@ -2,18 +2,14 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from forewatt.demo import free_port
+from tests.unit.web.server import Server
 from tests.unit.web.world import World
-from tests.waiting import wait_for
-from web.app import create_app
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
@@ -50,37 +46,6 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
-class Server:
-    """The pages of a world on a real port, in a thread of their own."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.port = world, free_port()
-        self.server: uvicorn.Server | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        config = uvicorn.Config(
-            create_app(self.world.settings),
-            host="127.0.0.1",
-            port=self.port,
-            log_config=None,
-            timeout_graceful_shutdown=1,
-        )
-        self.server = server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=server.run, daemon=True)
-        self.thread.start()
-        wait_for(lambda: server.started, 20, "the pages' server has started")
-
-    def stop(self) -> None:
-        if self.server:
-            self.server.should_exit = True
-            self.thread.join(10)
-            self.server = None
-
-
 @pytest.fixture
 def world() -> World:
     """A town with its story told."""
@@ -90,10 +55,8 @@ def world() -> World:
 @pytest.fixture
 def server(world: World) -> Iterator[Server]:
     """The pages of that town."""
-    made = Server(world)
-    made.start()
-    yield made
-    made.stop()
+    with Server(lambda: world.settings) as made:
+        yield made
 
 
 class Desk:

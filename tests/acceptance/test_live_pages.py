@@ -4,7 +4,8 @@ silent stream is never mistaken for a quiet night."""
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.acceptance.browser import PHONE, Server, browser, desk, live, server, world
+from tests.acceptance.browser import PHONE, browser, desk, live, server, world
+from tests.unit.web.server import Server
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, World, raised
 
 __all__ = ["browser", "server", "world"]

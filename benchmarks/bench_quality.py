@@ -68,12 +68,18 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--seeds", choices=("judging", "tuning"), default="judging")
     parser.add_argument("--towns", type=int, help="how many towns instead")
+    parser.add_argument("--quiet-areas", type=int, help="how many areas of 50 meters instead")
+    parser.add_argument("--step", type=int, help="seconds of a step of the simulation instead")
     parser.add_argument("--data", type=Path, help="folder of the real data")
     args = parser.parse_args()
     name = "full" if args.full else "medium" if args.medium else "quick"
     size = SIZES[name]
-    if args.towns:
-        size = replace(size, towns=args.towns)
+    size = replace(
+        size,
+        towns=args.towns or size.towns,
+        quiet_areas=args.quiet_areas or size.quiet_areas,
+        step_s=args.step or size.step_s,
+    )
     print(_heading(name, args.seeds), flush=True)
     print("| what | goal | result | met |\n|---|---|---|---|", flush=True)
     for part in args.only.split(","):

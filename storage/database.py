@@ -4,6 +4,8 @@
 sentence and the fix; what the data got wrong (unique, check, range) stays a psycopg error.
 """
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -19,6 +21,7 @@ from storage.errors import DatabaseBusy, DatabaseUnavailable
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Silent partitions: without these a query hangs for minutes (libpq's defaults wait for the kernel).
+# The user time-out also counts a full window, see `patient`.
 _TCP = {
     "tcp_user_timeout": "5000",
     "keepalives": "1",
@@ -165,6 +168,29 @@ class Database:
             pool, self._pool, self._closed = self._pool, None, True
         if pool is not None:
             pool.close(timeout=5.0)
+
+
+@contextmanager
+def patient(connection: Connection, timeout_s: float = 60.0) -> Iterator[None]:
+    """Around a COPY: let the server be busy for a while before it takes more.
+
+    While it makes table chunks or waits for a lock, the socket's window fills up, and the kernel
+    would take a window closed for `tcp_user_timeout` for a lost connection (it did, under load).
+    """
+    handle = socket.socket(fileno=os.dup(connection.fileno()))
+    try:
+        if handle.family not in (socket.AF_INET, socket.AF_INET6):
+            yield
+            return
+        option = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        before = handle.getsockopt(*option)
+        handle.setsockopt(*option, int(timeout_s * 1000))
+        try:
+            yield
+        finally:
+            handle.setsockopt(*option, before)
+    finally:
+        handle.close()
 
 
 def unavailable(error: psycopg.Error, place: str = "the database") -> DatabaseUnavailable:

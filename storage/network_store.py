@@ -20,7 +20,7 @@ from grid.network import (
     Transformer,
     UsagePoint,
 )
-from storage.database import Connection, Database
+from storage.database import Connection, Database, patient
 from storage.queries import queries
 from storage.times import moment
 
@@ -92,7 +92,8 @@ def _save_table(
         "columns": _columns(kind),
     }
     connection.execute(named.compose("incoming", **parts))
-    with connection.cursor() as cursor, cursor.copy(named.compose("copy", **parts)) as copy:
+    statement = named.compose("copy", **parts)
+    with patient(connection), connection.cursor() as cursor, cursor.copy(statement) as copy:
         seen: set[str] = set()
         for place, row in enumerate(rows):
             values = [_to_column(f.name, getattr(row, f.name)) for f in fields(kind)]

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from grid.errors import ForewattError
 from storage import binary
-from storage.database import Connection
+from storage.database import Connection, patient
 from storage.merge import Rows
 from storage.queries import queries
 from storage.times import moment
@@ -113,8 +113,9 @@ def copy_rows(connection: Connection, table: str, realm: int, rows: Rows) -> Non
         binary.Field(rows.quality),
         *(binary.floats(v) for v in rows.values.values()),
     ]
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(binary.pack(realm, fields))
+    stream = binary.pack(realm, fields)
+    with patient(connection), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(stream)
 
 
 def _put_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from storage.database import Database
+from storage.database import Connection, Database, patient
 from storage.errors import DatabaseBusy, DatabaseUnavailable, MigrationError
 from storage.listen import listen
 from storage.migrate import migrate, migrations
@@ -96,6 +96,36 @@ def test_a_session_ended_by_an_administrator_is_unavailable_and_the_next_one_wor
 
     with empty.connection() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_too_busy_to_take_more_of_a_copy_is_waited_for(database_url: str) -> None:
+    """A closed window counts for the kernel's user time-out: without patience this copy fails."""
+    impatient = f"{database_url}?tcp_user_timeout=400"
+    block = b"x" * 999 + b"\n"
+    with Database(impatient) as database, Database(database_url) as other:
+        with other.connection() as connection:
+            connection.execute("CREATE TABLE slow (line text)")
+            connection.execute(
+                "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+                "'BEGIN PERFORM pg_sleep(3); RETURN NEW; END'"
+            )
+            connection.execute(
+                "CREATE TRIGGER wait BEFORE INSERT ON slow FOR EACH ROW "
+                "WHEN (NEW.line LIKE 'first%') EXECUTE FUNCTION wait()"
+            )
+
+        def copy(connection: Connection) -> None:
+            with connection.cursor() as cursor, cursor.copy("COPY slow FROM STDIN") as into:
+                into.write(b"first\n" + block * 20_000)
+
+        with pytest.raises(DatabaseUnavailable), database.connection() as connection:
+            copy(connection)
+        with database.connection() as connection, patient(connection):
+            copy(connection)
+        with database.connection() as connection:
+            row = connection.execute("SELECT count(*) FROM slow").fetchone()
+
+    assert row == (20_001,)
 
 
 def test_a_closed_database_says_so(database_url: str) -> None:

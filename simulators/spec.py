@@ -165,7 +165,10 @@ class LoadSpec:
     """How much the town uses; `scale` multiplies every household."""
 
     scale: float = 1.0
-    season: Literal["winter", "summer", "between"] = "between"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.scale <= 20.0:
+            raise ValueError("scale must be within 0..20; 1 is an ordinary town")
 
 
 @dataclass(frozen=True, slots=True)

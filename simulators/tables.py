@@ -94,6 +94,8 @@ def _fits(hint: Any, value: Any) -> bool:
         return isinstance(value, hint)
     if typing.get_origin(hint) is tuple:
         return isinstance(value, list)
+    if typing.get_origin(hint) is typing.Literal:
+        return isinstance(value, type(typing.get_args(hint)[0]))
     return dataclasses.is_dataclass(hint) and isinstance(value, dict)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from alerts.ledger import Advance, Ledger, Transaction
-from alerts.places import Places
+from alerts.places import Places, places_of
 from alerts.reconcile import Reconciler, publish_alert
 from alerts.settings import DeskSettings
 from grid.faults import FAULTS
@@ -52,7 +52,7 @@ def apply_events(
         fresh = tx.new_events(events)
         if not fresh:
             return Applied(0, len(events))
-        places = places or Places(network)
+        places = places or places_of(network)
         ids = list(dict.fromkeys(e.alert_id for e in sorted(fresh, key=_event_order)))
         before = tx.alerts_by_id(ids)
         history = tx.events_of(ids)

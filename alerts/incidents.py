@@ -101,6 +101,7 @@ class Member:
     incident_id: int | None
     alert: Alert | None = None
     pinned: bool = False
+    released: frozenset[int] = frozenset()  # incidents it was found to be no part of
 
     @property
     def order(self) -> tuple[int, str]:
@@ -120,7 +121,7 @@ def class_of(alert: Alert) -> str:
     return FAULTS[alert.fault].incident_class
 
 
-def member(alert: Alert, *, pinned: bool = False) -> Member:
+def member(alert: Alert, *, pinned: bool = False, released: frozenset[int] = frozenset()) -> Member:
     """An alert as a member."""
     return Member(
         alert.id,
@@ -132,10 +133,13 @@ def member(alert: Alert, *, pinned: bool = False) -> Member:
         alert.incident_id,
         alert,
         pinned,
+        released,
     )
 
 
-def members_of(standing: Standing, places: Places) -> list[Member]:
+def members_of(
+    standing: Standing, places: Places, released: Mapping[str, frozenset[int]]
+) -> list[Member]:
     """The members of an open incident; one that people reported is a member of its own.
 
     What people have merged into it from elsewhere is left out: the tree must not undo it.
@@ -143,7 +147,7 @@ def members_of(standing: Standing, places: Places) -> list[Member]:
     incident, pinned = standing.incident, standing.pinned
     cls = incident.incident_class
     out = [
-        member(a, pinned=pinned and class_of(a) == cls)
+        member(a, pinned=pinned and class_of(a) == cls, released=released.get(a.id, frozenset()))
         for a in standing.alerts
         if not standing.held
         or (
@@ -193,7 +197,8 @@ def _cause(
             for c in at.get((cls, node), ()):
                 # What was there before the cause, or came after it had gone, is no consequence.
                 ended = c.cleared_us is not None and m.raised_us > c.cleared_us + SLACK_US
-                if m.raised_us >= c.raised_us - SLACK_US and not ended:
+                apart = c.incident_id in m.released
+                if m.raised_us >= c.raised_us - SLACK_US and not ended and not apart:
                     return c
     return None
 
@@ -247,6 +252,8 @@ def _keep_pinned_together(clusters: list[Cluster]) -> list[Cluster]:
 
 
 def _same(one: Member, other: Member, same_node: bool) -> bool:
+    if other.incident_id in one.released or one.incident_id in other.released:
+        return False
     if same_node:
         return True
     if {one.fault, other.fault} == _OPPOSITE:

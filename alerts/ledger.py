@@ -22,7 +22,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step
+from storage.desk_records import HumanInput, Move, Mute, Step, Waking
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -67,6 +67,12 @@ class Reading(Protocol):
 
     def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
         """Why these alerts are muted; alerts that are not muted are absent."""
+
+    def released(self, alert_ids: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        """Incidents that some alerts were found to be no part of."""
+
+    def waking(self, now_us: int, grace_us: int) -> list[Waking]:
+        """Alerts whose mute or shelf has come to its end, with the reason; see `Waking`."""
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         """Alerts muted for one reason, e.g. ("upstream", incident id)."""
@@ -204,6 +210,9 @@ class Transaction(Reading, Protocol):
 
     def put_mute(self, mute: Mute) -> None:
         """Mute an alert for a reason (once for each kind and ref)."""
+
+    def release(self, alert_id: str, incident_id: int, at_us: int) -> None:
+        """Note that an alert is no part of an incident after all."""
 
     def end_mutes(self, *, kind: str, ref: str, alert_id: str | None = None) -> list[str]:
         """Take a reason away; the alerts it had muted."""

@@ -23,7 +23,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step
+from storage.desk_records import HumanInput, Move, Mute, Step, Waking
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -99,6 +99,7 @@ class _Memory:
         self.event_rows: _Table[str, AlertEvent] = _Table()
         self.events_by_alert: _Table[str, tuple[AlertEvent, ...]] = _Table()
         self.mute_rows: _Table[str, tuple[Mute, ...]] = _Table()
+        self.release_rows: _Table[str, frozenset[int]] = _Table()
         self.incident_rows: _Table[int, Incident] = _Table()
         self.incident_alerts: _Table[int, tuple[str, ...]] = _Table()
         self.open_incidents: _Table[tuple[str, str, str], int | None] = _Table()
@@ -195,6 +196,64 @@ class _Memory:
 
     def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
         return {i: self.mute_rows[i] for i in alert_ids if self.mute_rows.get(i)}
+
+    def released(self, alert_ids: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        return {i: self.release_rows[i] for i in alert_ids if i in self.release_rows}
+
+    def release(self, alert_id: str, incident_id: int, at_us: int) -> None:
+        known = self.release_rows.get(alert_id, frozenset())
+        self.release_rows[alert_id] = known | {incident_id}
+
+    def waking(self, now_us: int, grace_us: int) -> list[Waking]:
+        out = []
+        for a in self.alert_rows.values():
+            if a.shelved_until_us is not None and a.shelved_until_us <= now_us:
+                out.append(Waking(a.id, "shelf", "", ""))
+            if a.condition == "cleared":
+                continue
+            upstream = None
+            for m in self.mute_rows.get(a.id, ()):
+                if m.kind == "upstream":
+                    upstream = m
+                elif m.end_us is not None and m.end_us <= now_us and m.kind != "flapping":
+                    out.append(Waking(a.id, "mute", m.kind, m.ref))
+            if upstream is not None:
+                ended_us = self._quiet_since(int(upstream.ref))
+                if ended_us is not None and ended_us <= now_us - grace_us:
+                    out.append(Waking(a.id, "left", "upstream", upstream.ref))
+            elif self._outlasts(a, now_us - grace_us):
+                out.append(Waking(a.id, "nested", "", str(a.incident_id)))
+        return sorted(out, key=lambda w: (w.alert_id, w.why, w.ref))
+
+    def _own_alerts(self, incident_id: int) -> list[Alert]:
+        found = self.alerts_of([incident_id]).get(incident_id, ())
+        return [a for a in found if all(m.kind != "upstream" for m in self.mute_rows.get(a.id, ()))]
+
+    def _quiet_since(self, incident_id: int) -> int | None:
+        """When an incident was closed, or the last of its own alerts ended."""
+        incident = self.incident_rows[incident_id]
+        if incident.closed_us is not None:
+            return incident.closed_us
+        ends = [a.cleared_us for a in self._own_alerts(incident_id)]
+        known = [e for e in ends if e is not None]
+        return max(known) if known and len(known) == len(ends) else None
+
+    def _outlasts(self, alert: Alert, before_us: int) -> bool:
+        incident = self.incident_rows.get(alert.incident_id or 0)
+        if incident is None or incident.closed_us is not None:
+            return False
+        top = [
+            a
+            for a in self._own_alerts(incident.id)
+            if (a.asset_kind, a.asset) == (incident.asset_kind, incident.asset)
+        ]
+        ends = [a.cleared_us for a in top if a.cleared_us is not None]
+        return (
+            (alert.asset_kind, alert.asset) != (incident.asset_kind, incident.asset)
+            and bool(top)
+            and len(ends) == len(top)
+            and max(ends) <= before_us
+        )
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         return sorted(

@@ -4,12 +4,24 @@ Answers are kept per network: the rules ask the same few questions for every met
 """
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from grid.network import TREE_KINDS, Customer, Network
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 CRITICAL_CATEGORIES = frozenset({"hospital", "school"})
 LEVEL = {kind: depth for depth, kind in enumerate(TREE_KINDS)}
+
+
+_known: WeakKeyDictionary[Network, "Places"] = WeakKeyDictionary()
+
+
+def places_of(network: Network) -> "Places":
+    """The places of a network, made once as long as the network lives."""
+    found = _known.get(network)
+    if found is None:
+        found = _known[network] = Places(network)
+    return found
 
 
 class Places:

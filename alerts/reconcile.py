@@ -5,7 +5,7 @@ it with the least change: the oldest incident of a cause goes on, others are mer
 tickets become sub-tickets, and what nobody has touched can be taken apart again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,20 +46,38 @@ class Reconciler:
         self.opened: dict[int, Ticket] = {}
         self._mutes: dict[str, tuple[Mute, ...]] = {}
 
-    def take(self, fresh: Iterable[Alert], changed: Mapping[str, Alert]) -> None:
-        """Bring everything in step with new alerts and with changed ones (by id)."""
+    def take(
+        self,
+        fresh: Iterable[Alert],
+        changed: Mapping[str, Alert],
+        again: Collection[str] = (),
+        out: Iterable[Alert] = (),
+    ) -> None:
+        """Bring everything in step with new alerts and with changed ones (by id).
+
+        `again` : incidents with one of these alerts are gone over even if nothing has changed;
+        `out` : alerts that leave their incident and are placed anew
+        """
         before = dict(self.standing)
         for id_, s in before.items():
             if any(a.id in changed for a in s.alerts):
                 now = tuple(changed.get(a.id, a) for a in s.alerts)
                 self.standing[id_] = replace(s, alerts=now)
         new = list(fresh)
+        for alert in out:
+            if alert.incident_id in self.standing:
+                self._detach(alert)
+            new.append(replace(alert, incident_id=None, version=alert.version + 1))
         known = [a.id for s in self.standing.values() for a in s.alerts]
         self._mutes = dict(self.tx.mutes([*known, *(a.id for a in new)]))
-        members = [m for s in self.standing.values() for m in rules.members_of(s, self.places)]
-        clusters = rules.group([*members, *map(rules.member, new)], self.places)
+        apart = self.tx.released([*known, *(a.id for a in new)])
+        members = [
+            m for s in self.standing.values() for m in rules.members_of(s, self.places, apart)
+        ]
+        members += [rules.member(a, released=apart.get(a.id, frozenset())) for a in new]
+        clusters = rules.group(members, self.places)
         homes = self._homes(clusters)
-        self._settle(clusters, homes, before)
+        self._settle(clusters, homes, before, set(again))
 
     # -- which incident a cause goes on with -------------------------------------------------
 
@@ -90,7 +108,11 @@ class Reconciler:
     # -- rows ------------------------------------------------------------------------------
 
     def _settle(
-        self, clusters: list[Cluster], homes: list[list[Standing]], before: dict[int, Standing]
+        self,
+        clusters: list[Cluster],
+        homes: list[list[Standing]],
+        before: dict[int, Standing],
+        again: set[str],
     ) -> None:
         kept = {h[0].incident.id for h in homes if h}
         kept |= {s.incident.id for h in homes for s in h if s.touched}
@@ -123,7 +145,11 @@ class Reconciler:
                     into.setdefault(m.incident_id, main_id)
         for old_id, main_id in into.items():
             self._hand_contacts(gone[old_id], main_id)
-        affected = [i for i, s in self.standing.items() if s != before.get(i)]
+        affected = [
+            i
+            for i, s in self.standing.items()
+            if s != before.get(i) or any(a.id in again for a in s.alerts)
+        ]
         for incident_id in sorted(affected):
             self._refresh(incident_id, before.get(incident_id))
         for old_id, main_id in sorted(into.items()):

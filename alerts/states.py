@@ -180,6 +180,8 @@ MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "contact": ("a customer reported it", "客户来电"),
     "condition_cleared": ("the readings are normal again", "数据已恢复正常"),
     "condition_returned": ("the condition is back", "异常再次出现"),
+    "nested": ("a part goes on elsewhere", "部分用户仍未恢复,另行处理"),
+    "survived": ("the announced work has ended, the condition lasts", "检修结束后异常仍在"),
     "updated": ("brought up to date", "信息更新"),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from alerts.ledger import FINAL_STATES, Ledger, Reading
-from alerts.places import Places
+from alerts.places import Places, places_of
 from alerts.roles import Role, may_see
 from alerts.states import ROUTE, allowed, state_name
 from desk.procedures import Procedure, procedure
@@ -110,7 +110,7 @@ class Board:
 
     def __init__(self, ledger: Ledger, network: Network, *, places: Places | None = None) -> None:
         self.ledger, self.network = ledger, network
-        self.places = places or Places(network)
+        self.places = places or places_of(network)
 
     # -- alerts ----------------------------------------------------------------------------
 

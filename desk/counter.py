@@ -11,7 +11,7 @@ from typing import Final
 
 from alerts.errors import UnknownAccount
 from alerts.ledger import Ledger, Reading, Transaction
-from alerts.places import Asset, Places
+from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor
 from alerts.settings import DeskSettings
 from desk.answer import (
@@ -69,7 +69,7 @@ class Counter:
         self.ledger, self.network, self.clock = ledger, network, clock
         self.supply = supply or NoReadings()
         self.settings = settings or DeskSettings()
-        self.places = places or Places(network)
+        self.places = places or places_of(network)
         self._index = CustomerIndex(network)
 
     # -- finding ---------------------------------------------------------------------------

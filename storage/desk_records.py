@@ -77,6 +77,22 @@ class Mute:
 
 
 @dataclass(frozen=True, slots=True)
+class Waking:
+    """An alert that has to be looked at again because time has passed.
+
+    why : `shelf` its shelf has ended; `mute` a maintenance or silence has ended while the
+        condition lasts; `left` it outlasts the cause that explained it; `nested` it outlasts the
+        part of its own incident further up
+    ref : the mute's ref, or the incident id
+    """
+
+    alert_id: str
+    why: Literal["shelf", "mute", "left", "nested"]
+    kind: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
 class HumanInput:
     """Something a person did or said, append-only, in its own order: the moves of incidents and
     the handling of alerts follow from it, alert ids never do."""

@@ -24,7 +24,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.database import Connection, Database
-from storage.desk_records import HumanInput, Move, Mute, Step, finding_to_json
+from storage.desk_records import HumanInput, Move, Mute, Step, Waking, finding_to_json
 from storage.errors import JournalMismatch
 from storage.ledger_stream import OutboxStream
 from storage.queries import queries
@@ -219,6 +219,19 @@ class Rows:
         for row in self._all(self._queries["mutes"], [self._key, list(alert_ids)]):
             out.setdefault(row["alert_id"], []).append(Mute(**row))
         return {i: tuple(mutes) for i, mutes in out.items()}
+
+    def released(self, alert_ids: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        if not alert_ids:
+            return {}
+        found = self._all(self._queries["released"], [self._key, list(alert_ids)])
+        return {row["alert_id"]: frozenset(row["incidents"]) for row in found}
+
+    def release(self, alert_id: str, incident_id: int, at_us: int) -> None:
+        self._do("release", [self._key, alert_id, incident_id, at_us])
+
+    def waking(self, now_us: int, grace_us: int) -> list[Waking]:
+        given = {"realm": self._key, "now_us": now_us, "before_us": now_us - grace_us}
+        return [Waking(**row) for row in self._all(self._queries["waking"], given)]
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         found = self._all(self._queries["muted_by"], [self._key, kind, ref])

@@ -63,6 +63,62 @@ WHERE realm = %s AND alert_id = ANY(%s) ORDER BY alert_id, start_us, kind, ref
 -- The alerts muted for one reason.
 SELECT alert_id FROM alert_mute WHERE realm = %s AND kind = %s AND ref = %s ORDER BY alert_id
 
+-- name: released
+-- Incidents that some alerts were found to be no part of.
+SELECT alert_id, array_agg(incident_id ORDER BY incident_id) AS incidents FROM alert_release
+WHERE realm = %s AND alert_id = ANY(%s) GROUP BY alert_id
+
+-- name: release
+-- An alert is no part of an incident after all.
+INSERT INTO alert_release (realm, alert_id, incident_id, at_us) VALUES (%s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+
+-- name: waking
+-- Alerts to be looked at again because time has passed: shelves and mutes that have ended, and what
+-- outlasts the cause that explained it or the upper part of its own incident.
+WITH muted AS (
+    SELECT a.id, m.kind, m.ref, m.end_us, a.incident_id
+    FROM alert a JOIN alert_mute m ON m.realm = a.realm AND m.alert_id = a.id
+    WHERE a.realm = %(realm)s AND a.condition <> 'cleared'
+), upstream AS (
+    SELECT id, kind, ref, ref::bigint AS cause FROM muted WHERE kind = 'upstream'
+), own AS (
+    SELECT a.id, a.incident_id, a.asset_kind, a.asset, a.condition, a.cleared_us
+    FROM alert a
+    WHERE a.realm = %(realm)s AND NOT EXISTS (
+        SELECT FROM alert_mute m
+        WHERE m.realm = a.realm AND m.alert_id = a.id AND m.kind = 'upstream')
+    AND a.incident_id IN (
+        SELECT cause FROM upstream
+        UNION SELECT id FROM incident WHERE realm = %(realm)s AND closed_us IS NULL)
+), quiet AS (
+    SELECT i.id,
+        coalesce(i.closed_us, CASE WHEN bool_and(o.cleared_us IS NOT NULL)
+            THEN max(o.cleared_us) END) AS since_us
+    FROM incident i LEFT JOIN own o ON o.incident_id = i.id
+    WHERE i.id IN (SELECT cause FROM upstream)
+    GROUP BY i.id
+), top AS (
+    SELECT i.id, i.asset_kind, i.asset, max(o.cleared_us) AS since_us
+    FROM incident i JOIN own o
+        ON o.incident_id = i.id AND o.asset_kind = i.asset_kind AND o.asset = i.asset
+    WHERE i.realm = %(realm)s AND i.closed_us IS NULL
+    GROUP BY i.id HAVING bool_and(o.cleared_us IS NOT NULL)
+)
+SELECT id AS alert_id, 'shelf' AS why, '' AS kind, '' AS ref
+FROM alert WHERE realm = %(realm)s AND handling = 'shelved' AND shelved_until_us <= %(now_us)s
+UNION ALL
+SELECT id, 'mute', kind, ref FROM muted
+WHERE kind IN ('maintenance', 'silence') AND end_us <= %(now_us)s
+UNION ALL
+SELECT u.id, 'left', u.kind, u.ref FROM upstream u JOIN quiet q ON q.id = u.cause
+WHERE q.since_us <= %(before_us)s
+UNION ALL
+SELECT o.id, 'nested', '', o.incident_id::text FROM own o JOIN top t ON t.id = o.incident_id
+WHERE o.condition <> 'cleared' AND (o.asset_kind, o.asset) <> (t.asset_kind, t.asset)
+    AND t.since_us <= %(before_us)s
+ORDER BY 1, 2, 4
+
 -- name: put_mute
 -- Mute an alert for a reason, once.
 INSERT INTO alert_mute (realm, alert_id, kind, ref, start_us, end_us, reason)

@@ -56,6 +56,7 @@ class SourceMetrics:
     readings: int = 0
     events: int = 0
     duplicates: int = 0
+    sequence_gaps: int = 0  # Sparkplug messages that were lost on the way
     quarantined: Counter[str] = field(default_factory=Counter)
     appends: int = 0
     ticks: int = 0

@@ -26,6 +26,7 @@ from ingest.mqtt_session import ConnectionLost, Endpoint, MqttSession, WrongProt
 from ingest.payloads import PayloadDecoder
 from ingest.rows import refusal
 from ingest.settings import CollectorSettings, MqttSource
+from ingest.sparkplug import NAMESPACE, SparkplugHost
 
 RECONNECT_FIRST_S: Final = 0.25
 RECONNECT_MOST_S: Final = 15.0
@@ -52,6 +53,8 @@ class MqttCollector:
         self.name = self._endpoint.name
         self._metrics = metrics.source(self.name)
         self._network = network
+        wanted = any(topic.startswith(NAMESPACE + "/") for topic in source.filters())
+        self._sparkplug = SparkplugHost(source.sparkplug) if wanted else None
         self._start_afresh()
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._tick_us = -(1 << 63)
@@ -62,7 +65,7 @@ class MqttCollector:
     def _start_afresh(self) -> None:
         """Forget what was decoded and seen: after a failure the memory of repeats may hold rows
         that never reached the journal, and their redelivery must not be taken for a repeat."""
-        self._decoder = PayloadDecoder(rules=self._source.rules)
+        self._decoder = PayloadDecoder(rules=self._source.rules, sparkplug=self._sparkplug)
         self._checks = Checks(self._network, self._clock, self._settings.checks)
 
     def _new_session(self) -> MqttSession:
@@ -188,6 +191,9 @@ class MqttCollector:
         metrics.queue_depth = len(queue)
         if connected:
             session.ack([message.mid for message in batch if message.mid])
+            if self._sparkplug is not None:
+                metrics.sequence_gaps = self._sparkplug.gaps
+                session.publish(self._sparkplug.take_requests())
         return True
 
     def _read(self, messages: Sequence[Message]) -> tuple[Checked, list[Quarantined]]:

@@ -277,6 +277,12 @@ class MqttSession:
         if not self._lost:
             self._client.ack_many(mids)
 
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send messages with QoS 0 (Sparkplug rebirth requests), while the connection stands."""
+        for topic, payload in messages:
+            if not self._lost:
+                self._client.publish(topic, payload, qos=0)
+
     def close(self, deadline_s: float = 1.0) -> None:
         """Say goodbye if the connection still stands (the broker keeps the session)."""
         until = time.monotonic() + deadline_s

@@ -111,12 +111,13 @@ def _unpack(payload: bytes, received_us: int, rows_max: int, origin: Origin) -> 
     if int(time_ms.min()) < MILLISECONDS_MIN or int(time_ms.max()) > MILLISECONDS_MAX:
         raise _Malformed("a time is not in epoch milliseconds")
     seq = take("<i8", n) if flags & SEQUENCES else np.int64(-1)
-    return Rows.of(
-        names,
-        device,
-        np.broadcast_to(time_ms * 1000, (n,)),
-        {q.name: take(q.dtype.newbyteorder("<"), n) for q in present},
-        received=received_us,
-        seq=np.maximum(seq, -1),
-        origins=(origin,),
-    )
+    with np.errstate(invalid="ignore"):  # a signalling NaN is NaN all the same
+        return Rows.of(
+            names,
+            device,
+            np.broadcast_to(time_ms * 1000, (n,)),
+            {q.name: take(q.dtype.newbyteorder("<"), n) for q in present},
+            received=received_us,
+            seq=np.maximum(seq, -1),
+            origins=(origin,),
+        )

@@ -23,6 +23,7 @@ from ingest.mapping import Rule
 from ingest.packed import decode_packed
 from ingest.rows import Origin, Rows, refusal, sequence_numbers, shortened
 from ingest.slow_json import BadPayload, BadRow, event_of, objects_of, parse_json, reading_of
+from ingest.sparkplug import NAMESPACE, SparkplugHost
 from ingest.times import milliseconds_us, time_us
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
@@ -75,8 +76,14 @@ class PayloadDecoder:
     one bad row never takes its neighbours along.
     """
 
-    def __init__(self, source: str = "mqtt", rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self,
+        source: str = "mqtt",
+        rules: Sequence[Rule] = (),
+        sparkplug: SparkplugHost | None = None,
+    ) -> None:
         self._source = source
+        self._sparkplug = sparkplug
         self._rules = [(rule, rule.topic.regex) for rule in rules]
         self._forms: dict[str, tuple[Callable[..., None] | None, str]] = {}
         self._parts: list[Rows] = []
@@ -124,6 +131,8 @@ class PayloadDecoder:
             if parts[3] == "packed":
                 return self._add_packed, ""
             return forms.get(parts[3]), parts[2]
+        if self._sparkplug is not None and parts[0] == NAMESPACE:
+            return partial(self._add_sparkplug, self._sparkplug, topic), ""
         for rule, pattern in self._rules:
             found = pattern.fullmatch(topic)
             if found:
@@ -233,6 +242,11 @@ class PayloadDecoder:
                 device, fields = row
                 origin = Origin(source, payload)
                 self._keep((Reading(**fields),), device, received_us, origin, (0,))
+
+    def _add_sparkplug(
+        self, host: SparkplugHost, topic: str, source: str, _: str, payload: bytes, received_us: int
+    ) -> None:
+        self._add_part(*host.decode(source, topic, payload, received_us))
 
     # -- columns of many devices -----------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Final
 from ingest.checks import CheckSettings
 from ingest.mapping import Rule
 from ingest.payloads import TOPICS
+from ingest.sparkplug import SparkplugRules
 
 MINUTE_S: Final = 60
 
@@ -31,6 +32,10 @@ class MqttSource:
     session_expiry_s: int = 7 * 86_400
     keepalive_s: int = 30
     rules: tuple[Rule, ...] = ()  # mappings for other JSON (ingest.mapping_files.load_mappings)
+
+    sparkplug: SparkplugRules = field(
+        default_factory=SparkplugRules
+    )  # used when `topics` holds spBv1.0/#
 
     def filters(self) -> tuple[str, ...]:
         """What to subscribe to: the topics, and those of the mappings."""

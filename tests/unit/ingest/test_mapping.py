@@ -115,8 +115,8 @@ SAMPLES: list[tuple[str, str, dict[str, Any], tuple[str, int, dict[str, float]]]
         "zigbee2mqtt/meter 3",
         {
             "voltage_a": 230.1, "voltage_b": 229.9, "voltage_c": 231.0, "power_a": 10,
-            "power_b": 20, "power_c": 30, "current_a": 0.1, "energy": 45.67, "ac_frequency": 49.98, "power": 60,
-            "linkquality": 120,
+            "power_b": 20, "power_c": 30, "current_a": 0.1, "energy": 45.67,
+            "ac_frequency": 49.98, "power": 60, "linkquality": 120,
         },
         (
             "meter 3", NOW,

@@ -22,7 +22,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step, Waking
+from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -140,6 +140,12 @@ class Reading(Protocol):
     def steps(self, ticket_id: int) -> list[Step]:
         """The history of a ticket, oldest first."""
 
+    def steps_of(self, ticket_ids: Sequence[int]) -> Mapping[int, list[Step]]:
+        """The histories of many tickets, each oldest first."""
+
+    def fired(self, ticket_ids: Sequence[int]) -> list[Timer]:
+        """The reminders that were told about some tickets."""
+
     def contact(self, channel: Channel, external_id: str) -> Contact | None:
         """The contact a channel knows under that id."""
 
@@ -198,6 +204,9 @@ class Transaction(Reading, Protocol):
 
     def change_ticket(self, ticket: Ticket, version: int, step: Step) -> Ticket | None:
         """Replace a ticket that still has `version`, with one more step; None if it has not."""
+
+    def fire(self, timer: Timer) -> bool:
+        """Note that a rung was told; False if it had been."""
 
     def add_contact(self, contact: Contact) -> tuple[Contact, bool]:
         """Insert a contact; (the one already there, False) if its channel and id are known."""

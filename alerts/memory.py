@@ -23,7 +23,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step, Waking
+from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -109,6 +109,7 @@ class _Memory:
         self.sub_tickets: _Table[int, tuple[int, ...]] = _Table()
         self.incident_tickets: _Table[int, tuple[int, ...]] = _Table()
         self.step_rows: _Table[int, tuple[Step, ...]] = _Table()
+        self.timer_rows: _Table[tuple[int, str, int, int], Timer] = _Table()
         self.numbers: _Table[str, int] = _Table()
         self.contact_rows: _Table[int, Contact] = _Table()
         self.contact_keys: _Table[tuple[str, str], int] = _Table()
@@ -403,6 +404,20 @@ class _Memory:
 
     def steps(self, ticket_id: int) -> list[Step]:
         return list(self.step_rows.get(ticket_id, ()))
+
+    def steps_of(self, ticket_ids: Sequence[int]) -> Mapping[int, list[Step]]:
+        return {i: list(self.step_rows[i]) for i in ticket_ids if i in self.step_rows}
+
+    def fired(self, ticket_ids: Sequence[int]) -> list[Timer]:
+        wanted = set(ticket_ids)
+        return [t for t in self.timer_rows.values() if t.ticket_id in wanted]
+
+    def fire(self, timer: Timer) -> bool:
+        key = (timer.ticket_id, timer.metric, timer.rung, timer.start_us)
+        if key in self.timer_rows:
+            return False
+        self.timer_rows[key] = timer
+        return True
 
     def add_ticket(self, ticket: Ticket, day: str, step: Step) -> Ticket | None:
         if ticket.episode in self.episodes:

@@ -93,6 +93,17 @@ class Waking:
 
 
 @dataclass(frozen=True, slots=True)
+class Timer:
+    """A rung of a ticket's service clock that was told; `start_us` is when the clock began."""
+
+    ticket_id: int
+    metric: str
+    rung: int
+    start_us: int
+    fired_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class HumanInput:
     """Something a person did or said, append-only, in its own order: the moves of incidents and
     the handling of alerts follow from it, alert ids never do."""

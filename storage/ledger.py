@@ -24,7 +24,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.database import Connection, Database
-from storage.desk_records import HumanInput, Move, Mute, Step, Waking, finding_to_json
+from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking, finding_to_json
 from storage.errors import JournalMismatch
 from storage.ledger_stream import OutboxStream
 from storage.queries import queries
@@ -384,6 +384,22 @@ class Rows:
 
     def steps(self, ticket_id: int) -> list[Step]:
         return [Step(**row) for row in self._all(self._queries["steps"], [ticket_id])]
+
+    def steps_of(self, ticket_ids: Sequence[int]) -> Mapping[int, list[Step]]:
+        out: dict[int, list[Step]] = {}
+        if ticket_ids:
+            for row in self._all(self._queries["steps_of"], [list(ticket_ids)]):
+                out.setdefault(row["ticket_id"], []).append(Step(**row))
+        return out
+
+    def fired(self, ticket_ids: Sequence[int]) -> list[Timer]:
+        if not ticket_ids:
+            return []
+        return [Timer(**row) for row in self._all(self._queries["fired"], [list(ticket_ids)])]
+
+    def fire(self, timer: Timer) -> bool:
+        t = timer
+        return self._do("fire", [t.ticket_id, t.metric, t.rung, t.start_us, t.fired_us]) == 1
 
     def add_ticket(self, ticket: Ticket, day: str, step: Step) -> Ticket | None:
         if self.ticket_of_episode(ticket.episode) is not None:

@@ -196,6 +196,21 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 SELECT ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data
 FROM ticket_transition WHERE ticket_id = %s ORDER BY version
 
+-- name: steps_of
+-- The histories of some tickets.
+SELECT ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data
+FROM ticket_transition WHERE ticket_id = ANY(%s) ORDER BY ticket_id, version
+
+-- name: fired
+-- The reminders that were told about some tickets.
+SELECT ticket_id, metric, rung, start_us, fired_us FROM timer WHERE ticket_id = ANY(%s)
+ORDER BY ticket_id, metric, rung, start_us
+
+-- name: fire
+-- A rung is told once, whoever is faster.
+INSERT INTO timer (ticket_id, metric, rung, start_us, fired_us) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+
 -- name: ticket
 -- One ticket by its id, its number or its episode.
 SELECT {columns} FROM ticket

@@ -1,5 +1,6 @@
 """Meter profiles: golden registers, the fewest requests, and every mistake named."""
 
+import json
 import math
 import struct
 from collections.abc import Sequence
@@ -70,6 +71,40 @@ def test_a_shipped_profile_names_its_source_and_has_a_probe(name: str) -> None:
     assert len(profile.source) > 20
     assert profile.probe is not None
     assert all(block.count <= profile.max_words for block in profile.plan())
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_golden_frames_decode_to_the_expected_values(name: str) -> None:
+    """Words as they stand on the wire, one frame a request, and what they mean in SI units."""
+    case = json.loads((GOLDEN / f"{name}.json").read_text())
+    image = {
+        (frame["function"], int(frame["address"], 16) + i): int(word, 16)
+        for frame in case["frames"]
+        for i, word in enumerate(frame["words"].split())
+    }
+
+    values: dict[str, float] = {}
+    for block in load_profile(name).plan():
+        words = [image[block.function, block.address + i] for i in range(block.count)]
+        values |= block.decode(words)
+
+    assert case["expected"] == {q: pytest.approx(v, rel=1e-6) for q, v in values.items()}
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_all_ones_and_not_a_number_are_never_a_value(name: str) -> None:
+    """What meters answer for "not available" must not become an impossible or a wrong reading."""
+    for register in load_profile(name).registers:
+        code, count = TYPES[register.type]
+        if code in "fd":
+            assert math.isnan(register.decode([0x7FC0] + [0] * (count - 1)))
+        for sentinel in register.sentinels:
+            words = list(struct.unpack(f">{count}H", struct.pack(f">{code}", sentinel)))
+            ordered = words[::-1] if register.low_word_first else words
+            assert math.isnan(register.decode(ordered)), register.quantity
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -104,9 +104,11 @@ class Engine:
         channel, unit = column_table(names)
         bounds = column_bounds(names)
         accepted = np.zeros(n, np.uint8)
-        time = np.ascontiguousarray(batch.time)
-        received = np.ascontiguousarray(batch.received)
-        event = np.ascontiguousarray(batch.event)
+        # Columns out of the journal are read-only and not aligned; kernels take plain arrays.
+        device, time, received, quality, event = (
+            np.require(a, requirements=("C", "A", "W"))
+            for a in (batch.device, batch.time, batch.received, batch.quality, batch.event)
+        )
         f = self.frames
         out: list[Finding] = []
         row = 0
@@ -119,10 +121,10 @@ class Engine:
                 f.rules,
                 self._newest,
                 device_of,
-                np.ascontiguousarray(batch.device),
+                device,
                 time,
                 received,
-                np.ascontiguousarray(batch.quality),
+                quality,
                 event,
                 columns,
                 channel,
@@ -283,11 +285,9 @@ class Engine:
 
     def _skip(self, g: int, mark: int) -> None:
         """Pass empty frames up to the first with readings, or up to the watermark."""
-        ahead = self.frames.next_filled(g)
-        layout = self.fleet.groups[g]
-        if ahead < 0:
-            ahead = max(1, (mark - self.frames.close_us(g)) // layout.step_us + 1)
-        self.frames.shape[g, 6] += ahead
+        filled = self.frames.next_filled(g)
+        due = max(1, (mark - self.frames.close_us(g)) // self.fleet.groups[g].step_us + 1)
+        self.frames.shape[g, 6] += due if filled < 0 else min(filled, due)
 
     # -- snapshot --------------------------------------------------------------------------
 

@@ -92,9 +92,9 @@ def locate(
     """
     parent = tree.parent if isinstance(tree, Tree) else np.ascontiguousarray(tree, np.int32)
     n = parent.size
-    w = np.ascontiguousarray(np.broadcast_to(np.asarray(weight, np.float64), (n,))).reshape(1, n)
-    cost = np.ascontiguousarray(np.broadcast_to(np.asarray(prior, np.float64), (n,))).reshape(1, n)
-    no = np.zeros(n, np.uint8) if forbidden is None else np.ascontiguousarray(forbidden, np.uint8)
+    w, cost = np.empty((1, n)), np.empty((1, n))
+    w[:], cost[:] = np.asarray(weight, np.float64), np.asarray(prior, np.float64)
+    no = np.zeros(n, np.uint8) if forbidden is None else np.array(forbidden, np.uint8)
     choice = np.zeros(n, np.int8)
     locate_kernel(parent, w, cost, no, np.empty((1, n)), np.empty(n), choice)
     return np.flatnonzero(choice)

@@ -30,7 +30,7 @@ BURST_PAUSE_US: Final = 900 * SECOND  # gasps after so long a pause are another 
 # Natural logarithms. A gasp: P(gasp | out) 0.4 to 0.9 against 2e-5 spurious per tick.
 GASP: Final = 10.0
 GASP_SILENT: Final = 1.2  # each of the next two intervals without a reading
-NO_GASP: Final = 0.4  # mild, because gasps get lost together
+NO_GASP: Final = 0.7  # mild, because gasps get lost together
 ALIVE: Final = 6.0
 SILENT_MAX: Final = 3.5  # silence of neighbours is not independent
 LOW_PHASE: Final = 8.0

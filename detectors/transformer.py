@@ -32,7 +32,8 @@ POWER_FACTOR: Final = 0.97  # of a street of households, where only active power
 MIN_COVERAGE: Final = 0.7  # of an area's meters, where there is no monitor
 JUMP_K: Final = 20.0  # oil cannot move faster in a quarter of an hour: IEC gives about 5 K
 OIL_EXCESS_K: Final = 5.0
-OIL_EXCESS_BLIND_K: Final = 15.0  # without measured ambient temperature
+OIL_EXCESS_BLIND_K: Final = 25.0  # without measured ambient temperature the weather is in it,
+OIL_WARM_C: Final = 60.0  # so oil must be warm as well
 CLEAR: Final = (0.5, 0.9, 0.5)
 HOLD_US: Final = (26 * 3600 * 1_000_000, 0, 0)
 LEARN_STEPS_US: Final = 3 * 86400 * 1_000_000
@@ -41,8 +42,8 @@ LEARN_STEPS_US: Final = 3 * 86400 * 1_000_000
 OIL, RISE_1, RISE_2, LOAD, DOSE, HEAVY_MIN, BASE, VAR, FAST, LAST_OIL, OTHER_OIL, REJECTS = range(
     12
 )
-AMBIENT, EXCESS, HOT = 12, 13, 14
-N_STATE: Final = 15
+AMBIENT, EXCESS, HOT, MODEL, S_MM, S_MY = range(12, 18)
+N_STATE: Final = 18
 
 V_A, I_A, P_ALL, Q_ALL, P_A = (CHANNEL[k] for k in ("v_a", "i_a", "p", "q", "p_a"))
 T_OIL, T_AMBIENT = CHANNEL["t_oil"], CHANNEL["t_ambient"]
@@ -122,7 +123,7 @@ def advance(
 ) -> None:
     """Advance every transformer by one frame.
 
-    state : float64[areas, 15]  see the column names above
+    state : float64[areas, 18]  see the column names above
     when : int64[areas, 4]      last tick with load; start of load history; start of oil history;
                                 last oil reading
     score : float64[areas, 3]   overload, temperature, sensor; 1 = limit, NaN = nothing to judge
@@ -200,31 +201,47 @@ def advance(
         s[LAST_OIL] = oil
         s[OTHER_OIL] = math.nan
         when[k, 3] = tick
+        # Measured oil knows better than the model; the winding above it stays modelled.
+        if not math.isnan(s[OIL]):
+            s[HOT] = oil + s[RISE_1] - s[RISE_2]
+            score[k, 1] = s[HOT] / HOT_SPOT_LIMIT_C
         score[k, 1] = max(oil / OIL_LIMIT_C, 0.0 if math.isnan(score[k, 1]) else score[k, 1])
         if math.isnan(load) or math.isnan(s[OIL]):
             continue
-        residual = oil - s[OIL]
+        # This unit's own rise over ambient as a line on the model's: y = base + gain * (m - mean).
+        y = oil - ambient
+        m_rise = s[OIL] - ambient
         if when[k, 2] == NEVER:
             when[k, 2] = tick
-            s[BASE] = residual
+            s[BASE] = y
+            s[MODEL] = m_rise
+            s[S_MM] = 25.0  # as if a gain of 1 had been seen over 5 K
+            s[S_MY] = 25.0
             s[VAR] = 4.0
             s[FAST] = 0.0
         age = (tick - when[k, 2]) / 60e6
         # The baseline forgets over two weeks, faster while it is young.
         a = min(1.0, 15.0 * quarters / min(max(age, 15.0), 20160.0))
-        excess = residual - s[BASE]
+        gain = min(2.0, max(0.3, s[S_MY] / s[S_MM]))
+        d_m = m_rise - s[MODEL]
+        excess = y - s[BASE] - gain * d_m
         f = 1.0 - math.exp(-15.0 * quarters / 180.0)
         s[FAST] += f * (excess - s[FAST])
-        least = OIL_EXCESS_BLIND_K if blind else OIL_EXCESS_K
-        limit = max(least, 4.0 * math.sqrt(s[VAR]))
+        limit = max(OIL_EXCESS_K, 4.0 * math.sqrt(s[VAR]))
+        if blind:
+            limit = max(OIL_EXCESS_BLIND_K, 6.0 * math.sqrt(s[VAR]))
         s[EXCESS] = limit
         learned = tick - when[k, 2] > LEARN_STEPS_US
         high = learned and s[FAST] > 0.5 * limit
-        if learned:
+        if learned and (not blind or oil > OIL_WARM_C):
             score[k, 1] = max(score[k, 1], s[FAST] / limit)
         if not high:
             clipped = max(-3.0 * limit, min(3.0 * limit, excess))
-            s[BASE] += a * clipped
+            b = min(a, 0.01 * quarters)
+            s[S_MM] = (1.0 - b) * s[S_MM] + b * d_m * d_m
+            s[S_MY] = (1.0 - b) * s[S_MY] + b * d_m * (gain * d_m + clipped)
+            s[BASE] += a * (y - s[BASE])
+            s[MODEL] += a * d_m
             s[VAR] += a * (min(excess * excess, limit * limit) - s[VAR])
 
 

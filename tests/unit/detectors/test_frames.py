@@ -1,0 +1,175 @@
+"""Frames: which reading belongs to which tick, whatever the order in which they came."""
+
+import numpy as np
+import pytest
+
+from detectors.engine import Engine
+from detectors.frames import NEVER, Frame
+from detectors.layout import CHANNEL
+from detectors.settings import DetectorSettings
+from grid.readings import ReadingBatch
+from grid.records import Finding
+from tests.unit.detectors.street import START_US, STEP_US, network
+
+SECOND = 1_000_000
+
+
+class Watching:
+    """Collects the frames an engine judges."""
+
+    nbytes = 0
+
+    def __init__(self, engine: Engine) -> None:
+        self.seen: list[tuple[int, dict[str, tuple[int, float]]]] = []
+        engine.outage = None
+        for group in engine.detectors:
+            group.clear()
+            group.append(self)  # type: ignore[arg-type]
+
+    def step(self, frame: Frame) -> list[Finding]:
+        row = {
+            name: (int(frame.time[p]), float(frame.values[p, CHANNEL["v_a"]]))
+            for p, name in enumerate(frame.layout.names)
+            if frame.time[p] > NEVER
+        }
+        self.seen.append((frame.tick_us, row))
+        return []
+
+
+def watched(**settings: float) -> tuple[Engine, Watching]:
+    engine = Engine(network(areas=1, branches=1, meters=2), DetectorSettings(**settings))  # type: ignore[arg-type]
+    return engine, Watching(engine)
+
+
+def one(device: str, seconds: float, volt: float) -> ReadingBatch:
+    return ReadingBatch.of([device], [0], [START_US + round(seconds * SECOND)], {"v_a": [volt]})
+
+
+def slow_frames(rows: list[tuple[str, int, float]]) -> dict[int, dict[str, tuple[int, float]]]:
+    """What frames should hold: the reading nearest to the tick, the earlier of two equally near."""
+    frames: dict[int, dict[str, tuple[int, float]]] = {}
+    for device, time, volt in rows:
+        ticks = [time // STEP_US * STEP_US, (time // STEP_US + 1) * STEP_US]
+        tick = min(ticks, key=lambda x: (abs(x - time), x))
+        held = frames.setdefault(tick, {})
+        if device not in held or (abs(time - tick), time) < (
+            abs(held[device][0] - tick),
+            held[device][0],
+        ):
+            held[device] = (time, volt)
+    return frames
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frames_hold_what_the_plain_rule_says_for_any_arrival_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 300
+    time = START_US + rng.integers(0, 20 * STEP_US, n) // (30 * SECOND) * (30 * SECOND)
+    names = ["T1-B1-1", "T1-B1-2", "T1-TM"]
+    device = rng.integers(0, 3, n)
+    volt = (device * 7 + time // SECOND % 13 + 220).astype(np.float32)
+    expected = slow_frames(
+        [(names[d], int(t), float(v)) for d, t, v in zip(device, time, volt, strict=True)]
+    )
+    engine, watch = watched(lateness_s=20 * 900.0)
+
+    engine.feed("s", ReadingBatch.of(names, device, time, {"v_a": volt}).select(rng.permutation(n)))
+    engine.flush()
+
+    assert {t: row for t, row in watch.seen if row} == expected
+
+
+def test_a_frame_closes_when_the_watermark_passes_its_end() -> None:
+    engine, watch = watched(lateness_s=120.0)
+
+    engine.feed("s", one("T1-B1-1", 900, 230.0))
+    engine.tick("s", START_US + 1349 * SECOND + 120 * SECOND)
+    before = len(watch.seen)
+    engine.tick("s", START_US + 1350 * SECOND + 120 * SECOND)
+
+    assert (before, len(watch.seen)) == (0, 1)
+
+
+def test_a_slow_source_holds_frames_back_until_patience_ends() -> None:
+    engine, watch = watched(lateness_s=60.0, patience_s=1800.0)
+    engine.feed("slow", one("T1-B1-1", 0, 230.0))
+
+    engine.feed("quick", one("T1-B1-2", 1800, 231.0))
+    held = len(watch.seen)
+    engine.feed("quick", one("T1-B1-2", 3600, 231.0))
+
+    assert held == 0
+    assert [t for t, _ in watch.seen] == [START_US + k * STEP_US for k in range(4)]
+
+
+def test_a_reading_after_its_frame_is_counted_and_not_judged() -> None:
+    engine, watch = watched(lateness_s=60.0)
+    engine.feed("s", one("T1-B1-1", 0, 230.0))
+    engine.feed("s", one("T1-B1-1", 1800, 230.0))
+
+    engine.feed("s", one("T1-B1-2", 0, 199.0))
+    engine.flush()
+
+    assert engine.late == 1
+    assert all("T1-B1-2" not in row for _, row in watch.seen)
+
+
+def test_rows_of_one_time_are_merged_and_duplicates_change_nothing() -> None:
+    engine, watch = watched()
+    batch = ReadingBatch.of(
+        ["T1-B1-1"],
+        [0, 0, 0],
+        [START_US] * 3,
+        {"v_a": [np.nan, 230.0, 230.0], "p": [500.0, np.nan, np.nan]},
+    )
+
+    engine.feed("s", batch)
+    engine.flush()
+
+    assert watch.seen == [(START_US, {"T1-B1-1": (START_US, 230.0)})]
+
+
+def test_a_clock_running_ahead_does_not_move_the_watermark() -> None:
+    """One broken meter clock would otherwise make everybody else late for ever."""
+    engine, _ = watched()
+    engine.feed("s", one("T1-B1-1", 0, 230.0))
+    far = START_US + 10 * 365 * 86400 * SECOND
+    broken = ReadingBatch.of(["T1-B1-2"], [0], [far], {"v_a": [230.0]}, received=[START_US])
+
+    engine.feed("s", broken)
+    engine.feed("s", one("T1-B1-1", 900, 230.0))
+
+    assert engine.stats.ahead == 1
+    assert engine.late == 0
+
+
+def test_impossible_values_never_reach_a_frame() -> None:
+    engine, watch = watched()
+
+    engine.feed("s", one("T1-B1-1", 0, 9e5))
+    engine.flush()
+
+    assert np.isnan(watch.seen[0][1]["T1-B1-1"][1])
+
+
+def test_secondary_values_are_brought_to_primary() -> None:
+    from dataclasses import replace
+
+    net = network(areas=1, branches=1, meters=1)
+    devices = tuple(replace(d, pt_ratio=2.0) if d.kind == "meter" else d for d in net.devices)
+    engine = Engine(replace(net, devices=devices))
+    watch = Watching(engine)
+
+    engine.feed("s", one("T1-B1-1", 0, 115.0))
+    engine.flush()
+
+    assert watch.seen[0][1]["T1-B1-1"][1] == 230.0
+
+
+def test_a_month_of_nothing_is_passed_without_judging_every_frame() -> None:
+    engine, watch = watched(gap_days=2.0)
+    engine.feed("s", one("T1-B1-1", 0, 230.0))
+    engine.feed("s", one("T1-B1-1", 33 * 86400, 230.0))
+    engine.flush()
+
+    assert len(watch.seen) == 2 + 2 * 96

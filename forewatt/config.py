@@ -14,8 +14,9 @@ from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
+from forewatt.shared_clock import SharedClock
 from forewatt.toml_reader import Source, build, read_toml, setting
-from grid.clock import Clock, RealClock, SimulatedClock
+from grid.clock import Clock, RealClock
 from grid.errors import BadInput
 
 ROLES = ("collect", "historian", "watch", "web")
@@ -233,7 +234,7 @@ class Config:
         if not isinstance(chosen, ClockFile):
             return RealClock()
         try:
-            return SimulatedClock(chosen.file)
+            return SharedClock(chosen.file)
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(
                 f"site.clock: {chosen.file} is no clock file ({error})",

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from forewatt.run import catch_stop
+from forewatt.shared_clock import SharedClock
 from forewatt.stepping import AFTER_US, PROFILES, play_all, prepare_clock
-from grid.clock import SimulatedClock
 from grid.errors import BadInput
 from simulators.replay import ReplaySummary, replay
 from simulators.scenario import simulate
@@ -89,11 +89,11 @@ def _play(args: argparse.Namespace, stop: threading.Event) -> ReplaySummary:
     return told
 
 
-def _clock(folder: Path, path: Path) -> SimulatedClock:
+def _clock(folder: Path, path: Path) -> SharedClock:
     if not path.exists():
         return prepare_clock(folder, path)
     try:
-        return SimulatedClock(path)
+        return SharedClock(path)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"not a clock file ({error})", file=str(path), fix="remove it, or use --prepare"

@@ -16,17 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from forewatt.config import ROLES, Config, load_config
+from forewatt.config import Config, load_config
 from forewatt.demo_town import TownData, Towns, demo_scenario
-from forewatt.player import Plan
+from forewatt.plan import Plan
 from forewatt.run import catch_stop, check_port, child_spec
 from forewatt.services import PrivateServices
 from forewatt.services.ports import free_port
-from forewatt.site import Place, keep_network
+from forewatt.site import Place
 from forewatt.supervisor import ChildSpec, Supervisor
 from grid.clock import SimulatedClock
 from grid.errors import ForewattError
-from grid.network import Network
 from storage.database import Database
 from storage.migrate import migrate
 from storage.network_store import save_network
@@ -59,10 +58,11 @@ def demo(args: argparse.Namespace) -> int:
         warm = _warm_up()
         ending.callback(warm.kill)
         services = ending.enter_context(PrivateServices.start(folder / "services"))
+        database_url = services.new_database("forewatt")
         town = simulation.wait()
         towns.forget_old()
-        house = _furnish(folder / "run", services, town, args)
         _wait_warm(warm)
+        house = House.build(folder / "run", town, services.mqtt_url, database_url, args)
         _say("playing the healthy week before the story ...")
         house.live(args)
     return 0
@@ -95,93 +95,100 @@ def _wait_warm(warm: "subprocess.Popen[bytes]") -> None:
 
 @dataclass(frozen=True)
 class House:
-    """Everything made, nothing running yet but database and broker."""
+    """One telling of the story: its configuration and its place; nothing runs yet."""
 
+    folder: Path
     config: Config
     place: Place
-    plan: Path
-    log: Path
-    lines: tuple[str, ...]
+    town: TownData
     url: str
+    mqtt_url: str
+    modbus_port: int
+    speed: float
+
+    @classmethod
+    def build(
+        cls, folder: Path, town: TownData, mqtt: str, database: str, args: argparse.Namespace
+    ) -> "House":
+        """Begin anew in `folder`, with the clock held before the first reading."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        SimulatedClock.create(folder / "clock.json", town.span_us[0])
+        modbus_port, port = free_port(), args.port or free_port()
+        path = folder / "forewatt.toml"
+        path.write_text(_toml(town, database, mqtt, modbus_port, port), encoding="utf-8")
+        config = load_config(path)
+        url = f"http://{HOST}:{port}"
+        return cls(folder, config, Place.of(config), town, url, mqtt, modbus_port, args.speed)
 
     def live(self, args: argparse.Namespace) -> None:
         """Run all processes until it ends; print the lines when everything serves."""
         stopping = catch_stop()
+        lines: list[str] = []
         ends: list[float] = []
 
         def ready() -> None:
-            print("\n".join(self.lines), flush=True)
+            print("\n".join(lines), flush=True)
             if args.run_s is not None:
                 ends.append(time.monotonic() + args.run_s)
             if args.open:
-                webbrowser.open(self.lines[1].partition(": ")[2])
+                webbrowser.open(lines[1].partition(": ")[2])
 
-        with self.log.open("ab") as log:
+        log_file = self.folder / "log.txt"
+        with log_file.open("ab") as log:
             supervisor = Supervisor(
-                [*(child_spec(role, self.config.file) for role in ROLES), self._player()],
+                [child_spec(role, self.config.file) for role in ("watch", "historian", "collect")],
                 self.place.health,
                 log=log,
                 on_ready=ready,
             )
             try:
+                # The processes load while people and network are written.
+                supervisor.step()
+                lines += self._furnish()
+                # Not before there are people: pages without any make a first administrator.
+                supervisor.add(child_spec("web", self.config.file))
+                supervisor.add(self._player())
                 supervisor.run(lambda: stopping() or bool(ends and time.monotonic() >= ends[0]))
             except ForewattError:
-                print(_tail(self.log), file=sys.stderr)
+                print(_tail(log_file), file=sys.stderr)
                 raise
+            finally:
+                supervisor.stop()
+
+    def _furnish(self) -> list[str]:
+        """Network, people and plan; returns the lines to print."""
+        with Database(self.config.database_url(), application="forewatt demo") as database:
+            migrate(database)
+            save_network(database, self.town.network)
+            links, token = _people(People(database), self.url, self.town)
+        Plan(
+            town=str(self.town.folder),
+            mqtt=self.mqtt_url,
+            modbus_port=self.modbus_port,
+            clock=str(self.folder / "clock.json"),
+            health=str(self.place.health),
+            story_us=self.town.story_us,
+            week_end_us=_week_end_us(self.town, self.config),
+            speed=self.speed,
+            api=self.url,
+            token=token,
+        ).write(self.folder / "plan.json")
+        return [
+            f"url: {self.url}",
+            *links,
+            f"database: {self.config.database.url}",
+            f"broker: {self.mqtt_url}",
+        ]
 
     def _player(self) -> ChildSpec:
-        argv = (sys.executable, "-m", "forewatt.player", "--plan", str(self.plan))
+        plan = self.folder / "plan.json"
+        argv = (sys.executable, "-m", "forewatt.player", "--plan", str(plan))
         return ChildSpec("play", argv, rank=0)
 
 
 def _tail(log: Path, lines: int = 20) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def _furnish(
-    folder: Path, services: PrivateServices, town: TownData, args: argparse.Namespace
-) -> House:
-    """A new database, people, clock and configuration for one telling of the story."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    network = town.network
-    database_url = services.new_database("forewatt")
-    # Held before the first reading: what has not been played yet is the future.
-    clock = SimulatedClock.create(folder / "clock.json", town.span_us[0])
-    modbus_port = free_port()
-    port = args.port or free_port()
-    url = f"http://{HOST}:{port}"
-    path = folder / "forewatt.toml"
-    path.write_text(
-        _toml(network, database_url, services.mqtt_url, modbus_port, port), encoding="utf-8"
-    )
-    config = load_config(path)
-    place = Place.of(config)
-    keep_network(place.network, network)
-    with Database(database_url, application="forewatt demo") as database:
-        migrate(database)
-        save_network(database, network)
-        links, token = _people(People(database), url, town)
-    plan = Plan(
-        town=str(town.folder),
-        mqtt=services.mqtt_url,
-        modbus_port=modbus_port,
-        clock=str(clock.path),
-        health=str(place.health),
-        story_us=town.story_us,
-        week_end_us=_week_end_us(town, config),
-        speed=args.speed,
-        api=url,
-        token=token,
-    )
-    plan.write(folder / "plan.json")
-    lines = (
-        f"url: {url}",
-        *links,
-        f"database: {database_url}",
-        f"broker: {services.mqtt_url}",
-    )
-    return House(config, place, folder / "plan.json", folder / "log.txt", lines, url)
 
 
 def _week_end_us(town: TownData, config: Config) -> int:
@@ -205,11 +212,11 @@ def _people(people: People, url: str, town: TownData) -> tuple[list[str], str]:
     return lines, people.api_token(callers.id, "callers")
 
 
-def _toml(network: Network, database: str, mqtt: str, modbus_port: int, port: int) -> str:
+def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int) -> str:
     """The configuration of the demo, as one would write it by hand."""
     units = [
         f'  {{ unit = {d.unit}, device = "{d.id}", profile = "{d.profile}" }},'
-        for d in network.devices
+        for d in town.network.devices
         if d.profile and d.unit is not None
     ]
     bus = [
@@ -225,6 +232,8 @@ def _toml(network: Network, database: str, mqtt: str, modbus_port: int, port: in
             "[site]",
             'name = "Forewatt"',
             'clock = { file = "clock.json" }',
+            "[network]",
+            f'path = "{town.folder}"',
             "[database]",
             f'url = "{database}"',
             "[[mqtt]]",

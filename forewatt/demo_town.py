@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from grid.dataset import Dataset, read_dataset
 from grid.errors import ForewattError
 from grid.network import Network
+from grid.network_files import load_network
 
 KEPT = 3
 SIMULATE_S = 300.0
@@ -50,12 +50,9 @@ class TownData:
     folder: Path
 
     @cached_property
-    def dataset(self) -> Dataset:
-        return read_dataset(self.folder)
-
-    @property
     def network(self) -> Network:
-        return self.dataset.network
+        """What hangs where in the town."""
+        return load_network(self.folder)
 
     @cached_property
     def span_us(self) -> tuple[int, int]:

@@ -109,7 +109,9 @@ def user_add(args: argparse.Namespace) -> int:
         people = People(database)
         if people.find(args.name) is not None:
             raise ForewattError(f"{args.name!r} exists already; choose another name")
-        person = people.create(args.name, args.name, args.role, language=args.language)
+        person = people.create(
+            args.name, args.name, args.role, language=args.language or config.site.language
+        )
         if args.token:
             said = {"token": people.api_token(person.id, args.name)}
         else:

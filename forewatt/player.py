@@ -5,13 +5,11 @@ drives the simulated clock that all processes share.
 """
 
 import argparse
-import json
 import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,9 @@ import httpx
 
 from forewatt.child import begin
 from forewatt.health import HealthFile, read_reports
+from forewatt.plan import Plan
+from forewatt.shared_clock import SharedClock
 from forewatt.stepping import PROFILES, play_all
-from grid.clock import SimulatedClock
 from grid.dataset import read_dataset
 from simulators.replay import replay
 
@@ -30,35 +29,6 @@ POST_S = 10.0
 POST_TRIES = 5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to play; written by the demo, read by this process.
-
-    The clock starts at `story_us`; `week_end_us` is the watermark that detectors reach when they
-    have judged the healthy week before it.
-    """
-
-    town: str
-    mqtt: str
-    modbus_port: int
-    clock: str
-    health: str
-    story_us: int
-    week_end_us: int
-    speed: float
-    api: str
-    token: str
-
-    def write(self, path: Path) -> None:
-        """For `load`; only the owner may read it, it holds the callers' token."""
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self)))
-
-    @classmethod
-    def load(cls, path: Path) -> "Plan":
-        return cls(**json.loads(path.read_text()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,7 +54,7 @@ class Player:
 
     def __init__(self, plan: Plan, health: HealthFile, stop: threading.Event) -> None:
         self._plan, self._health, self._stop = plan, health, stop
-        self._clock = SimulatedClock(Path(plan.clock))
+        self._clock = SharedClock(Path(plan.clock))
 
     def play(self) -> None:
         """Until told to stop; after the story's end the clock is held."""

@@ -14,6 +14,7 @@ from grid.errors import ForewattError
 from grid.network import Network
 from grid.network_files import load_network
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from storage.network_store import load_stored_network
 
 CACHE_FORM = 1
@@ -81,9 +82,12 @@ def site_network(config: Config, database: Database | None = None) -> Network:
 def _stored(config: Config, database: Database | None) -> Network:
     cached = cached_network(Place.of(config).network)
     try:
-        with database or Database(config.database_url(), application="forewatt") as opened:
-            stored = load_stored_network(opened)
-    except ForewattError:
+        if database is not None:
+            stored = load_stored_network(database)
+        else:
+            with Database(config.database_url(), application="forewatt network") as own:
+                stored = load_stored_network(own)
+    except DatabaseUnavailable:
         if cached is None:
             raise
         return cached

@@ -4,22 +4,24 @@ import threading
 from pathlib import Path
 
 import ingest
+from forewatt.shared_clock import SharedClock
 from grid.clock import SimulatedClock
 from grid.dataset import read_dataset
 from grid.errors import BadInput
 from simulators.replay import ReplaySummary, replay
 
 PROFILES = Path(str(ingest.__file__)).parent / "profiles"
-STEP_US = 60_000_000
+STEP_US = 900_000_000
 AFTER_US = 600_000_000  # closes the last frames, and is too short to look like silence
 
 
 class SteppingClock:
-    """Moves the shared clock from one minute with arrivals to the next, as fast as they are sent.
+    """Moves the shared clock from one quarter of an hour with arrivals to the next, as fast as
+    they are sent.
 
-    What waits for a time gets the end of its minute at once, so days pass in seconds, and the
-    clock never stands behind what has been sent nor a minute ahead of what has not. (Stepping to
-    each arrival by itself took ten times as long: one message, one write of the clock a reading.)
+    What waits for a time gets the end of its quarter at once, so days pass in seconds, and the
+    clock never stands behind what has been sent. (Stepping to each arrival by itself took ten
+    times as long: one message and one write of the clock a reading.)
     """
 
     def __init__(self, shared: SimulatedClock) -> None:
@@ -36,10 +38,11 @@ class SteppingClock:
         return 0.0
 
 
-def prepare_clock(folder: Path, path: Path) -> SimulatedClock:
+def prepare_clock(folder: Path, path: Path) -> SharedClock:
     """A clock file held at the first arrival of a dataset, for `[site] clock = { file = ... }`."""
     for batch in read_dataset(folder).batches():
-        return SimulatedClock.create(path, int(batch.received[0]))
+        SimulatedClock.create(path, int(batch.received[0]))
+        return SharedClock(path)
     raise BadInput("no readings", file=str(folder), fix="give a dataset with readings")
 
 

@@ -81,14 +81,19 @@ class Supervisor:
         log: IO[bytes] | None = None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self._children = [_Child(spec) for spec in specs]
+        self._children: list[_Child] = []
         self._health = health
         self._own = HealthFile(health, "supervisor")
         self._log = log
         self._on_ready = on_ready
         self._all_ready = False
         for spec in specs:
-            (health / f"{spec.role}.json").unlink(missing_ok=True)
+            self.add(spec)
+
+    def add(self, spec: ChildSpec) -> None:
+        """One more child, started at the next step."""
+        (self._health / f"{spec.role}.json").unlink(missing_ok=True)
+        self._children.append(_Child(spec))
 
     @property
     def pids(self) -> dict[str, int]:

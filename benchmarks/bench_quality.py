@@ -109,7 +109,10 @@ def _heading(size: str, seeds: str) -> str:
 def town_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
     """Clear faults in simulated towns."""
     chosen = towns.seeds(seeds, "towns")[: size.towns]
-    results = [towns.run_scenario(towns.scenario(s, step_s=size.step_s)) for s in chosen]
+    results = []
+    for n, seed in enumerate(chosen, 1):
+        results.append(towns.run_scenario(towns.scenario(seed, step_s=size.step_s)))
+        _progress(f"towns: {n} of {len(chosen)}")
     ours, rule = towns.pooled(results)
     rows = _score_rows("clear faults", ours, len(chosen))
     rows.append(Row("the same, one threshold", "", _brief(rule)))
@@ -263,6 +266,7 @@ def quiet_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
         made_s += result.simulate_s
         judged_s += result.judge_s
         left, n = left - areas, n + 1
+        _progress(f"quiet fleet: {size.quiet_areas - left} of {size.quiet_areas} areas")
     allowed = 3.0 * meter_days / 300_000.0
     said = ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) or "none"
     return [
@@ -370,6 +374,11 @@ def _found(data: Path | None, name: str) -> Path | None:
 
 
 # -- words ----------------------------------------------------------------------------------------
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 def _share(i: Interval) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import spoil, towns
+from benchmarks.quality import incidents, spoil, towns
 from grid.faults import FAULTS
 from grid.readings import ReadingBatch
 from simulators.drive import find_place
@@ -55,7 +55,7 @@ def test_quarter_strength_weakens_what_grows_and_lets_nothing_fail() -> None:
         if f.kind in ("joint_resistance", "neutral_broken", "neutral_loose"):
             assert "" == f.failure
             assert pytest.approx(clear[id_].ohm_end / 4) == f.ohm_end
-        elif f.kind not in towns.GROWING:
+        elif f.kind not in incidents.GROWING:
             assert clear[id_] == f
 
 

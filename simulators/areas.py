@@ -102,9 +102,21 @@ def step_times(scenario: Scenario) -> NDArray[np.int64]:
 def source_voltage(
     spec: MvSpec, feeder: str, times_us: NDArray[np.int64], zone_s: int, step_s: int, seed: int
 ) -> Floats:
-    """MV voltage of a feeder, per unit: a slow wander, the day's swing, a little noise."""
-    rng = stream(seed, feeder, "mv")
-    n = times_us.size
+    """MV voltage of a feeder, per unit: a slow wander, the day's swing, taps, a little noise."""
+    _, hour, _ = local_clock(times_us, zone_s)
+    # Low when the town cooks and in the evening, high at night.
+    hours = [0, 4, 7.5, 10, 12, 15, 19.5, 22, 24]
+    day = spec.daily_pu * np.interp(hour, hours, [0.6, 1, -0.2, 0, -0.4, 0.2, -1, 0, 0.6])
+    own, noise = _wander(spec, stream(seed, feeder, "mv"), times_us.size, step_s)
+    if spec.tap_step_pu <= 0:
+        return np.asarray(spec.mean_pu + own + day + noise)
+    # The busbar wanders for all feeders alike, so that they see the same taps.
+    busbar, _ = _wander(spec, stream(seed, "substation", "mv"), times_us.size, step_s)
+    steps = _tap_steps(spec, busbar + day, step_s)
+    return np.asarray(spec.mean_pu + busbar + day + steps + 0.3 * own + noise)
+
+
+def _wander(spec: MvSpec, rng: np.random.Generator, n: int, step_s: int) -> tuple[Floats, Floats]:
     draws = rng.standard_normal((n, 2))
     keep = float(np.exp(-step_s / 60.0 / spec.tau_min))
     wander = np.empty(n)
@@ -112,14 +124,21 @@ def source_voltage(
     for t in range(n):
         level = keep * level + np.sqrt(1 - keep**2) * draws[t, 0]
         wander[t] = level
-    _, hour, _ = local_clock(times_us, zone_s)
-    # Low when the town cooks and in the evening, high at night.
-    day = np.interp(
-        hour, [0, 4, 7.5, 10, 12, 15, 19.5, 22, 24], [0.6, 1, -0.2, 0, -0.4, 0.2, -1, 0, 0.6]
-    )
-    return np.asarray(
-        spec.mean_pu + spec.sigma_pu * wander + spec.daily_pu * day + 0.0004 * draws[:, 1]
-    )
+    return spec.sigma_pu * wander, 0.0004 * draws[:, 1]
+
+
+def _tap_steps(spec: MvSpec, deviation: Floats, step_s: int) -> Floats:
+    """What the tap changer adds: a step back whenever the band was left for the delay."""
+    out = np.empty(deviation.size)
+    tap, outside_s = 0.0, 0.0
+    for t in range(deviation.size):
+        error = deviation[t] + tap
+        outside_s = outside_s + step_s if abs(error) > spec.tap_band_pu else 0.0
+        if outside_s > spec.tap_delay_s:
+            tap -= float(np.sign(error)) * spec.tap_step_pu
+            outside_s = 0.0
+        out[t] = tap
+    return out
 
 
 def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> AreaOutcome:

@@ -148,16 +148,26 @@ class WeatherSpec:
 
 @dataclass(frozen=True, slots=True)
 class MvSpec:
-    """The medium voltage at each feeder: tap changer, daily swing and noise, per unit."""
+    """The medium voltage at each feeder: tap changer, daily swing and noise, per unit.
+
+    With `tap_step_pu` above 0 the substation's tap changer holds the voltage within
+    `tap_band_pu` of the mean by such steps, `tap_delay_s` after it left the band; all feeders of
+    the substation see the same step.
+    """
 
     mean_pu: float = 0.992
     sigma_pu: float = 0.003
     tau_min: float = 90.0
     daily_pu: float = 0.008
+    tap_step_pu: float = 0.0
+    tap_band_pu: float = 0.012
+    tap_delay_s: float = 120.0
 
     def __post_init__(self) -> None:
         if not 0.5 < self.mean_pu < 1.5:
             raise ValueError("mean_pu is far from 1; give about 1.0")
+        if self.tap_step_pu < 0 or self.tap_band_pu <= self.tap_step_pu / 2:
+            raise ValueError("tap_band_pu must exceed half of tap_step_pu, or it hunts; widen it")
 
 
 @dataclass(frozen=True, slots=True)

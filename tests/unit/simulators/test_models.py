@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from simulators.area import HEALTHY_CONTACT_OHM, OPEN_OHM
+from simulators.areas import source_voltage
 from simulators.growth import contact_resistance
 from simulators.loads import Loads, area_loads
 from simulators.monitors import QUANTITIES
 from simulators.registers import Register, RegisterMap, load_register_map
-from simulators.spec import DAY_US, LoadSpec, TownSpec, WeatherSpec, offset_us
+from simulators.spec import DAY_US, LoadSpec, MvSpec, TownSpec, WeatherSpec, offset_us
 from simulators.thermal import ThermalModel, temperatures
 from simulators.town import build_town
 from simulators.weather import make_weather
@@ -151,3 +152,18 @@ def test_an_offset_that_is_none_is_refused(text: str) -> None:
     """Times in a scenario are written one way."""
     with pytest.raises(ValueError, match="not an offset"):
         offset_us(text)
+
+
+def test_a_tap_changer_holds_its_band_in_equal_steps_for_all_feeders() -> None:
+    """Two feeders of the substation step together; the voltage comes back within the band."""
+    spec = MvSpec(sigma_pu=0.008, daily_pu=0.02, tap_step_pu=0.0125, tap_band_pu=0.012)
+    times = START_US + np.arange(0, 5 * DAY_US, 5 * MINUTE_US, dtype=np.int64)
+
+    one, two, free = (
+        source_voltage(s, feeder, times, 28800, 300, 9)
+        for s, feeder in ((spec, "F1"), (spec, "F2"), (MvSpec(sigma_pu=0.008, daily_pu=0.02), "F1"))
+    )
+
+    jumps = [set(np.flatnonzero(np.abs(np.diff(v)) > 0.009).tolist()) for v in (one, two)]
+    assert len(jumps[0] & jumps[1]) >= 4
+    assert one.std() < 0.75 * free.std()

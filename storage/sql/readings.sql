@@ -157,3 +157,7 @@ UPDATE consumer SET position = %s, updated_at = clock_timestamp() WHERE name = %
 INSERT INTO consumer (name, journal) VALUES (%s, %s)
 ON CONFLICT (name) DO UPDATE SET
     journal = EXCLUDED.journal, position = 0, updated_at = clock_timestamp()
+
+-- name: index_joins
+-- Nothing is known of a staging table's size, and the guess is a scan of the whole other side.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)

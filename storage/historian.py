@@ -119,7 +119,7 @@ class Historian:
         entries = _bounded(self._journal.read(position, limit))
         if not entries:
             return HistorianStep(offset=position)
-        connection.execute(queries("readings")["index_joins"])
+        connection.execute(queries("readings")["step_settings"])
         batch = ReadingBatch.concat([e.record.batch for e in entries])
         refused = [q for e in entries for q in e.record.quarantined]
         batch, unfit = take_out_unfit(batch)

@@ -158,6 +158,9 @@ INSERT INTO consumer (name, journal) VALUES (%s, %s)
 ON CONFLICT (name) DO UPDATE SET
     journal = EXCLUDED.journal, position = 0, updated_at = clock_timestamp()
 
--- name: index_joins
--- Nothing is known of a staging table's size, and the guess is a scan of the whole other side.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+-- name: step_settings
+-- For one step. Nothing is known of a staging table's size, and the guess is a scan of the whole
+-- other side; and late readings may open compressed chunks as far as they must, else they would
+-- fail again and again.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)

@@ -152,13 +152,16 @@ snapshot_every_s = 1
         return read_reports(self.place.health)
 
     def kill(self, role: str) -> int:
-        """`kill -9` one process, once there is one; returns the pid it had."""
-        report = wait_for(
-            lambda: (found := self.reports().get(role)) and found.alive and found, START_S, role
-        )
-        assert isinstance(report, Report)
-        os.kill(report.pid, signal.SIGKILL)
-        return report.pid
+        """`kill -9` one process, once it has come (again); returns the pid it had."""
+
+        def pid() -> int:
+            report = self.reports().get(role)
+            return 0 if report is None or ended(report.pid) else report.pid
+
+        found = wait_for(pid, START_S, f"{role} to run")
+        os.kill(found, signal.SIGKILL)
+        wait_for(lambda: ended(found), START_S, f"{role} to be gone")
+        return found
 
     # -- the data's way ----------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ addition, never a replacement.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -106,6 +106,38 @@ def number(value: object) -> str:
     return text.rstrip("0").rstrip(".") if places > 1 else text
 
 
+UNITS: Final = {
+    "v": "V",
+    "a": "A",
+    "w": "W",
+    "ohm": "Ω",
+    "c": "°C",
+    "k": "K",
+    "h": "h",
+    "min": "min",
+    "s": "s",
+    "kva": "kVA",
+    "pct": "%",
+}
+
+
+def figure(value: object, name: str) -> str:
+    """A number of an evidence with the unit that its name ends with.
+
+    >>> figure(0.31, "added_resistance_ohm"), figure(41, "last_gasps")
+    ('0.31 Ω', '41')
+    """
+    _, _, suffix = name.rpartition("_")
+    unit = UNITS.get(suffix, "") if "_" in name and isinstance(value, int | float) else ""
+    return f"{number(value)} {unit}".rstrip()
+
+
+def spoken(texts: Iterable[str], language: str) -> list[str]:
+    """Texts that exist in one language only, for readers of that language."""
+    chinese = language == "zh-CN"
+    return [t for t in texts if chinese == any("\u4e00" <= c <= "\u9fff" for c in t)]
+
+
 class Renderer:
     """Templates and static files of `web/`, for one site."""
 
@@ -121,7 +153,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self.environment.filters["number"] = number
+        self.environment.filters.update(number=number, figure=figure, spoken=spoken)
         self.environment.globals.update(
             static=self.static_url, policy=policy, LANGUAGES=LANGUAGES, site=settings
         )

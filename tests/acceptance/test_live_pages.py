@@ -189,7 +189,7 @@ def test_the_operator_works_with_single_keys(browser: Browser, server: Server) -
         page = d.page
         page.keyboard.press("j")
         page.keyboard.press("Enter")
-        expect(page.locator("#alert-head h1")).to_have_text("Loosening neutral")
+        expect(page.locator("#alert-head h2")).to_have_text("Loosening neutral")
         assert "/alerts/" in page.url
         page.keyboard.press("?")
         expect(page.locator("#keys")).to_be_visible()
@@ -333,7 +333,7 @@ def test_on_a_phone_a_line_opens_the_alert_on_a_page_of_its_own(
         d.page.locator(".feed-row > a").nth(1).click()
 
         d.page.wait_for_url("**/alerts/*")
-        expect(d.page.locator("#alert-head h1")).to_have_text("Loosening neutral")
+        expect(d.page.locator("#alert-head h2")).to_have_text("Loosening neutral")
 
 
 def test_without_javascript_an_alert_is_acknowledged(

@@ -23,6 +23,7 @@ from grid.network import Device
 from grid.readings import ReadingBatch
 from simulators.devices import Publisher, batch_messages, event_message, reading_message
 from simulators.modbus_server import ModbusServer, UnitSeries
+from simulators.place import Place
 from simulators.registers import load_register_map
 
 GATEWAY = "replay"
@@ -82,6 +83,7 @@ def replay(
     end_us: int | None = None,
     profiles: Path | None = None,
     form: Literal["auto", "device", "batch"] = "auto",
+    resume: Path | None = None,
     on_progress: Callable[[ReplayProgress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> ReplaySummary:
@@ -93,6 +95,8 @@ def replay(
     profiles : folder of the meter profiles (`<profile>.toml`); default: those of the checkout
     form : "device" one message a reading, "batch" columns of many devices; "auto" takes
         single messages when paced and columns for bursts and at full speed
+    resume : a small file that remembers what was acknowledged; a replay of the same dataset and
+        span that finds it goes on from there, and removes it when it is through
     stop : set it to end early; what was published is still waited for
 
     Raises BadInput for a folder or profile that cannot be used, BrokerGone without a broker.
@@ -116,8 +120,12 @@ def replay(
             server.__enter__()
         try:
             sender = _Sender(publisher, counts, form, paced=clock is not None)
-            _play(dataset, sender, clock, start_us, end_us, set(polled), stop, on_progress, began)
+            place = Place(resume, f"{dataset.folder.resolve()} {start_us} {end_us}")
+            rows = _numbered(dataset, start_us, end_us)
+            _play(rows, sender, clock, set(polled), place, stop, on_progress, began)
             publisher.drain()
+            if not stop.is_set():
+                place.forget()
             if server and clock is not None and end_us is not None:
                 _wait_until(clock, end_us, stop)
         finally:
@@ -144,6 +152,11 @@ class _Sender:
         self._form = form if form != "auto" else ("device" if paced else "batch")
         self._auto = form == "auto"
 
+    def drain(self) -> bool:
+        """Wait for the acknowledgement of everything sent; False if a stop cut it short."""
+        self._publisher.drain()
+        return self._publisher.acked == self._publisher.published
+
     def send(self, batch: ReadingBatch, seq: NDArray[np.int64]) -> None:
         """Publish rows, events where they stand among the readings."""
         marks = np.flatnonzero(batch.event)
@@ -168,18 +181,21 @@ class _Sender:
 
 
 def _play(
-    dataset: Dataset,
+    batches: Iterator[tuple[ReadingBatch, NDArray[np.int64]]],
     sender: _Sender,
     clock: Clock | None,
-    start_us: int | None,
-    end_us: int | None,
     polled: set[str],
+    place: Place,
     stop: threading.Event,
     on_progress: Callable[[ReplayProgress], None] | None,
     began: float,
 ) -> None:
-    sent = 0
-    for batch, seq in _numbered(dataset, start_us, end_us):
+    sent = passed = 0
+    for batch, seq in batches:
+        known = min(max(place.rows - passed, 0), len(batch))
+        passed += known
+        batch, seq = batch.select(slice(known, None)), seq[known:]
+        whole = len(batch)
         if polled:
             names = np.array([n in polled for n in batch.names])
             keep = ~(names[batch.device] & (batch.event == 0))
@@ -196,6 +212,8 @@ def _play(
             sender.send(batch.select(slice(at, due)), seq[at:due])
             sent += due - at
             at = due
+            if at == len(batch) or not polled:
+                place.reached(passed + (whole if at == len(batch) else at), sender.drain)
             if on_progress:
                 last = int(batch.received[at - 1])
                 lag = (clock.now_us() - last) / 1e6 if clock else 0.0
@@ -203,6 +221,7 @@ def _play(
                 on_progress(ReplayProgress(last, sent, rate, lag))
         if stop.is_set():
             return
+        passed += whole
 
 
 def _wait_until(clock: Clock, site_us: int, stop: threading.Event) -> None:

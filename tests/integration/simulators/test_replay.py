@@ -217,3 +217,32 @@ def test_a_paced_clock_runs_at_its_speed() -> None:
     left = clock.real_seconds_until(100_000_000_000)
 
     assert left == pytest.approx(100.0, abs=1.0)
+
+
+def test_a_stopped_replay_resumes_where_it_was(
+    broker: Any, listener: Listener, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was acknowledged is not sent again, and nothing in between is lost."""
+    monkeypatch.setattr("simulators.place.SAVE_S", 0.0)
+    whole = _whole(dataset)
+    place = tmp_path / "place"
+    half = len(whole) // 2
+    clock = SimulatedClock.create(tmp_path / "clock.json", int(whole.received[half - 1]))
+    stop = threading.Event()
+    first = threading.Thread(
+        target=replay,
+        args=(dataset, broker.mqtt_url),
+        kwargs={"clock": clock, "stop": stop, "resume": place, "form": "device"},
+    )
+    first.start()
+    due = int((whole.received <= clock.now_us()).sum())
+    wait_for(lambda: len(listener.messages) == due and place.exists())
+    stop.set()
+    first.join(10)
+
+    summary = replay(dataset, broker.mqtt_url, resume=place, form="device")
+    wait_for(lambda: len(listener.messages) >= len(whole))
+
+    assert len(whole) - due == summary.messages
+    assert len(whole) == len(listener.messages)
+    assert not place.exists()

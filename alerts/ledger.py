@@ -105,6 +105,9 @@ class Reading(Protocol):
     def ticket_of_episode(self, episode: str) -> Ticket | None:
         """The ticket an alert or contact has opened, ever."""
 
+    def tickets_of_episodes(self, episodes: Sequence[str]) -> Mapping[str, Ticket]:
+        """The tickets that some alerts or contacts have opened, ever, by episode."""
+
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         """All tickets of an incident, the open one first, then newest first."""
 

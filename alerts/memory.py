@@ -344,6 +344,9 @@ class _Memory:
     def ticket_of_episode(self, episode: str) -> Ticket | None:
         return self.ticket_rows.get(self.episodes.get(episode, 0))
 
+    def tickets_of_episodes(self, episodes: Sequence[str]) -> Mapping[str, Ticket]:
+        return {e: self.ticket_rows[self.episodes[e]] for e in episodes if e in self.episodes}
+
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
         rows = [self.ticket_rows[i] for i in self.incident_tickets.get(incident_id, ())]
         return sorted(rows, key=lambda t: (t.state in FINAL_STATES, -t.id))

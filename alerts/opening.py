@@ -1,5 +1,6 @@
 """A ticket's derived facts and its opening; shared by machine-made and contact-made tickets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from alerts.incidents import Standing, fault_of_work, primary, worst
@@ -56,18 +57,20 @@ def open_ticket(
     episode: str | None = None,
     state: TicketState = "assessing",
     actor: Actor = SYSTEM,
+    held: Mapping[str, Ticket] | None = None,
 ) -> Ticket | None:
     """Open the ticket of an incident that has none; None if its episode has had one before.
 
     A ticket made by the machine waits for assessment (待研判), one made by a contact for
-    acceptance (待受理). The day in its number is that of its first evidence.
+    acceptance (待受理). The day in its number is that of its first evidence. `held` are the
+    tickets that its alerts have opened before.
     """
     incident = main.incident
     facts = facts_of(main, places, settings)
     first = primary(main.own, main.asset)
     if episode is None:
         assert first is not None, "a ticket without alerts names its episode"
-        episode = _free_episode(tx, main, first.id)
+        episode = _free_episode(main, first.id, held)
     area = places.network.transformer_of(incident.asset_kind, incident.asset)
     ticket = Ticket(
         id=0,
@@ -87,12 +90,12 @@ def open_ticket(
     return made
 
 
-def _free_episode(tx: Transaction, main: Standing, first: str) -> str:
+def _free_episode(main: Standing, first: str, held: Mapping[str, Ticket] | None) -> str:
     """The alert that opens the ticket; where its ticket went on with another part of what had
     seemed one cause, the next one does, and at last the first with a mark."""
     for alert in [first, *(a.id for a in main.own)]:
-        held = tx.ticket_of_episode(alert)
-        if held is None or held.state in ("closed", "cancelled"):
+        ticket = (held or {}).get(alert)
+        if ticket is None or ticket.state in ("closed", "cancelled"):
             return alert
     return f"{first}~{main.incident.id}"
 

@@ -308,7 +308,10 @@ class Reconciler:
             return self._keep_in_step(s, s.ticket, before)
         if not self._deserves_ticket(s):
             return None
-        ticket = self._revived(s) or open_ticket(self.tx, s, self.places, self.settings)
+        held = self.tx.tickets_of_episodes([a.id for a in s.own])
+        ticket = self._revived(s, held) or open_ticket(
+            self.tx, s, self.places, self.settings, held=held
+        )
         if ticket is None:
             return None
         self.opened[ticket.id] = ticket
@@ -321,11 +324,11 @@ class Reconciler:
         own = [a for a in s.own if a.fault not in self.settings.watch_only]
         return any(all(m.kind != "maintenance" for m in self._mutes.get(a.id, ())) for a in own)
 
-    def _revived(self, s: Standing) -> Ticket | None:
+    def _revived(self, s: Standing, held: Mapping[str, Ticket]) -> Ticket | None:
         """The ticket that one of its alerts had opened and the machine had merged: when what
         seemed one cause turns out to be two, the sub-ticket is a ticket again."""
         for alert in s.own:
-            old = self.tx.ticket_of_episode(alert.id)
+            old = held.get(alert.id)
             if old is None or old.state != "merged":
                 continue
             last = self.tx.steps(old.id)[-1]

@@ -7,6 +7,7 @@ Writers take the realm's advisory lock; "once only" is a constraint of the table
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal, cast
 
 from psycopg import sql
@@ -24,7 +25,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.database import Connection, Database
-from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking, finding_to_json
+from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
 from storage.errors import JournalMismatch
 from storage.ledger_stream import OutboxStream
 from storage.queries import queries
@@ -119,7 +120,9 @@ class Rows:
         self._connection, self._key, self._realm = connection, key, realm
         self._cursor = connection.cursor(row_factory=dict_row)
         self._queries = queries("ledger")
-        self._messages: list[tuple[str, str, int, str]] = []
+        self._messages: list[dict[str, Any]] = []
+        self._alerts: dict[str, Alert] = {}
+        self._mutes: dict[tuple[str, str, str], Mute] = {}
 
     def _all(
         self, query: str | sql.Composed, given: Sequence[Any] | Mapping[str, Any]
@@ -129,8 +132,24 @@ class Rows:
     def _do(self, name: str, given: Sequence[Any] | Mapping[str, Any]) -> int:
         return self._connection.execute(self._queries[name], given).rowcount
 
-    def _select(self, name: str, names: tuple[str, ...]) -> sql.Composed:
-        return self._queries.compose(name, columns=rows.columns(names))
+    @staticmethod
+    def _select(name: str, names: tuple[str, ...]) -> str:
+        return _select(name, names)
+
+    def _write_alerts(self) -> None:
+        """Write the alerts that were put, in one statement; before any question about them."""
+        if not self._alerts:
+            return
+        found = [rows.alert_json(a, self._key) for a in self._alerts.values()]
+        self._alerts.clear()
+        self._connection.execute(_put_alerts(), [rows.dump(found)])
+
+    def _write_mutes(self) -> None:
+        if not self._mutes:
+            return
+        found = [rows.mute_json(m, self._key) for m in self._mutes.values()]
+        self._mutes.clear()
+        self._do("put_mutes", [rows.dump(found)])
 
     # -- alerts ----------------------------------------------------------------------------
 
@@ -138,13 +157,16 @@ class Rows:
         return self.alerts_by_id([alert_id]).get(alert_id)
 
     def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
+        put = {i: self._alerts[i] for i in alert_ids if i in self._alerts}
+        asked = [i for i in alert_ids if i not in put]
         query = self._select("alerts_by_id", rows.ALERT)
-        found = self._all(query, [self._key, list(alert_ids)]) if alert_ids else []
-        return {row["id"]: rows.alert_of(row) for row in found}
+        found = self._all(query, [self._key, asked]) if asked else []
+        return {**{row["id"]: rows.alert_of(row) for row in found}, **put}
 
     def alerts_of(self, incident_ids: Sequence[int]) -> Mapping[int, tuple[Alert, ...]]:
         if not incident_ids:
             return {}
+        self._write_alerts()
         out: dict[int, list[Alert]] = {}
         for row in self._all(self._select("alerts_of", rows.ALERT), [list(incident_ids)]):
             out.setdefault(row["incident_id"], []).append(rows.alert_of(row))
@@ -172,6 +194,7 @@ class Rows:
             "limit": limit,
             **_split(assets),
         }
+        self._write_alerts()
         return [rows.alert_of(r) for r in self._all(self._select("alerts", rows.ALERT), given)]
 
     def events(self, alert_id: str) -> list[AlertEvent]:
@@ -186,15 +209,7 @@ class Rows:
     def new_events(self, events: Sequence[AlertEvent]) -> list[AlertEvent]:
         if not events:
             return []
-        given = {
-            "realm": self._key,
-            "event_id": [e.event_id for e in events],
-            "alert_id": [e.alert_id for e in events],
-            "change": [e.change for e in events],
-            "tick_us": [e.finding.tick_us for e in events],
-            "raised_us": [e.raised_us for e in events],
-            "finding": [rows.dump(finding_to_json(e.finding)) for e in events],
-        }
+        given = {"realm": self._key, "events": rows.dump([rows.event_json(e) for e in events])}
         new = {r["event_id"] for r in self._all(self._queries["add_events"], given)}
         out = []
         for event in events:
@@ -204,17 +219,12 @@ class Rows:
         return out
 
     def put_alert(self, alert: Alert) -> None:
-        query = self._queries.compose(
-            "put_alert",
-            columns=rows.columns(rows.ALERT),
-            values=rows.values(rows.ALERT),
-            updates=rows.updates(rows.ALERT),
-        )
-        self._connection.execute(query, {"realm": self._key, **rows.row_of(alert)})
+        self._alerts[alert.id] = alert
 
     def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
         if not alert_ids:
             return {}
+        self._write_mutes()
         out: dict[str, list[Mute]] = {}
         for row in self._all(self._queries["mutes"], [self._key, list(alert_ids)]):
             out.setdefault(row["alert_id"], []).append(Mute(**row))
@@ -230,20 +240,22 @@ class Rows:
         self._do("release", [self._key, alert_id, incident_id, at_us])
 
     def waking(self, now_us: int, grace_us: int) -> list[Waking]:
+        self._write_alerts()
+        self._write_mutes()
         given = {"realm": self._key, "now_us": now_us, "before_us": now_us - grace_us}
         return [Waking(**row) for row in self._all(self._queries["waking"], given)]
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
+        self._write_mutes()
         found = self._all(self._queries["muted_by"], [self._key, kind, ref])
         return [row["alert_id"] for row in found]
 
     def put_mute(self, mute: Mute) -> None:
-        m = mute
-        given = [self._key, m.alert_id, m.kind, m.ref, m.start_us, m.end_us, m.reason]
-        self._do("put_mute", given)
+        self._mutes[mute.alert_id, mute.kind, mute.ref] = mute
 
     def end_mutes(self, *, kind: str, ref: str, alert_id: str | None = None) -> list[str]:
         given = {"realm": self._key, "kind": kind, "ref": ref, "alert_id": alert_id}
+        self._write_mutes()
         found = self._all(self._queries["end_mutes"], given)
         return sorted(row["alert_id"] for row in found)
 
@@ -282,13 +294,12 @@ class Rows:
         return replace(incident, id=self._add("add_incident", incident, rows.INCIDENT))
 
     def put_incident(self, incident: Incident) -> None:
-        query = self._queries.compose("put_incident", updates=rows.updates(rows.INCIDENT))
+        query = _update("put_incident", rows.INCIDENT)
         self._connection.execute(query, {"realm": self._key, **rows.row_of(incident)})
 
     def _add(self, query: str, record: Incident | Ticket | Contact, names: tuple[str, ...]) -> int:
-        free = tuple(n for n in names if n not in rows.GIVEN)
-        made = self._queries.compose(query, columns=rows.columns(free), values=rows.values(free))
-        found = self._all(made, {"realm": self._key, **rows.row_of(record)})
+        given = {"realm": self._key, **rows.row_of(record)}
+        found = self._all(_insert(query, names), given)
         return int(found[0]["id"]) if found else 0
 
     def moves(self, incident_id: int) -> list[Move]:
@@ -346,6 +357,13 @@ class Rows:
         found = self._all(self._queries["merged_by_people"], [list(ticket_ids)])
         return {row["merged_into"] for row in found}
 
+    def tickets_of_episodes(self, episodes: Sequence[str]) -> Mapping[str, Ticket]:
+        if not episodes:
+            return {}
+        query = self._select("tickets_of_episodes", rows.TICKET)
+        found = self._all(query, [self._key, list(episodes)])
+        return {row["episode"]: Ticket(**row) for row in found}
+
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         if not incident_ids:
             return {}
@@ -375,11 +393,7 @@ class Rows:
             "offset": offset,
             **_split(assets),
         }
-        query = self._queries.compose(
-            "tickets_open" if states is None else "tickets_in",
-            columns=rows.columns(rows.TICKET),
-            filters=self._queries.compose("ticket_filters"),
-        )
+        query = _tickets("tickets_open" if states is None else "tickets_in")
         return [Ticket(**row) for row in self._all(query, given)]
 
     def steps(self, ticket_id: int) -> list[Step]:
@@ -412,7 +426,7 @@ class Rows:
 
     def change_ticket(self, ticket: Ticket, version: int, step: Step) -> Ticket | None:
         made = replace(ticket, version=version + 1)
-        query = self._queries.compose("change_ticket", updates=rows.updates(rows.TICKET))
+        query = _update("change_ticket", rows.TICKET)
         given = {"realm": self._key, "old_version": version, **rows.row_of(made)}
         if not self._all(query, given):
             return None
@@ -478,26 +492,19 @@ class Rows:
     # -- stream ----------------------------------------------------------------------------
 
     def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
-        self._messages.append((topic, key, at_us, rows.dump(dict(data))))
+        self._messages.append({"topic": topic, "key": key, "at_us": at_us, "data": dict(data)})
 
     def send(self) -> None:
-        """Write what was published, in one statement at the end of the transaction."""
+        """Write what was put and published, each in one statement, before the commit."""
+        self._write_alerts()
+        self._write_mutes()
         if not self._messages:
             return
         given = {"realm": self._key, "count": len(self._messages)}
         last = self._all(self._queries["take_seqs"], given)[0]["seq"]
-        topic, key, at_us, data = map(list, zip(*self._messages, strict=True))
-        self._do(
-            "publish",
-            {
-                "realm": self._key,
-                "first": last - len(self._messages) + 1,
-                "topic": topic,
-                "key": key,
-                "at_us": at_us,
-                "data": data,
-            },
-        )
+        first = last - len(self._messages) + 1
+        numbered = [{"seq": seq, **m} for seq, m in enumerate(self._messages, first)]
+        self._do("publish", {"realm": self._key, "messages": rows.dump(numbered)})
         self._connection.execute(self._queries["notify"], [self._realm])
         self._messages.clear()
 
@@ -515,6 +522,7 @@ class Rows:
         return int(found[0]["position"]) if found else 0
 
     def totals(self) -> Mapping[str, int]:
+        self._write_alerts()
         row = self._connection.execute(self._queries["totals"], {"realm": self._key}).fetchone()
         assert row is not None, "an aggregate has one row"
         names = (
@@ -529,6 +537,43 @@ class Rows:
             "never_called",
         )
         return dict(zip(names, map(int, row), strict=True))
+
+
+# Composed once: putting a statement together costs more than many of them take to run.
+
+
+@cache
+def _select(name: str, names: tuple[str, ...]) -> str:
+    return queries("ledger").compose(name, columns=rows.columns(names)).as_string()
+
+
+@cache
+def _insert(name: str, names: tuple[str, ...]) -> str:
+    free = tuple(n for n in names if n not in rows.GIVEN)
+    made = queries("ledger").compose(name, columns=rows.columns(free), values=rows.values(free))
+    return made.as_string()
+
+
+@cache
+def _update(name: str, names: tuple[str, ...]) -> str:
+    return queries("ledger").compose(name, updates=rows.updates(names)).as_string()
+
+
+@cache
+def _tickets(name: str) -> str:
+    named = queries("ledger")
+    filters = named.compose("ticket_filters")
+    return named.compose(name, columns=rows.columns(rows.TICKET), filters=filters).as_string()
+
+
+@cache
+def _put_alerts() -> str:
+    made = queries("ledger").compose(
+        "put_alerts",
+        columns=rows.columns(rows.ALERT),
+        updates=rows.excluded(rows.ALERT),
+    )
+    return made.as_string()
 
 
 def _split(assets: Sequence[Asset] | None) -> dict[str, Any]:

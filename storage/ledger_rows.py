@@ -9,7 +9,13 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from grid.records import Alert, AlertEvent, Contact, Incident, Ticket
-from storage.desk_records import evidence_from_json, evidence_to_json, finding_from_json
+from storage.desk_records import (
+    Mute,
+    evidence_from_json,
+    evidence_to_json,
+    finding_from_json,
+    finding_to_json,
+)
 
 ALERT: Final = tuple(f.name for f in fields(Alert))
 INCIDENT: Final = tuple(f.name for f in fields(Incident))
@@ -50,13 +56,42 @@ def updates(names: tuple[str, ...]) -> sql.Composed:
     return sql.SQL(", ").join(pairs)
 
 
-def row_of(record: Alert | Incident | Ticket | Contact) -> dict[str, Any]:
+def row_of(record: Incident | Ticket | Contact) -> dict[str, Any]:
     """A record as parameters by name."""
-    row = {f.name: getattr(record, f.name) for f in fields(record)}
-    if isinstance(record, Alert):
-        row["devices"] = list(record.devices)
-        row["evidence"] = json(evidence_to_json(record.evidence))
-    return row
+    return {f.name: getattr(record, f.name) for f in fields(record)}
+
+
+def excluded(names: tuple[str, ...]) -> sql.Composed:
+    """`a = EXCLUDED.a, b = EXCLUDED.b`."""
+    pairs = [
+        sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(n)) for n in names if n not in GIVEN
+    ]
+    return sql.SQL(", ").join(pairs)
+
+
+def alert_json(alert: Alert, realm: int) -> dict[str, Any]:
+    """An alert as a JSON row."""
+    row = {name: getattr(alert, name) for name in ALERT}
+    row["devices"] = list(alert.devices)
+    row["evidence"] = evidence_to_json(alert.evidence)
+    return {"realm": realm, **row}
+
+
+def mute_json(mute: Mute, realm: int) -> dict[str, Any]:
+    """A mute as a JSON row."""
+    return {"realm": realm, **{f.name: getattr(mute, f.name) for f in fields(mute)}}
+
+
+def event_json(event: AlertEvent) -> dict[str, Any]:
+    """An alert event as a JSON row."""
+    return {
+        "event_id": event.event_id,
+        "alert_id": event.alert_id,
+        "change": event.change,
+        "tick_us": event.finding.tick_us,
+        "raised_us": event.raised_us,
+        "finding": finding_to_json(event.finding),
+    }
 
 
 def alert_of(row: Mapping[str, Any]) -> Alert:

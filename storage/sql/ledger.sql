@@ -11,11 +11,8 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 -- name: add_events
 -- Store events; those that were known are left out of the answer.
 INSERT INTO alert_event (realm, event_id, alert_id, change, tick_us, raised_us, finding)
-SELECT %(realm)s, e.event_id, e.alert_id, e.change, e.tick_us, e.raised_us, e.finding
-FROM unnest(
-    %(event_id)s::text[], %(alert_id)s::text[], %(change)s::text[],
-    %(tick_us)s::bigint[], %(raised_us)s::bigint[], %(finding)s::jsonb[]
-) AS e (event_id, alert_id, change, tick_us, raised_us, finding)
+SELECT %(realm)s, event_id, alert_id, change, tick_us, raised_us, finding
+FROM jsonb_populate_recordset(NULL::alert_event, %(events)s)
 ON CONFLICT (realm, event_id) DO NOTHING
 RETURNING event_id
 
@@ -26,9 +23,10 @@ WHERE realm = %s AND alert_id = ANY(%s)
 ORDER BY alert_id, tick_us,
     array_position(ARRAY['raised', 'moved', 'worsened', 'updated', 'cleared'], change)
 
--- name: put_alert
--- Insert or replace the present state of an alert.
-INSERT INTO alert (realm, {columns}) VALUES (%(realm)s, {values})
+-- name: put_alerts
+-- Insert or replace the present state of some alerts, given as one JSON array.
+INSERT INTO alert (realm, {columns})
+SELECT realm, {columns} FROM jsonb_populate_recordset(NULL::alert, %s)
 ON CONFLICT (realm, id) DO UPDATE SET {updates}
 
 -- name: alerts_by_id
@@ -119,10 +117,11 @@ WHERE o.condition <> 'cleared' AND (o.asset_kind, o.asset) <> (t.asset_kind, t.a
     AND t.since_us <= %(before_us)s
 ORDER BY 1, 2, 4
 
--- name: put_mute
--- Mute an alert for a reason, once.
+-- name: put_mutes
+-- Mute alerts for a reason, each once, given as one JSON array.
 INSERT INTO alert_mute (realm, alert_id, kind, ref, start_us, end_us, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+SELECT realm, alert_id, kind, ref, start_us, end_us, reason
+FROM jsonb_populate_recordset(NULL::alert_mute, %s)
 ON CONFLICT (realm, alert_id, kind, ref) DO UPDATE
 SET start_us = EXCLUDED.start_us, end_us = EXCLUDED.end_us, reason = EXCLUDED.reason
 
@@ -237,6 +236,10 @@ SELECT DISTINCT t.merged_into FROM ticket t
 JOIN ticket_transition s ON s.ticket_id = t.id AND s.action = 'merge' AND s.role <> 'system'
 WHERE t.merged_into = ANY(%s)
 
+-- name: tickets_of_episodes
+-- The tickets that some alerts or contacts have opened.
+SELECT {columns} FROM ticket WHERE realm = %s AND episode = ANY(%s)
+
 -- name: open_tickets
 -- The open tickets of some incidents.
 SELECT {columns} FROM ticket
@@ -309,9 +312,8 @@ RETURNING seq
 -- name: publish
 -- Messages of one transaction, numbered in order.
 INSERT INTO outbox (realm, seq, topic, key, at_us, data)
-SELECT %(realm)s, %(first)s + m.place - 1, m.topic, m.key, m.at_us, m.data
-FROM unnest(%(topic)s::text[], %(key)s::text[], %(at_us)s::bigint[], %(data)s::jsonb[])
-    WITH ORDINALITY AS m (topic, key, at_us, data, place)
+SELECT %(realm)s, seq, topic, key, at_us, data
+FROM jsonb_populate_recordset(NULL::outbox, %(messages)s)
 
 -- name: notify
 -- Wake those who wait; the notice travels with the commit.

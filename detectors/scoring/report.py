@@ -112,13 +112,33 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; tickets and incidents by id."""
         names = [n for n in self.__dataclass_fields__ if n != "matching"]
-        out = {n: _plain(getattr(self, n)) for n in names}
+        out: dict[str, Any] = {"summary": self.summary()}
+        out |= {n: _plain(getattr(self, n)) for n in names}
         out["missed"] = [t.id for t in self.missed]
         out["verdicts"] = [
             {"alert": j.alert.id, "verdict": j.verdict, "incident": j.incident and j.incident.id}
             for j in self.matching.judged
         ]
         return out
+
+    def summary(self) -> dict[str, float | None]:
+        """The figures one quotes, without intervals; None where nothing was to be judged."""
+        urgent, everything = self.groups
+        values = {
+            "recall": everything.recall.value,
+            "recall_p1_p2": urgent.recall.value,
+            "precision": self.precision.value,
+            "precision_restated": self.precision_restated,
+            "false_per_1000_meter_days": self.false_per_1000["all"].value,
+            "false_p1_per_1000_meter_days": self.false_per_1000["P1"].value,
+            "tickets_a_cause": everything.tickets_a_cause.value,
+            "right_asset": everything.right_asset.value,
+            "lead_share": everything.lead_share.value,
+            "benign_ticketed": self.benign_ticketed.value,
+            "known_before_contact": everything.known_before_contact.value,
+            "top_of_day": self.top_of_day.value,
+        }
+        return {n: None if v is None else round(v, 4) for n, v in values.items()}
 
     @property
     def missed(self) -> list[TruthLine]:

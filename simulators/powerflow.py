@@ -27,18 +27,17 @@ from simulators.area import (
     Segment,
     Service,
 )
+from simulators.dss_script import DEMAND_NAMES, NO_LEAK_OHM, area_script, series_impedance
 
 PV_TRIP_HIGH_PU = 1.15
 PV_TRIP_LOW_PU = 0.80
 _PV_START_WITHIN_PU = 0.1
 TOLERANCE_PU = 3e-5
 MAX_ITERATIONS = 100
-_LOAD_LINEAR_BELOW_PU = 0.8
 # SetterFlags: AvoidFullRecalc, a new kW alone needs no new factorisation, and SkipNA, a demand
 # given as NaN stays as it was.
 _KEEP_MATRIX = 2 | 4
 _SAME_KW = 5e-4  # half a watt moves a house's voltage by less than a millivolt
-_NO_LEAK_OHM = 1e9
 
 
 class PowerFlow(Protocol):
@@ -47,88 +46,6 @@ class PowerFlow(Protocol):
     def run(self, inputs: AreaInputs) -> AreaSolution:
         """Solve every step; raises `PowerFlowError` where no solution was found."""
         ...
-
-
-def dss_script(area: Area) -> list[str]:
-    """The area as OpenDSS commands; three single-phase units make the Dyn11 transformer."""
-    kv = NOMINAL_V / 1000.0
-    script = [
-        "clear",
-        f"new circuit.area basekv={area.mv_kv} pu=1.0 phases=3 bus1=source "
-        f"MVAsc3={area.mv_fault_mva} MVAsc1={area.mv_fault_mva}",
-    ]
-    script += [_contact("mv", c, f"source.{c + 1}", f"mv.{c + 1}") for c in range(3)]
-    star = "lvt" if "main" in area.joints else "lv"
-    if star == "lvt":
-        script += [_contact("main", c, f"lvt.{c + 1}", f"lv.{c + 1}") for c in range(4)]
-    for phase, (x, y) in enumerate(((1, 2), (2, 3), (3, 1))):
-        script.append(
-            f"new transformer.t{phase} phases=1 windings=2 buses=[mv.{x}.{y} {star}.{phase + 1}.4] "
-            f"kvs=[{area.mv_kv} {kv}] kvas=[{area.rated_kva / 3} {area.rated_kva / 3}] "
-            f"xhl={area.short_circuit_percent} %loadloss={area.load_loss_percent}"
-        )
-    script.append(
-        f"new reactor.star phases=1 bus1={star}.4 bus2={star}.0 R={area.star_point_ohm} X=0"
-    )
-    for rod in area.rods:
-        script.append(
-            f"new reactor.rod_{rod.bus} phases=1 bus1={rod.bus}.4 bus2={rod.bus}.0 "
-            f"R={rod.r_ohm} X=0"
-        )
-    for seg in area.segments:
-        start = seg.from_bus
-        if seg.name in area.joints:
-            start = f"j_{seg.name}"
-            script += [
-                _contact(seg.name, c, f"{seg.from_bus}.{c + 1}", f"{start}.{c + 1}")
-                for c in range(4)
-            ]
-        script.append(
-            f"new line.{seg.name} phases=4 bus1={start}.1.2.3.4 bus2={seg.to_bus}.1.2.3.4 "
-            f"length={seg.length_m / 1000} units=km {_matrices(seg)}"
-        )
-    for svc in area.services:
-        wires = [*svc.phases, NEUTRAL]
-        start = svc.from_bus
-        if svc.name in area.joints:
-            start = f"j_{svc.name}"
-            script += [
-                _contact(svc.name, c, f"{svc.from_bus}.{c + 1}", f"{start}.{c + 1}") for c in wires
-            ]
-        nodes = ".".join(str(c + 1) for c in wires)
-        script.append(
-            f"new line.{svc.name} phases={len(wires)} bus1={start}.{nodes} "
-            f"bus2={svc.name}.{nodes} length={svc.length_m / 1000} units=km "
-            f"rmatrix={_diagonal(len(wires), svc.r_ohm_km)} "
-            f"xmatrix={_diagonal(len(wires), svc.x_ohm_km)} cmatrix={_diagonal(len(wires), 0.0)}"
-        )
-    # Elements in the order of the batch: impedance parts, constant-power parts, inverters.
-    for part, model in (("z", 2), ("p", 1)):
-        for k, load in enumerate(area.loads):
-            bus = area.services[load.service].name
-            script.append(
-                f"new load.{part}{k} phases=1 bus1={bus}.{load.phase + 1}.4 kV={kv} kW=0 kvar=0 "
-                f"model={model} vminpu={_LOAD_LINEAR_BELOW_PU} vmaxpu=2.5"
-            )
-    for k, unit in enumerate(area.pv):
-        bus = area.services[unit.service].name
-        script.append(
-            f"new load.g{k} phases=1 bus1={bus}.{unit.phase + 1}.4 kV={kv} kW=0 kvar=0 model=1 "
-            f"vminpu=0.5 vmaxpu=2.5"
-        )
-    for k, leak in enumerate(area.leaks):
-        other = f"{leak.bus}.4" if leak.to_neutral else f"{leak.bus}.0"
-        script.append(
-            f"new reactor.leak{k} phases=1 bus1={leak.bus}.{leak.phase + 1} bus2={other} "
-            f"R={_NO_LEAK_OHM} X=0"
-        )
-    script += [
-        f"set voltagebases=[{area.mv_kv} 0.4]",
-        "calcvoltagebases",
-        "set mode=snapshot controlmode=off",
-        f"set tolerance={TOLERANCE_PU} maxiterations={MAX_ITERATIONS}",
-    ]
-    return script
 
 
 class OpenDssPowerFlow:
@@ -140,13 +57,17 @@ class OpenDssPowerFlow:
     give constant power, trip outside 0.80..1.15 of nominal and start again near nominal.
     """
 
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: Area, script: list[str] | None = None) -> None:
         from dss import dss
 
         self.area = area
         self._engine = dss.NewContext()
         self._engine.AllowForms = False
-        for command in dss_script(area):
+        settings = [
+            "set mode=snapshot controlmode=off",
+            f"set tolerance={TOLERANCE_PU} maxiterations={MAX_ITERATIONS}",
+        ]
+        for command in [*(script or area_script(area)), *settings]:
             self._engine.Text.Command = command
         self._engine.ActiveCircuit.Solution.Solve()
         util = self._engine._api_util
@@ -154,7 +75,7 @@ class OpenDssPowerFlow:
         self._node = {
             name.lower(): i for i, name in enumerate(self._engine.ActiveCircuit.YNodeOrder)
         }
-        self._load_batch, self._n_load_batch = self._batch(b"load")
+        self._load_batch, self._n_load_batch = self._batch(b"load", DEMAND_NAMES.encode())
         self._kw, self._pf = self._property("load", "kw"), self._property("load", "pf")
         self._r = self._property("reactor", "r")
         self._handles: dict[str, Any] = {}
@@ -165,9 +86,9 @@ class OpenDssPowerFlow:
 
     # -- set-up -----------------------------------------------------------------------------
 
-    def _batch(self, class_name: bytes) -> tuple[Any, int]:
+    def _batch(self, class_name: bytes, names: bytes) -> tuple[Any, int]:
         pointer, size = self._ffi.new("void***"), self._ffi.new("int32_t[4]")
-        self._lib.Batch_CreateByClassS(self._ctx, pointer, size, class_name)
+        self._lib.Batch_CreateByRegExpS(self._ctx, pointer, size, class_name, names)
         return pointer[0], int(size[0])
 
     def _property(self, class_name: str, name: str) -> int:
@@ -190,7 +111,10 @@ class OpenDssPowerFlow:
         return self._handles[key]
 
     def _nodes(self, names: list[str]) -> NDArray[np.intp]:
-        return np.array([self._node[n.lower()] for n in names], dtype=np.intp)
+        earth = len(self._node)  # one past the last: a column of zeros
+        return np.array(
+            [earth if n.endswith(".0") else self._node[n.lower()] for n in names], dtype=np.intp
+        )
 
     def _index_nodes(self) -> None:
         area = self.area
@@ -214,6 +138,11 @@ class OpenDssPowerFlow:
         )
         self._at_pv_n = self._nodes([f"{b}.4" for b in pv_bus])
         self._at_neutral = self._nodes([f"{s.name}.4" for s in area.services])
+        self._index_busbar()
+
+    def _index_busbar(self) -> None:
+        """The LV busbar, the star point and the first line of each branch."""
+        area = self.area
         self._busbar = self._nodes([f"lv.{c}" for c in (1, 2, 3, 4)])
         self._star = self._node["lvt.4" if "main" in area.joints else "lv.4"]
         heads = [s for s in area.segments if s.name in area.heads]
@@ -249,7 +178,8 @@ class OpenDssPowerFlow:
         n_loads, n_pv = len(area.loads), len(area.pv)
         if 2 * n_loads + n_pv != self._n_load_batch:
             raise PowerFlowError(f"area {area.name}: {self._n_load_batch} loads were built")
-        volts = np.zeros((steps, len(self._node)), dtype=np.complex128)
+        n_nodes = len(self._node)
+        volts = np.zeros((steps, n_nodes + 1), dtype=np.complex128)
         finite = np.isfinite(inputs.load_w).all(axis=1) & np.isfinite(inputs.pv_w).all(axis=1)
         if not finite.all():
             raise PowerFlowError(
@@ -279,7 +209,7 @@ class OpenDssPowerFlow:
                     f"area {area.name}, step {t}: no solution within {MAX_ITERATIONS} "
                     "iterations; lower the demand or check the network of this area"
                 )
-            iterations[t], pv_on[t], volts[t] = found, on, self._voltages()
+            iterations[t], pv_on[t], volts[t, :n_nodes] = found, on, self._voltages()
         return self._answer(volts, pv_on, iterations)
 
     def _set_power_factors(self, tangent: NDArray[np.float64], n_pv: int) -> None:
@@ -300,7 +230,7 @@ class OpenDssPowerFlow:
             for c in self._conductors(name):
                 self._set_r(f"{name}_{c}", HEALTHY_CONTACT_OHM)
         for k in range(len(self.area.leaks)):
-            self._set_r(f"leak{k}", _NO_LEAK_OHM)
+            self._set_r(f"leak{k}", NO_LEAK_OHM)
         self._set_taps(np.ones(3))
 
     def _conductors(self, name: str) -> tuple[int, ...]:
@@ -330,7 +260,7 @@ class OpenDssPowerFlow:
                         self._set_r(f"{name}_{c}", float(now[j, c]))
             self._last_joint = now
         if inputs.leak_s is not None:
-            leak = 1.0 / np.maximum(inputs.leak_s[t], 1.0 / _NO_LEAK_OHM)
+            leak = 1.0 / np.maximum(inputs.leak_s[t], 1.0 / NO_LEAK_OHM)
             for k in range(len(self.area.leaks)):
                 if self._last_leak is None or leak[k] != self._last_leak[k]:
                     self._set_r(f"leak{k}", float(leak[k]))
@@ -436,37 +366,6 @@ class OpenDssPowerFlow:
             pv_on=pv_on,
             iterations=iterations,
         )
-
-
-def series_impedance(segment: Segment) -> NDArray[np.complex128]:
-    """Series impedance of a four-wire segment, ohm, complex128[4, 4]."""
-    km = segment.length_m / 1000.0
-    z = np.full((4, 4), 1j * segment.x_mutual_ohm_km, dtype=np.complex128)
-    r = [segment.r_phase_ohm_km] * 3 + [segment.r_neutral_ohm_km]
-    np.fill_diagonal(z, np.array(r) + 1j * segment.x_self_ohm_km)
-    return z * km
-
-
-def _contact(name: str, conductor: int, a: str, b: str) -> str:
-    return f"new reactor.{name}_{conductor} phases=1 bus1={a} bus2={b} R={HEALTHY_CONTACT_OHM} X=0"
-
-
-def _diagonal(n: int, value: float) -> str:
-    rows = ["0 " * i + str(value) for i in range(n)]
-    return "[" + " | ".join(rows) + "]"
-
-
-def _matrices(segment: Segment) -> str:
-    z = series_impedance(segment) / (segment.length_m / 1000.0)
-
-    def lower(m: NDArray[np.float64]) -> str:
-        return (
-            "["
-            + " | ".join(" ".join(repr(float(x)) for x in m[i, : i + 1]) for i in range(4))
-            + "]"
-        )
-
-    return f"rmatrix={lower(z.real)} xmatrix={lower(z.imag)} cmatrix={_diagonal(4, 0.0)}"
 
 
 def _change_rows(inputs: AreaInputs) -> NDArray[np.bool_]:

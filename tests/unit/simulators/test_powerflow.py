@@ -18,7 +18,8 @@ from simulators.area import (
     Segment,
     Service,
 )
-from simulators.powerflow import OpenDssPowerFlow, series_impedance
+from simulators.dss_script import series_impedance
+from simulators.powerflow import OpenDssPowerFlow
 
 
 def _street(**changes: Any) -> Area:

@@ -3,10 +3,11 @@
 Answers are kept per network: the rules ask the same few questions for every meter of an area.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from grid.network import TREE_KINDS, Customer, Network
+from grid.network import TREE_KINDS, Customer, Device, Network
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 CRITICAL_CATEGORIES = frozenset({"hospital", "school"})
@@ -31,6 +32,7 @@ class Places:
         self.network = network
         self._lineage: dict[Asset, tuple[Asset, ...]] = {}
         self._customers: dict[Asset, tuple[Customer, ...]] = {}
+        self._devices: dict[int, tuple[Device, ...]] | None = None
 
     def lineage(self, asset: Asset) -> tuple[Asset, ...]:
         """The asset's own node and everything that supplies it, nearest first.
@@ -61,6 +63,18 @@ class Places:
         if self.covers(one, other) or self.covers(other, one):
             return abs(self.depth(one) - self.depth(other))
         return None
+
+    def devices_at(self, asset: Asset) -> tuple[Device, ...]:
+        """The devices that stand at the asset's own node, without looking at all of them."""
+        if self._devices is None:
+            found: dict[int, list[Device]] = defaultdict(list)
+            network = self.network
+            for device, node in zip(network.devices, network.tree.device.tolist(), strict=True):
+                if node >= 0:
+                    found[node].append(device)
+            self._devices = {node: tuple(devices) for node, devices in found.items()}
+        node = self.network.node(*asset)
+        return () if node is None else self._devices.get(node, ())
 
     def customers(self, asset: Asset) -> tuple[Customer, ...]:
         """The customers supplied through an asset, each once."""

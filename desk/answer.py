@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
+from desk.outages import Frequent
 from grid.faults import FAULTS
 from grid.network import Customer, PlannedWork, UsagePoint
 from grid.records import Contact, Incident, Ticket
@@ -104,6 +105,7 @@ class Answer:
     script : which sentence and steps are given
     steps : what to ask and do, (English, Chinese) each
     contacts : earlier contacts of this account, newest first
+    frequent : rules about frequent outages that this customer has reached or passed
     """
 
     customer: Customer
@@ -122,6 +124,7 @@ class Answer:
     steps: tuple[tuple[str, str], ...]
     contacts: tuple[Contact, ...] = ()
     planned: PlannedWork | None = None
+    frequent: tuple[Frequent, ...] = ()
 
     def sentence_in(self, language: str) -> str:
         """The sentence to say, in `zh-CN` or `en`."""

@@ -13,7 +13,7 @@ from alerts.errors import UnknownAccount
 from alerts.ledger import Ledger, Reading, Transaction
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor
-from alerts.settings import DeskSettings
+from alerts.settings import DAY_US, DeskSettings
 from desk.answer import (
     Answer,
     NoReadings,
@@ -24,6 +24,7 @@ from desk.answer import (
     steps_for,
 )
 from desk.intake import TOGETHER_US, attach, open_for
+from desk.outages import Frequent, frequency, of_line
 from desk.search import CustomerIndex, Hit
 from grid.clock import Clock
 from grid.network import Customer, Network, PlannedWork, UsagePoint
@@ -142,17 +143,31 @@ class Counter:
             steps=steps_for(script),
             contacts=tuple(reading.contacts(account=account, limit=20)),
             planned=planned,
+            frequent=self._frequent(reading, points, now_us),
         )
 
-    def known_incident(self, reading: Reading, points: Sequence[UsagePoint]) -> Incident | None:
-        """The open incident on the caller's line of supply: an outage first, then the nearest."""
+    def _line(self, points: Sequence[UsagePoint]) -> dict[Asset, int]:
+        """The caller's line of supply with the steps from their meter, meters included."""
         line: dict[Asset, int] = {}
         for point in points:
             for depth, node in enumerate(self.places.lineage(("usage_point", point.id))):
                 line[node] = min(depth, line.get(node, depth))
                 if depth == 0:
-                    meters = self.network.devices_within("usage_point", point.id)
+                    meters = self.places.devices_at(("usage_point", point.id))
                     line.update({("device", d.id): 0 for d in meters})
+        return line
+
+    def _frequent(
+        self, reading: Reading, points: Sequence[UsagePoint], now_us: int
+    ) -> tuple[Frequent, ...]:
+        if not points:
+            return ()
+        spans = of_line(reading, list(self._line(points)), now_us, now_us - 365 * DAY_US)
+        return tuple(f for f in frequency(spans, now_us) if f.level is not None)
+
+    def known_incident(self, reading: Reading, points: Sequence[UsagePoint]) -> Incident | None:
+        """The open incident on the caller's line of supply: an outage first, then the nearest."""
+        line = self._line(points)
         if not line:
             return None
         found = [
@@ -173,7 +188,7 @@ class Counter:
         meters = [
             d
             for p in points
-            for d in self.network.devices_within("usage_point", p.id)
+            for d in self.places.devices_at(("usage_point", p.id))
             if d.kind == "meter"
         ]
         last = self.supply.last_seen([d.id for d in meters])

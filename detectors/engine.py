@@ -6,8 +6,10 @@ findings, live, replayed or backtested, whatever the batching.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ from grid.records import Finding
 
 MINUTE_US = 60_000_000
 MAX_PENDING_EVENTS = 2_000_000
+NAME_TABLES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Engine:
         # (time, device, code, arrival), a heap: events wait for the watermark like readings.
         self._events: list[tuple[int, int, int, int]] = []
         self._pulses: list[int] = []
+        self._tables: deque[tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]]
+        self._tables = deque(maxlen=NAME_TABLES)
         self._started = [False] * len(self.fleet.groups)
         self._empty_run = [0] * len(self.fleet.groups)
         self._gap_frames = [
@@ -95,8 +100,7 @@ class Engine:
         n = len(batch)
         if n == 0:
             return []
-        look = self._index.get
-        device_of = np.fromiter((look(x, -1) for x in batch.names), np.int32, len(batch.names))
+        device_of, place = self._places(batch.names)
         names = [q for q in batch.values if q in CHANNEL]
         columns = np.empty((len(names), n), np.float32)
         for k, name in enumerate(names):
@@ -120,6 +124,7 @@ class Engine:
                 f.slack,
                 f.rules,
                 self._newest,
+                place,
                 device_of,
                 device,
                 time,
@@ -129,14 +134,11 @@ class Engine:
                 columns,
                 channel,
                 bounds,
-                self.fleet.group,
-                self.fleet.position,
                 f.scale,
                 unit,
                 f.shape,
                 f.values,
-                f.stamp,
-                f.known,
+                f.words,
                 f.filled,
                 accepted,
                 f.counters,
@@ -209,6 +211,17 @@ class Engine:
             self.sources.append(source)
             self._newest = np.append(self._newest, NEVER)
         return self.sources.index(source)
+
+    def _places(self, names: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Network index and packed place of each name; remembered for the last few name tables."""
+        for known, device_of, place in self._tables:
+            if known is names:
+                return device_of, place
+        look = map(self._index.get, names, repeat(-1))
+        device_of = np.fromiter(look, np.int32, len(names))
+        place = self.frames.place[device_of]  # an unknown name, -1, takes the last entry
+        self._tables.append((names, device_of, place))
+        return device_of, place
 
     def _wait(
         self, batch: ReadingBatch, device_of: NDArray[np.int32], rows: NDArray[np.intp]

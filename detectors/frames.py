@@ -12,15 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.compiled import F4, F8, I4, I8, U1, U2, kernel
-from detectors.layout import CHANNELS, FleetLayout, GroupLayout
+from detectors.layout import (
+    CHANNEL,
+    CHANNELS,
+    FIRST_CHANNEL,
+    ROW_FLOATS,
+    FleetLayout,
+    GroupLayout,
+)
 from detectors.settings import DetectorSettings
 from grid.quantities import INDEX, QUANTITIES
 
-N_CHANNELS: Final = len(CHANNELS)
+LAST_CHANNEL: Final = FIRST_CHANNEL + len(CHANNELS)
+ROW_WORDS: Final = ROW_FLOATS // 2
+STAMP, KNOWN = 0, 1  # words of a row
 NEVER: Final = -(2**62)
 
 # Columns of `Frames.counters`.
 LATE, UNKNOWN, AHEAD, TAKEN = range(4)
+BLOCK: Final = 64  # rows touched together
 
 UNIT_CLASS: Final = {"V": 0, "A": 1, "W": 2, "var": 2}
 
@@ -32,7 +42,7 @@ class Frame:
     Attributes
     ----------
     tick_us, close_us : the tick; the event time at which the frame could be judged
-    values : float32[n, n_channels]   in the order of `layout.CHANNELS`, NaN = not reported
+    values : float32[n, 32]           columns by `layout.CHANNEL`, NaN = not reported
     time : int64[n]                   event time of the reading, `NEVER` = no reading
     known : int64[n]                  when it had arrived
     """
@@ -46,10 +56,11 @@ class Frame:
 
 
 @kernel(
-    "Tuple((int64, int64))(int64, int64, int64, int64[::1], int64[::1], int32[::1], int32[::1],"
+    "Tuple((int64, int64))(int64, int64, int64, int64[::1], int64[::1], int64[::1], int32[::1],"
+    "int32[::1],"
     "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], int32[::1], float32[:, ::1],"
-    "int32[::1], int32[::1], float64[:, ::1], int32[::1], int64[:, ::1], float32[::1], int64[::1],"
-    "int64[::1], int64[::1], uint8[::1], int64[::1])"
+    "float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1], int64[::1],"
+    "uint8[::1], int64[::1])"
 )
 def scatter(
     start: int,
@@ -57,6 +68,7 @@ def scatter(
     slack: int,
     rules: I8,
     newest: I8,
+    place: I8,
     device_of: I4,
     device: I4,
     time: I8,
@@ -66,14 +78,11 @@ def scatter(
     columns: F4,
     channel: I4,
     bounds: F4,
-    group: I4,
-    position: I4,
     scale: F8,
     unit: I4,
     shape: I8,
     values: F4,
-    stamp: I8,
-    known: I8,
+    words: I8,
     filled: I8,
     accepted: U1,
     counters: I8,
@@ -81,9 +90,15 @@ def scatter(
     """Put the rows from `start` on into the open frames; returns (next row, watermark).
 
     Stops before a row whose frame has no room yet: the caller closes what the watermark has
-    passed and calls again. `shape[g]` = step, delay, slots, devices, first device slot, first
-    frame slot, next frame number. `rules` = lateness, patience, bits of quality that do not move
-    the watermark. `accepted[r]` is set for events in time.
+    passed and calls again.
+
+    rules : lateness, patience, bits of quality that do not move the watermark
+    newest : int64[n_sources]  newest event time of each source; `me` is this one's place
+    place : int64[n_names]     `pack_places`, for the names of the batch; -1 not judged
+    device_of : int32[n_names] place in `Network.devices`, for the rows of `scale`
+    shape : int64[n_groups, 7] step, delay, slots, devices, first row, first slot, next frame
+    values, words              the same memory as float32[rows, 32] and int64[rows, 16]
+    accepted : uint8[n]        out: 1 for events in time
     """
     n = time.size
     lateness, patience, skewed = rules[0], rules[1], rules[2]
@@ -97,8 +112,24 @@ def scatter(
             if newest[j] >= leader - patience:
                 mark = min(mark, newest[j])
         mark -= lateness
+    last_t = NEVER
+    last_g = -1
+    frame = 0
+    slot = 0
+    near = 0
+    touched = 0
     r = start
     while r < n:
+        if r >= touched:
+            # Rows come in any order, so each waits for memory. Touching a block of them first
+            # lets the processor wait for many at once (2.5 times the speed at 100,000 meters).
+            touched = min(r + BLOCK, n)
+            sink = 0
+            for q in range(r, touched):
+                packed = place[device[q]]
+                if packed >= 0 and (packed >> 32) & 0xFFFF == last_g:
+                    sink ^= words[slot + (packed & 0xFFFFFFFF), STAMP]
+            counters[4] = sink
         t = time[r]
         sure = (quality[r] & skewed) == 0 and t <= received[r] + slack
         if sure and t > newest[me]:
@@ -116,19 +147,13 @@ def scatter(
                 counters[0] += 1
             r += 1
             continue
-        d = device_of[device[r]]
-        g = -1
-        if d >= 0:
-            g = group[d]
-        if g < 0:
+        packed = place[device[r]]
+        if packed < 0:
             counters[1] += 1
             r += 1
             continue
+        g = (packed >> 32) & 0xFFFF
         step = shape[g, 0]
-        frame = (t + step // 2) // step
-        if frame * step - t == step // 2:
-            frame -= 1  # exactly between two ticks: the earlier
-        off = frame * step - t
         if mark == NEVER:
             counters[2] += 1  # no source has a trustworthy time yet
             r += 1
@@ -136,6 +161,15 @@ def scatter(
         if shape[g, 6] == NEVER:
             # Nothing of this group has been seen: open frames from the oldest still in time.
             shape[g, 6] = (mark - shape[g, 1] - step // 2) // step + 1
+        if t != last_t or g != last_g:
+            # Divisions are the dearest part of a row, and rows of one time come together.
+            frame = (t + step // 2) // step
+            if frame * step - t == step // 2:
+                frame -= 1  # exactly between two ticks: the earlier
+            near = abs(frame * step - t)
+            slot = shape[g, 4] + frame % shape[g, 2] * shape[g, 3]
+            last_t = t
+            last_g = g
         if frame < shape[g, 6] or frame * step + step // 2 + shape[g, 1] <= mark:
             counters[0] += 1
             r += 1
@@ -146,39 +180,47 @@ def scatter(
             counters[2] += 1
             r += 1
             continue
-        slot = frame % shape[g, 2]
-        p = position[d]
-        at = shape[g, 4] + slot * shape[g, 3] + p
-        old = stamp[at]
-        take = old == NEVER
+        at = slot + (packed & 0xFFFFFFFF)
+        old = words[at, STAMP]
         merge = old == t
-        if not take and not merge:
-            old_off = abs(frame * step - old)
-            take = abs(off) < old_off or (abs(off) == old_off and t < old)
+        take = old == NEVER
         if take:
-            stamp[at] = t
-            known[at] = received[r]
-            if old == NEVER:
-                filled[shape[g, 5] + slot] += 1
-            else:
-                for c in range(N_CHANNELS):
-                    values[at * N_CHANNELS + c] = np.nan
+            filled[shape[g, 5] + frame % shape[g, 2]] += 1
+        elif not merge:
+            old_near = abs(frame * step - old)
+            take = near < old_near or (near == old_near and t < old)
+            if take:
+                for c in range(FIRST_CHANNEL, LAST_CHANNEL):
+                    values[at, c] = np.nan
+        if take:
+            words[at, STAMP] = t
+            words[at, KNOWN] = received[r]
+        elif merge:
+            words[at, KNOWN] = min(words[at, KNOWN], received[r])
         if take or merge:
-            if merge:
-                known[at] = min(known[at], received[r])
+            scaled = (packed >> 48) & 1
             for c in range(channel.size):
                 v = columns[c, r]
-                if not np.isnan(v):
-                    k = unit[c]
-                    if k >= 0:
-                        v = np.float32(v * scale[d, k])
-                    if v >= bounds[c, 0] and v <= bounds[c, 1]:
-                        where = at * N_CHANNELS + channel[c]
-                        if not merge or np.isnan(values[where]) or v > values[where]:
-                            values[where] = v
+                if scaled != 0 and unit[c] >= 0:
+                    v = np.float32(v * scale[device_of[device[r]], unit[c]])
+                # Not a number fails both comparisons.
+                if v >= bounds[c, 0] and v <= bounds[c, 1]:
+                    x = channel[c]
+                    if take or np.isnan(values[at, x]) or v > values[at, x]:
+                        values[at, x] = v
             counters[3] += 1
         r += 1
     return r, mark
+
+
+def pack_places(fleet: FleetLayout) -> NDArray[np.int64]:
+    """int64[n_devices + 1]: position (32 bits), group (16), "has secondary values" (1).
+
+    -1 for devices that report nothing to judge, and at the end for unknown ones.
+    """
+    scaled = (fleet.scale != 1.0).any(1).astype(np.int64)
+    packed = fleet.position.astype(np.int64) | fleet.group.astype(np.int64) << 32 | scaled << 48
+    return np.append(np.where(fleet.group >= 0, packed, -1), -1)
 
 
 class Frames:
@@ -209,18 +251,20 @@ class Frames:
             )
             cells += slots * layout.size
             frame_slots += slots
-        self.values = np.full(cells * N_CHANNELS, np.nan, np.float32)
-        self.stamp = np.full(cells, NEVER, np.int64)
-        self.known = np.full(cells, NEVER, np.int64)
+        self.values = np.full((cells, ROW_FLOATS), np.nan, np.float32)
+        self.words = self.values.view(np.int64)
+        self.words[:, : FIRST_CHANNEL // 2] = NEVER
+        self.blank = np.full(ROW_FLOATS, np.nan, np.float32).view(np.int64)
+        self.blank[: FIRST_CHANNEL // 2] = NEVER
         self.filled = np.zeros(frame_slots, np.int64)
-        self.counters = np.zeros(4, np.int64)
+        self.counters = np.zeros(5, np.int64)
+        self.place = pack_places(fleet)
         self.scale = np.ascontiguousarray(fleet.scale)
-        self.newest_frame = np.full(n, NEVER, np.int64)
 
     @property
     def nbytes(self) -> int:
         """Memory of the open frames."""
-        return self.values.nbytes + self.stamp.nbytes + self.known.nbytes
+        return self.values.nbytes
 
     def close_us(self, g: int) -> int:
         """Event time at which the next frame of a group closes; a far future if none is open."""
@@ -242,42 +286,35 @@ class Frames:
                 return ahead
         return -1
 
-    def _span(self, g: int) -> tuple[slice, slice, int]:
+    def _span(self, g: int) -> tuple[slice, int]:
         slots, size, cell, first, following = (int(self.shape[g, k]) for k in (2, 3, 4, 5, 6))
         slot = following % slots
         at = cell + slot * size
-        flat = slice(at * N_CHANNELS, (at + size) * N_CHANNELS)
-        return slice(at, at + size), flat, first + slot
+        return slice(at, at + size), first + slot
 
     def peek(self, g: int) -> tuple[Frame, int]:
         """The next frame of a group as views, and how many readings it holds."""
         layout = self.fleet.groups[g]
-        rows, flat, slot = self._span(g)
+        rows, slot = self._span(g)
         tick = int(self.shape[g, 6]) * layout.step_us
+        words = self.words[rows]
         frame = Frame(
-            layout,
-            tick,
-            self.close_us(g),
-            self.values[flat].reshape(layout.size, N_CHANNELS),
-            self.stamp[rows],
-            self.known[rows],
+            layout, tick, self.close_us(g), self.values[rows], words[:, STAMP], words[:, KNOWN]
         )
         return frame, int(self.filled[slot])
 
     def drop(self, g: int) -> None:
         """Forget the next frame of a group and go on to the one after it."""
-        rows, flat, slot = self._span(g)
+        rows, slot = self._span(g)
         if self.filled[slot]:
-            self.values[flat] = np.nan
-            self.stamp[rows] = NEVER
-            self.known[rows] = NEVER
+            self.words[rows] = self.blank
             self.filled[slot] = 0
         self.shape[g, 6] += 1
 
 
 def column_table(names: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(channel, unit class) of quantity columns that frames hold."""
-    channel = np.array([CHANNELS.index(n) for n in names], np.int32)
+    channel = np.array([CHANNEL[n] for n in names], np.int32)
     unit = np.array([UNIT_CLASS.get(QUANTITIES[INDEX[n]].unit, -1) for n in names], np.int32)
     return channel, unit
 

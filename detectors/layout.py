@@ -16,14 +16,17 @@ from grid.network import Device, Network
 
 SECOND: Final = 1_000_000
 
-# What a frame holds, the most used first: one reading writes into one or two cache lines.
+# What a frame holds. A device's row is two cache lines: event time and arrival (as int64, in the
+# place of four floats), then the channels, the most used in the first line.
+FIRST_CHANNEL: Final = 4
+ROW_FLOATS: Final = 32
 CHANNELS: Final[tuple[str, ...]] = (
     *("v_a", "v_b", "v_c", "i_a", "i_b", "i_c", "p", "q"),
     *("p_a", "p_b", "p_c", "i_n", "v_n", "t_terminal", "i_residual", "pf"),
     *("t_oil", "t_ambient", "t_winding", "thd_v", "power_downs", "sags"),
     *("v_a_min", "v_b_min", "v_c_min", "f"),
 )
-CHANNEL: Final[dict[str, int]] = {name: i for i, name in enumerate(CHANNELS)}
+CHANNEL: Final[dict[str, int]] = {name: FIRST_CHANNEL + i for i, name in enumerate(CHANNELS)}
 
 PHASE_CODE: Final[dict[str, int]] = {"a": 0, "b": 1, "c": 2, "abc": 3, "unknown": -1}
 JUDGED_KINDS: Final = ("meter", "transformer_monitor")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detectors.base import Axis, Stateful
 from detectors.compiled import F4, F8, I1, I4, I8, U1, kernel
 from detectors.frames import NEVER, Frame
-from detectors.layout import FleetLayout
+from detectors.layout import CHANNEL, FleetLayout
 from detectors.localise import locate_kernel
 from detectors.outage_words import evidence
 from detectors.settings import DetectorSettings
@@ -25,6 +25,7 @@ from grid.quantities import EVENT_CODE
 from grid.records import Finding
 
 SECOND: Final = 1_000_000
+V: Final = CHANNEL["v_a"]
 BURST_PAUSE_US: Final = 900 * SECOND  # gasps after so long a pause are another outage
 
 # Natural logarithms. A gasp: P(gasp | out) 0.4 to 0.9 against 2e-5 spurious per tick.
@@ -58,7 +59,7 @@ GASP_SEEN: Final = 3  # devices that must have gasped once before a missing gasp
 
 
 @kernel(
-    "void(int64, int64, int32[::1], int64[::1], float32[:, ::1], int64[::1], int64[::1],"
+    "void(int64, int64, int32[::1], int64[:], float32[:, ::1], int64[::1], int64[::1],"
     "float64[::1], int8[::1], int32[::1], int32[::1], float64, int64[::1], int64[::1],"
     "int32[::1], float32[::1], int64[::1], int8[::1])"
 )
@@ -94,7 +95,7 @@ def listen(
         shifted = False
         for p in range(offsets[k], offsets[k + 1]):
             for c in range(3):
-                if values[p, c] > 1.12 * nominal[k]:
+                if values[p, V + c] > 1.12 * nominal[k]:
                     shifted = True
         for p in range(offsets[k], offsets[k + 1]):
             d = device[p]
@@ -117,10 +118,10 @@ def listen(
                     limit = 0.6 * nominal[k]
                     if phase[p] == 3:
                         for c in range(3):
-                            others = max(values[p, (c + 1) % 3], values[p, (c + 2) % 3])
-                            if values[p, c] < limit and others > 0.8 * nominal[k]:
+                            others = max(values[p, V + (c + 1) % 3], values[p, V + (c + 2) % 3])
+                            if values[p, V + c] < limit and others > 0.8 * nominal[k]:
                                 low[d] = c + 1
-                    elif phase[p] >= 0 and values[p, 0] < limit:
+                    elif phase[p] >= 0 and values[p, V] < limit:
                         low[d] = phase[p] + 1
             elif seen[d] > 0 and delivery[p] < slow:
                 usual = interval[p]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Stateful
 from detectors.compiled import SOURCE_HASH
-from detectors.frames import N_CHANNELS, NEVER
+from detectors.frames import NEVER, STAMP
 from grid.errors import ForewattError
 
 if TYPE_CHECKING:
@@ -43,12 +43,9 @@ def save(engine: "Engine") -> bytes:
         at = np.flatnonzero(rows) + cell
         slot = (at - cell) // layout.size
         ahead = (slot - following % slots) % slots
-        cells = frames.values.reshape(-1, N_CHANNELS)
         arrays[f"open{g}/frame"] = following + ahead
         arrays[f"open{g}/device"] = (at - cell) % layout.size
-        arrays[f"open{g}/values"] = cells[at]
-        arrays[f"open{g}/stamp"] = frames.stamp[at]
-        arrays[f"open{g}/known"] = frames.known[at]
+        arrays[f"open{g}/words"] = frames.words[at]
         arrays[f"open{g}/names"] = _pack(list(layout.names))
     names = [d.id for d in engine.network.devices]
     head = {
@@ -154,7 +151,7 @@ def _match(old: list[str], new: list[str]) -> tuple[Array, Array] | None:
 def _open_rows(engine: "Engine", g: int) -> NDArray[np.bool_]:
     frames = engine.frames
     slots, size, cell = (int(frames.shape[g, k]) for k in (2, 3, 4))
-    return np.asarray(frames.stamp[cell : cell + slots * size] > NEVER)
+    return np.asarray(frames.words[cell : cell + slots * size, STAMP] > NEVER)
 
 
 def _refill(engine: "Engine", g: int, archive: Any, old: int) -> None:
@@ -168,9 +165,7 @@ def _refill(engine: "Engine", g: int, archive: Any, old: int) -> None:
     keep = at_device >= 0
     slot = archive[f"open{old}/frame"][keep] % slots
     at = cell + slot * size + at_device[keep]
-    frames.values.reshape(-1, N_CHANNELS)[at] = archive[f"open{old}/values"][keep]
-    frames.stamp[at] = archive[f"open{old}/stamp"][keep]
-    frames.known[at] = archive[f"open{old}/known"][keep]
+    frames.words[at] = archive[f"open{old}/words"][keep]
     np.add.at(frames.filled, first + slot, 1)
 
 

@@ -235,10 +235,11 @@ def lines_of(
 
     def listen() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            match = re.match(r"(\w+): (.*)", line)
-            if match:
-                found[match[1]] = match[2]
+        with process.stdout as lines:
+            for line in lines:
+                match = re.match(r"(\w+): (.*)", line)
+                if match:
+                    found[match[1]] = match[2]
 
     threading.Thread(target=listen, daemon=True).start()
     wait_for(

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from ingest.backoff import Backoff
 from ingest.checks import Checks
 from ingest.journal import JournalError
 from ingest.metrics import CollectorMetrics, UnitMetrics
-from ingest.modbus_link import LinkError, RegisterLink, TcpLink
+from ingest.modbus_link import LinkError, RegisterLink, link_for
 from ingest.modbus_unit import SECOND, Poll, Unit, phase_us
 from ingest.profile_files import load_profile
 from ingest.rows import Origin, Rows
@@ -50,13 +49,13 @@ class Lane:
         metrics: CollectorMetrics,
         link: RegisterLink | None = None,
     ) -> None:
-        host, port = bus_address(bus.url)
+        name, made = link_for(bus.url)
         if not bus.units:
             raise BadInput(
                 f"[[modbus]] {bus.url} has no units",
                 fix='Write units = [{ unit = 1, device = "T1-monitor", profile = "sdm630" }]',
             )
-        self.name = f"modbus {host}:{port}"
+        self.name = f"modbus {name}"
         self.metrics = metrics.source(self.name)
         self.units = [
             _unit(
@@ -68,7 +67,7 @@ class Lane:
             for i, u in enumerate(bus.units)
         ]
         self._clock, self._timeout_s = clock, bus.timeout_s
-        self._link = link or TcpLink(host, port)
+        self._link = link or made
         self._backoff = Backoff(CONNECT_FIRST_S, CONNECT_MOST_S)
         self._retry_at = 0.0
         self._look_s = _LOOK_SIMULATED_S if isinstance(clock, SimulatedClock) else _LOOK_S
@@ -247,18 +246,6 @@ class ModbusCollector:
             metrics.last_append = time.monotonic()
             metrics.ticks += len(record.ticks)
             metrics.tick_us = max((t.up_to_us for t in record.ticks), default=metrics.tick_us)
-
-
-def bus_address(url: str) -> tuple[str, int]:
-    """Host and port of a tcp:// address; raises BadInput."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme != "tcp" or not parts.hostname or port == -1:
-        raise BadInput(f"{url!r} is no Modbus address", fix="Write tcp://host:port")
-    return parts.hostname, port or 502
 
 
 def _unit(bus: ModbusBus, place: int, network: Network, metrics: UnitMetrics) -> Unit:

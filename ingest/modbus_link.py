@@ -1,52 +1,35 @@
-"""One Modbus TCP connection that believes only the reply it asked for.
+"""One Modbus connection that believes only the reply it asked for.
 
-`RegisterLink` is the seam between the poller and a transport. `TcpLink` speaks Modbus TCP itself,
-because it must refuse what pymodbus 3.16 lets pass: replies of another function code, of too few
-registers, with bytes behind them, and the silence with which it skips the frames of other units
-and transactions until the time-out (docs/modbus.md).
+`RegisterLink` is the seam between the poller and a transport: TCP (Modbus TCP, or RTU through a
+transparent gateway) and serial lines. The frames are judged in `ingest.modbus_frame`, because they
+must be refused where pymodbus 3.16 lets them pass: replies of another function code, of too few
+registers, with bytes in front of or behind them, late ones on RTU (docs/modbus.md).
 Forewatt is read-only towards the field: `read` refuses every function but 3 and 4.
 """
 
 import asyncio
-import struct
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
+from grid.errors import BadInput
+from ingest.modbus_frame import (
+    Framing,
+    LinkBroken,
+    LinkError,
+    LinkTimeout,
+    Refused,
+    Request,
+    RtuFraming,
+    TcpFraming,
+)
+from ingest.modbus_serial import SerialLine, open_serial
 from ingest.profile import FUNCTIONS, WORDS_MAX
 
-_HEAD: Final = struct.Struct(">HHHB")  # transaction, protocol 0, length from here on, unit
-_REQUEST: Final = struct.Struct(">HHHBBHH")
-_LENGTH_MAX: Final = 254
-_EXCEPTION_BIT: Final = 0x80
-EXCEPTIONS: Final = {
-    1: "the device does not know this function",
-    2: "an address that the device does not have",
-    3: "a count that the device does not allow",
-    4: "the device failed on it",
-    5: "the device needs longer",
-    6: "the device is busy",
-    10: "the gateway has no path to the device",
-    11: "the gateway got no answer from the device",
-}
+__all__ = ["LinkBroken", "LinkError", "LinkTimeout", "Refused", "RegisterLink", "link_for"]
 
-
-class LinkError(Exception):
-    """The read failed; the text says how, for people."""
-
-
-class Refused(LinkError):
-    """The device answered with a Modbus exception; the connection is good."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(f"exception {code}: {EXCEPTIONS.get(code, 'unknown to Modbus')}")
-
-
-class LinkTimeout(LinkError):
-    """No full answer in time; the connection has been closed."""
-
-
-class LinkBroken(LinkError):
-    """The connection ended, or something came that was not asked for; it has been closed."""
+_QUIET_S: Final = 0.05  # a line is quiet when nothing came for this long
 
 
 class RegisterLink(Protocol):
@@ -55,6 +38,10 @@ class RegisterLink(Protocol):
     @property
     def connected(self) -> bool:
         """Whether a connection stands."""
+
+    @property
+    def guard_s(self) -> float:
+        """How long a unit must be left alone after it was late; 0 where nothing can be mistaken."""
 
     async def connect(self, timeout_s: float) -> None:
         """Open the connection; raises LinkTimeout or LinkBroken."""
@@ -69,13 +56,16 @@ class RegisterLink(Protocol):
 
 
 class _Connection(asyncio.Protocol):
-    """Bytes of one connection; judges each frame against the one request that is open."""
+    """Bytes of one connection; each frame is judged against the one request that is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, framing: Framing) -> None:
         self.transport: asyncio.Transport | None = None
         self.trouble = ""
-        self._buffer = bytearray()
-        self._expected: tuple[int, int, int, int] | None = None  # transaction, unit, function, n
+        self.heard = 0.0  # monotonic time of the last bytes
+        self.listening = False  # bytes are let pass: the line is being cleared
+        self._framing = framing
+        self._buffer = b""
+        self._request: Request | None = None
         self._reply: asyncio.Future[tuple[int, ...]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,48 +75,32 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(f"the connection ended: {error}" if error else "the device closed it")
 
-    def ask(
-        self, transaction: int, unit: int, function: int, address: int, count: int
-    ) -> asyncio.Future[tuple[int, ...]]:
+    def ask(self, request: Request) -> asyncio.Future[tuple[int, ...]]:
         assert self.transport is not None
-        self._expected = (transaction, unit, function, count)
+        self._request = request
         self._reply = asyncio.get_running_loop().create_future()
-        self.transport.write(_REQUEST.pack(transaction, 0, 6, unit, function, address, count))
+        self.transport.write(self._framing.request(request))
         return self._reply
 
     def data_received(self, data: bytes) -> None:
-        if self.trouble:
+        self.heard = time.monotonic()
+        if self.trouble or self.listening:
             return
-        self._buffer += data
-        if self._reply is None or self._reply.done() or self._expected is None:
+        if self._reply is None or self._reply.done() or self._request is None:
             self._fail(f"{len(data)} bytes that nobody asked for")
             return
-        if len(self._buffer) < _HEAD.size:
-            return
-        transaction, protocol, length, unit = _HEAD.unpack_from(self._buffer)
-        asked_transaction, asked_unit, function, count = self._expected
-        if protocol != 0 or not 3 <= length <= _LENGTH_MAX:
-            self._fail(f"no Modbus frame (protocol {protocol}, length {length})")
-        elif transaction != asked_transaction:
-            self._fail(f"the answer to another request ({transaction}, not {asked_transaction})")
-        elif unit != asked_unit:
-            self._fail(f"an answer of unit {unit} where {asked_unit} was asked")
-        elif len(self._buffer) > length + 6:
-            self._fail(f"{len(self._buffer) - length - 6} bytes behind the answer")
-        elif len(self._buffer) == length + 6:
-            self._judge(bytes(self._buffer[_HEAD.size :]), function, count)
-
-    def _judge(self, body: bytes, function: int, count: int) -> None:
-        self._buffer.clear()
-        assert self._reply is not None
-        if body[0] == function | _EXCEPTION_BIT and len(body) == 2:
-            self._reply.set_exception(Refused(body[1]))
-        elif body[0] != function:
-            self._fail(f"an answer to function {body[0]} where {function} was asked")
-        elif len(body) != 2 + 2 * count or body[1] != 2 * count:
-            self._fail(f"{(len(body) - 2) / 2:g} registers where {count} were asked")
+        self._buffer += data
+        try:
+            registers = self._framing.judge(self._buffer, self._request)
+        except Refused as refused:
+            self._buffer = b""
+            self._reply.set_exception(refused)
+        except LinkBroken as broken:
+            self._fail(str(broken))
         else:
-            self._reply.set_result(struct.unpack_from(f">{count}H", body, 2))
+            if registers is not None:
+                self._buffer = b""
+                self._reply.set_result(registers)
 
     def _fail(self, text: str) -> None:
         self.trouble = self.trouble or text
@@ -140,32 +114,53 @@ class _Connection(asyncio.Protocol):
             self.transport = None
 
 
-class TcpLink:
-    """`RegisterLink` over Modbus TCP."""
+Opener = Callable[[Callable[[], asyncio.Protocol]], Awaitable[object]]
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+
+class StreamLink:
+    """`RegisterLink` over any byte stream that `opener` connects to a protocol."""
+
+    def __init__(self, opener: Opener, framing: Framing) -> None:
+        self._opener, self._framing = opener, framing
         self._connection: _Connection | None = None
         self._transaction = 0
+        self._clear_until = 0.0  # a late reply may come until then
 
     @property
     def connected(self) -> bool:
         """Whether a connection stands."""
         return self._connection is not None and not self._connection.trouble
 
+    @property
+    def guard_s(self) -> float:
+        """See `RegisterLink.guard_s`."""
+        return self._framing.guard_s
+
     async def connect(self, timeout_s: float) -> None:
         """Open the connection; raises LinkTimeout or LinkBroken."""
         self.close()
-        loop = asyncio.get_running_loop()
+        connection = _Connection(self._framing)
         try:
             async with asyncio.timeout(timeout_s):
-                _, self._connection = await loop.create_connection(
-                    _Connection, self._host, self._port
-                )
+                await self._opener(lambda: connection)
         except TimeoutError:
             raise LinkTimeout(f"no connection within {timeout_s:g} s") from None
         except OSError as error:
             raise LinkBroken(f"cannot connect: {error.strerror or error}") from error
+        self._connection = connection
+        if self.guard_s:
+            await self._clear(connection)
+
+    async def _clear(self, connection: _Connection) -> None:
+        """Let late bytes of before pass by: until they can no longer come, and it is quiet."""
+        connection.listening = True
+        limit = max(self._clear_until, time.monotonic()) + 20 * _QUIET_S
+        while (now := time.monotonic()) < limit:
+            left_s = max(self._clear_until, connection.heard + _QUIET_S) - now
+            if left_s <= 0:
+                break
+            await asyncio.sleep(left_s)
+        connection.listening = False
 
     async def read(
         self, unit: int, function: int, address: int, count: int, timeout_s: float
@@ -177,15 +172,20 @@ class TcpLink:
         if connection is None or connection.trouble:
             raise LinkBroken(connection.trouble if connection else "not connected")
         self._transaction = self._transaction % 0xFFFF + 1
+        request = Request(self._transaction, unit, function, address, count)
         try:
             async with asyncio.timeout(timeout_s):
-                return await connection.ask(self._transaction, unit, function, address, count)
+                return await connection.ask(request)
         except TimeoutError:
-            self.close()  # a late answer must not meet the next request
+            self._spoiled()
             raise LinkTimeout(f"no answer within {timeout_s:g} s") from None
         except LinkBroken:
-            self.close()
+            self._spoiled()
             raise
+
+    def _spoiled(self) -> None:
+        self._clear_until = time.monotonic() + self.guard_s
+        self.close()
 
     def close(self) -> None:
         """Close the connection, if any."""
@@ -193,3 +193,44 @@ class TcpLink:
         if connection is not None:
             connection.trouble = connection.trouble or "closed"
             connection.abort()
+
+
+def tcp_link(host: str, port: int, framing: Framing | None = None) -> StreamLink:
+    """Modbus TCP, or RTU through a transparent gateway with `RtuFraming`."""
+
+    async def opener(factory: Callable[[], asyncio.Protocol]) -> object:
+        return await asyncio.get_running_loop().create_connection(factory, host, port)
+
+    return StreamLink(opener, framing or TcpFraming())
+
+
+def serial_link(line: SerialLine) -> StreamLink:
+    """Modbus RTU on a serial line."""
+
+    async def opener(factory: Callable[[], asyncio.Protocol]) -> object:
+        return open_serial(line, factory)
+
+    return StreamLink(opener, RtuFraming())
+
+
+def link_for(url: str) -> tuple[str, RegisterLink]:
+    """(name of the bus, link) of tcp://host:port, rtu+tcp://host:port or serial:///dev/x?baud=n.
+
+    Raises BadInput for anything else.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme == "serial" and parts.path:
+        line = SerialLine.of(parts.path, dict(parse_qsl(parts.query)), url)
+        return line.path, serial_link(line)
+    if parts.scheme not in ("tcp", "rtu+tcp") or not parts.hostname or port == -1:
+        raise BadInput(
+            f"{url!r} is no Modbus address",
+            fix="Write tcp://host:port, rtu+tcp://host:port or serial:///dev/ttyUSB0?baud=9600",
+        )
+    framing = RtuFraming() if parts.scheme == "rtu+tcp" else TcpFraming()
+    port = port or 502
+    return f"{parts.hostname}:{port}", tcp_link(parts.hostname, port, framing)

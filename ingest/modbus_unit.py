@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ingest.metrics import UnitMetrics
-from ingest.modbus_link import LinkError, LinkTimeout, Refused, RegisterLink
+from ingest.modbus_frame import LinkError, LinkTimeout, Refused
+from ingest.modbus_link import RegisterLink
 from ingest.profile import Block, Profile
 
 SECOND: Final = 1_000_000
@@ -97,7 +98,7 @@ class Unit:
         else:
             self.absent.update(block.registers[0].quantity for block in lacking)
         self.blocks = tuple(planned)
-        self._judge(trouble, values)
+        self._judge(trouble, values, link.guard_s)
         if not values:
             raise trouble or LinkError("the device has none of the values of its profile")
         return Poll(values, partial=trouble is not None)
@@ -115,7 +116,7 @@ class Unit:
         )
         return block.decode(words)
 
-    def _judge(self, trouble: LinkError | None, values: dict[str, float]) -> None:
+    def _judge(self, trouble: LinkError | None, values: dict[str, float], guard_s: float) -> None:
         metrics = self.metrics
         metrics.last_error = str(trouble) if trouble is not None else ""
         if trouble is None:
@@ -126,7 +127,9 @@ class Unit:
             metrics.polls_failed += 1
         if trouble is None or isinstance(trouble, Refused) or values:
             # An answered exception costs the bus nothing, so the unit stays in its turn.
-            self._silent, self._resume, metrics.backoff_s = 0, 0.0, 0.0
+            self._silent, metrics.backoff_s = 0, 0.0
+            late = isinstance(trouble, LinkTimeout)
+            self._resume = time.monotonic() + guard_s if late else 0.0
             return
         metrics.backoff_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**self._silent)
         self._silent = min(self._silent + 1, 16)

@@ -30,6 +30,7 @@ from ingest.sparkplug import NAMESPACE, SparkplugHost
 
 RECONNECT_FIRST_S: Final = 0.25
 RECONNECT_MOST_S: Final = 15.0
+BATCH_BYTES: Final = 8 << 20  # of payload in one journal append
 _STEADY_S: Final = 10.0  # a connection that stood so long was a good one
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,8 @@ class MqttCollector:
                 quiet_from, quiet_us, drained_us = now, self._clock.now_us(), None
             waiting = len(session.queue)
             metrics.queue_depth = waiting
-            if waiting and (waiting >= settings.batch_messages or now - first_at >= linger_s):
+            full = waiting >= settings.batch_messages or session.queued_bytes >= BATCH_BYTES
+            if waiting and (full or now - first_at >= linger_s):
                 if not self._commit(session, stop, connected=True):
                     return
                 if time.monotonic() - now > settings.settle_s:
@@ -177,7 +179,7 @@ class MqttCollector:
     def _commit(self, session: MqttSession, stop: threading.Event, *, connected: bool) -> bool:
         """Journal the next batch of the queue and acknowledge it; False when it must stay."""
         queue = session.queue
-        batch = [queue.popleft() for _ in range(min(len(queue), self._settings.batch_messages))]
+        batch = session.take(self._settings.batch_messages, BATCH_BYTES)
         checked, quarantined = self._read(batch)
         record = Record(self.name, checked.batch, tuple(quarantined))
         if (len(checked.batch) or quarantined) and not self._append(

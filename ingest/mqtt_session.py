@@ -28,6 +28,7 @@ from ingest.settings import MqttSource
 
 CONNECT_TIMEOUT_S: Final = 5.0
 PACKET_BYTES_MAX: Final = 16 << 20  # refused by the broker beyond this; quarantined from 1 MiB on
+QUEUE_BYTES_MAX: Final = 64 << 20  # beyond this reading stops until some are in the journal
 _MISC_S: Final = 1.0
 _QOS: Final = 1
 _FAILURE: Final = 0x80  # reason codes from here on are refusals
@@ -111,7 +112,8 @@ class MqttSession:
         clock: Clock,
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
-        self.queue: deque[Message] = deque()  # bounded by `pump`
+        self.queue: deque[Message] = deque()  # bounded by `pump`, in messages and bytes
+        self.queued_bytes = 0
         self.subscribed = False
         self.session_present = False
         self.protocol = protocol
@@ -163,7 +165,21 @@ class MqttSession:
         except UnicodeDecodeError:
             topic = message._topic.decode(errors="replace")
         mid = message.mid if message.qos == _QOS else 0
-        self.queue.append(Message(topic, bytes(message.payload), mid, self._now_us))
+        self._keep(Message(topic, bytes(message.payload), mid, self._now_us))
+
+    def _keep(self, message: Message) -> None:
+        self.queue.append(message)
+        self.queued_bytes += len(message.payload)
+
+    def take(self, messages: int, payload_bytes: int) -> list[Message]:
+        """The oldest messages: at most so many, and about so many bytes of payload."""
+        batch: list[Message] = []
+        size = 0
+        while self.queue and len(batch) < messages and size < payload_bytes:
+            batch.append(self.queue.popleft())
+            size += len(batch[-1].payload)
+        self.queued_bytes -= size
+        return batch
 
     def _on_connect(self, client: paho.Client, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:
@@ -241,7 +257,7 @@ class MqttSession:
         """
         client, queue = self._client, self.queue
         before = len(queue)
-        room = before < self.queue_max
+        room = before < self.queue_max and self.queued_bytes < QUEUE_BYTES_MAX
         self._check(MQTTErrorCode.MQTT_ERR_SUCCESS)
         readable = room and client.pending() > 0
         if not readable:
@@ -257,7 +273,7 @@ class MqttSession:
         if readable:
             self._now_us = self._clock.now_us()
             most = min(before + limit, self.queue_max)
-            self._check(client.receive(queue.append, most - before, self._now_us))
+            self._check(client.receive(self._keep, most - before, self._now_us))
         now = time.monotonic()
         if now >= self._misc_at:
             self._misc_at = now + _MISC_S

@@ -55,9 +55,11 @@ class ModbusUnit:
 
 @dataclass(frozen=True, slots=True)
 class ModbusBus:
-    """One Modbus TCP server (a device or a gateway); its units are polled one after the other."""
+    """One bus: a device, a gateway or a serial line; its units are polled one after the other."""
 
-    url: str  # tcp://host:port
+    url: (
+        str  # tcp://host:port, rtu+tcp://host:port, serial:///dev/ttyUSB0?baud=9600&parity=N&stop=1
+    )
     units: tuple[ModbusUnit, ...] = ()
     timeout_s: float = 2.0
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ingest.modbus_frame import crc16
+
 HEAD = struct.Struct(">HHHB")
 READ = struct.Struct(">BHH")
 
@@ -30,7 +32,8 @@ def frame(
 class FakeDevice:
     """Answers on one port. `modes` are used up one a request; then it behaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rtu: bool = False) -> None:
+        self.rtu = rtu  # RTU frames through a transparent gateway, instead of Modbus TCP
         self.modes: deque[str] = deque()
         self.unit_modes: dict[int, str] = {}  # a unit that misbehaves for good
         self.absent: set[int] = set()  # a read that touches one of these is refused: exception 2
@@ -43,22 +46,32 @@ class FakeDevice:
         self.forbidden: list[bytes] = []  # any frame with a function other than 3 and 4
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._writers: dict[asyncio.StreamWriter, None] = {}  # oldest connection first
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._writers[writer] = None
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while True:
-                head = await reader.readexactly(HEAD.size)
-                transaction, _, length, unit = HEAD.unpack(head)
-                body = await reader.readexactly(length - 1)
+                if self.rtu:
+                    head = await reader.readexactly(8)
+                    assert crc16(head[:-2]) == head[-2:]
+                    transaction, unit, body = 0, head[0], head[1:-2]
+                else:
+                    head = await reader.readexactly(HEAD.size)
+                    transaction, _, length, unit = HEAD.unpack(head)
+                    body = await reader.readexactly(length - 1)
                 if body[0] not in (3, 4):
                     self.forbidden.append(head + body)
                 await self._answer(writer, transaction, unit, body)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the collector closed the connection: that is its right
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
+            self._tasks.discard(task)
             writer.close()
 
     async def _answer(
@@ -74,7 +87,13 @@ class FakeDevice:
         good = bytes([function, 2 * count]) + struct.pack(f">{count}H", *words)
         if mode == "good" and any(address <= a < address + count for a in self.absent):
             mode = "exception 2"
-        out = frame(transaction, unit, good)
+
+        def made(body: bytes, *, unit: int = unit, transaction: int = transaction) -> bytes:
+            if self.rtu:
+                return bytes([unit]) + body + crc16(bytes([unit]) + body)
+            return frame(transaction, unit, body)
+
+        out = made(good)
         if mode == "silence":
             return
         if mode == "close":
@@ -89,30 +108,32 @@ class FakeDevice:
             out = out[: len(out) // 2]
         elif mode == "late":
             await asyncio.sleep(self.late_s)
+            if self.rtu:  # a transparent gateway answers on whatever connection there is now
+                writer = next(reversed(self._writers))
         elif mode in ("trickle", "byte by byte"):
             for i in range(len(out)):
                 writer.write(out[i : i + 1])
                 await asyncio.sleep(0.2 if mode == "trickle" else 0.001)
             return
         elif mode.startswith("exception ") and mode[-1].isdigit():
-            out = frame(transaction, unit, bytes([function | 0x80, int(mode.split()[1])]))
+            out = made(bytes([function | 0x80, int(mode.split()[1])]))
         else:
             out = {
                 "good": out,
                 "garbage": b"\x99\x13\x37garbage that is no frame at all",
                 "text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
-                "wrong transaction": frame(transaction ^ 1, unit, good),
-                "wrong unit": frame(transaction, unit + 1, good),
-                "wrong function": frame(transaction, unit, bytes([function ^ 7]) + good[1:]),
+                "wrong transaction": made(good, transaction=transaction ^ 1),
+                "wrong unit": made(good, unit=unit + 1),
+                "wrong function": made(bytes([function ^ 7]) + good[1:]),
+                "wrong checksum": out[:-1] + bytes([out[-1] ^ 1]),
+                "noise in front": b"\x00\xff" + out,
                 "wrong protocol": frame(transaction, unit, good, protocol=1),
                 "length 0": frame(transaction, unit, good, length=0),
                 "length 65535": frame(transaction, unit, good, length=65_535),
-                "few registers": frame(transaction, unit, bytes([function, 2]) + good[2:4]),
-                "many registers": frame(
-                    transaction, unit, bytes([function, 2 * count + 2]) + good[2:] + b"\x00\x01"
-                ),
-                "wrong byte count": frame(transaction, unit, bytes([function, 1]) + good[2:]),
-                "exception of another function": frame(transaction, unit, b"\x81\x02"),
+                "few registers": made(bytes([function, 2]) + good[2:4]),
+                "many registers": made(bytes([function, 2 * count + 2]) + good[2:] + b"\x00\x01"),
+                "wrong byte count": made(bytes([function, 1]) + good[2:]),
+                "exception of another function": made(b"\x81\x02"),
                 "babble behind": out + b"\x00\x00",
                 "twice": out + out,
             }[mode]
@@ -123,16 +144,18 @@ class FakeDevice:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)  # let connections that are being accepted find their server
         if self._server is not None:
             self._server.close()
-        for _ in range(5):  # a connection may just have been accepted and have no task yet
-            await asyncio.sleep(0)
-            tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for writer in list(self._writers):
                 writer.transport.abort()
-            for task in tasks:
+            for task in self._tasks:  # one that is being accepted is let finish first
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(others, timeout=0.02)
+        for _ in range(3):
+            await asyncio.sleep(0)  # aborted transports close their sockets in the next rounds
 
     def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
@@ -164,6 +187,6 @@ class FakeDevice:
 
 
 @contextmanager
-def fake_device() -> Iterator[FakeDevice]:
-    with FakeDevice().running() as device:
+def fake_device(*, rtu: bool = False) -> Iterator[FakeDevice]:
+    with FakeDevice(rtu=rtu).running() as device:
         yield device

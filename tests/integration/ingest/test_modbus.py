@@ -285,7 +285,9 @@ def test_nothing_but_reads_is_ever_sent(
 @pytest.mark.parametrize(
     ("bus", "problem"),
     [
-        (ModbusBus("serial:///dev/ttyUSB0"), "is no Modbus address. Write tcp://host:port"),
+        (ModbusBus("udp://h:1"), "is no Modbus address. Write tcp://host:port"),
+        (ModbusBus("serial:///dev/ttyUSB0?baud=9601"), "baud is '9601'. Known: 1200"),
+        (ModbusBus("serial:///dev/ttyUSB0?bits=7"), "'bits' is unknown"),
         (ModbusBus("tcp://h:1"), "has no units"),
         (ModbusBus("tcp://h:99999", (ModbusUnit(1, "T1", "sdm630"),)), "is no Modbus address"),
         (ModbusBus("tcp://h:1", (ModbusUnit(300, "T1", "sdm630"),)), "unit must be 0..255"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.modbus_link import LinkBroken, LinkError, LinkTimeout, Refused, TcpLink
+from ingest.modbus_link import LinkBroken, LinkError, LinkTimeout, Refused, StreamLink, tcp_link
 from tests.integration.ingest.fake_modbus import FakeDevice, fake_device, word
 
 TIMEOUT_S = 0.25
@@ -24,7 +24,7 @@ def expected(address: int, count: int, unit: int = 3, function: int = 4) -> tupl
     return tuple(word(unit, function, address + i) for i in range(count))
 
 
-async def read(link: TcpLink, address: int, count: int) -> tuple[int, ...]:
+async def read(link: StreamLink, address: int, count: int) -> tuple[int, ...]:
     if not link.connected:
         await link.connect(TIMEOUT_S)
     return await link.read(3, 4, address, count, TIMEOUT_S)
@@ -64,7 +64,7 @@ def test_a_misbehaving_answer_is_an_error_and_the_next_read_is_right(
     device.modes.extend(["good", mode])
 
     async def story() -> None:
-        link = TcpLink("127.0.0.1", device.port)
+        link = tcp_link("127.0.0.1", device.port)
         assert expected(0, 2) == await read(link, 0, 2)
         began = time.monotonic()
         with pytest.raises(error, match=text):
@@ -82,7 +82,7 @@ def test_a_good_answer_may_come_byte_by_byte(device: FakeDevice) -> None:
     device.modes.append("byte by byte")
 
     async def story() -> tuple[int, ...]:
-        link = TcpLink("127.0.0.1", device.port)
+        link = tcp_link("127.0.0.1", device.port)
         try:
             return await read(link, 5, 2)
         finally:
@@ -97,7 +97,7 @@ def test_a_late_answer_never_becomes_the_value_of_the_next_register(device: Fake
     device.modes.extend(["late"] * 3)
 
     async def story() -> None:
-        link = TcpLink("127.0.0.1", device.port)
+        link = tcp_link("127.0.0.1", device.port)
         wrong, right = 0, 0
         for address in range(0, 40, 2):
             try:
@@ -117,7 +117,7 @@ def test_bytes_between_two_requests_break_the_connection(device: FakeDevice) -> 
     device.modes.append("good")
 
     async def story() -> None:
-        link = TcpLink("127.0.0.1", device.port)
+        link = tcp_link("127.0.0.1", device.port)
         await read(link, 0, 1)
         assert link._connection is not None
         link._connection.data_received(b"noise")
@@ -131,7 +131,7 @@ def test_bytes_between_two_requests_break_the_connection(device: FakeDevice) -> 
 def test_a_device_that_is_not_there_is_an_error_with_its_reason() -> None:
     async def story() -> None:
         with pytest.raises(LinkBroken, match="cannot connect"):
-            await TcpLink("127.0.0.1", 1).connect(1.0)
+            await tcp_link("127.0.0.1", 1).connect(1.0)
 
     asyncio.run(story())
 
@@ -139,7 +139,7 @@ def test_a_device_that_is_not_there_is_an_error_with_its_reason() -> None:
 @pytest.mark.parametrize("function", [0, 1, 2, 5, 6, 15, 16, 22, 23, 43])
 def test_no_function_but_the_two_reads_can_be_sent(device: FakeDevice, function: int) -> None:
     async def story() -> None:
-        link = TcpLink("127.0.0.1", device.port)
+        link = tcp_link("127.0.0.1", device.port)
         await link.connect(1.0)
         with pytest.raises(ValueError, match="is never sent"):
             await link.read(3, function, 0, 1, 1.0)

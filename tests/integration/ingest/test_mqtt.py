@@ -135,6 +135,30 @@ def test_poison_is_quarantined_and_its_neighbours_are_stored(
         assert 1 == metrics.quarantined[kind]
 
 
+def test_large_messages_are_taken_in_small_batches(
+    mqtt_url: str, journal: FussyJournal, request: pytest.FixtureRequest
+) -> None:
+    """Forty messages of a megabyte: memory is bounded by bytes, not only by their number."""
+    d, t = own(request), now_ms()
+    collector, metrics = mqtt_collector(
+        source_of(mqtt_url, topics=topics(d)), journal, network_of(d), batch_messages=1000
+    )
+    with running(collector), publisher(mqtt_url) as client:
+        wait_for(lambda: metrics.connected)
+        filler = b" " * ((1 << 20) - 60)
+        publish(
+            client,
+            [
+                (f"forewatt/v1/{d}/readings", b'{"t":%d,"v_a":1%s}' % (t - i, filler))
+                for i in range(40)
+            ],
+        )
+        wait_for(lambda: metrics.messages == 40, 30)
+
+    assert [(d, t - i) for i in range(40)] == rows(journal)
+    assert 5 <= sum(1 for e in entries(journal) if len(e.record.batch))
+
+
 def test_a_full_disk_is_held_without_acknowledging_and_without_loss(
     mqtt_url: str, journal: FussyJournal, request: pytest.FixtureRequest
 ) -> None:

@@ -16,6 +16,7 @@ from simulators.area import Area
 from simulators.callers import Call, area_calls
 from simulators.delivery import deliver
 from simulators.drive import Drive, Place, base_drive, find_place, prepare_area
+from simulators.dss_file import DssFilePowerFlow
 from simulators.loads import Loads, area_loads
 from simulators.meters import EventRow, Reports, meter_reports
 from simulators.monitors import monitor_reports
@@ -144,7 +145,7 @@ def _tap_steps(spec: MvSpec, deviation: Floats, step_s: int) -> Floats:
 def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> AreaOutcome:
     """Simulate one area and write its readings to `spill` (compact bytes, by arrival)."""
     bench = prepare(scenario, town, area)
-    engine = OpenDssPowerFlow(bench.network)
+    engine = open_engine(bench)
     drive = bench.drive(bench.faults, slice(None))
     physics = solve_area(engine, bench.network, drive, bench.weather.ambient_c, scenario.step_s)
     flows = physics.v.shape[0]
@@ -169,6 +170,13 @@ def run_area(scenario: Scenario, town: Town, area: TownArea, spill: Path) -> Are
     return AreaOutcome(area.id, write_spill(spill, readings), events, seen, calls, flows)
 
 
+def open_engine(bench: Bench) -> OpenDssPowerFlow:
+    """The engine of an area, built or read from an operator's file."""
+    if bench.area.source is not None:
+        return DssFilePowerFlow(bench.network, bench.area.source)
+    return OpenDssPowerFlow(bench.network)
+
+
 def prepare(scenario: Scenario, town: Town, area: TownArea) -> Bench:
     """Everything that is the same with and without faults."""
     chosen = []
@@ -182,6 +190,8 @@ def prepare(scenario: Scenario, town: Town, area: TownArea) -> Bench:
     weather = make_weather(scenario.weather, times, zone_s, scenario.town.latitude, scenario.seed)
     loads = area_loads(area, times, zone_s, weather, scenario.load, scenario.seed)
     emf = source_voltage(scenario.mv, area.feeder, times, zone_s, scenario.step_s, scenario.seed)
+    if area.source is not None:
+        emf = emf * area.source.source_pu
     return Bench(scenario, town, area, network, times, weather, loads, emf, chosen, leaks, panels)
 
 

@@ -100,11 +100,11 @@ def demand_elements(area: Area) -> list[str]:
     return script
 
 
-def leak_elements(area: Area) -> list[str]:
+def leak_elements(area: Area, neutral: int = 4) -> list[str]:
     """Places where a phase may leak, closed to nothing."""
     script = []
     for k, leak in enumerate(area.leaks):
-        other = f"{leak.bus}.4" if leak.to_neutral else f"{leak.bus}.0"
+        other = f"{leak.bus}.{neutral}" if leak.to_neutral else f"{leak.bus}.0"
         script.append(
             f"new reactor.leak{k} phases=1 bus1={leak.bus}.{leak.phase + 1} bus2={other} "
             f"R={NO_LEAK_OHM} X=0"

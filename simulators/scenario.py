@@ -27,9 +27,10 @@ from simulators.areas import AreaOutcome, run_area, zone_seconds
 from simulators.callers import stray_calls, write_contacts
 from simulators.drive import Place, conductors, find_place, needs_joint
 from simulators.meters import EventRow, event_batch
+from simulators.network_folder import write_network
 from simulators.spec import FaultSpec, Scenario, load_scenario
 from simulators.spill import Spill, merged
-from simulators.town import Town, build_town, write_network
+from simulators.town import Town, build_town
 from simulators.truth import rfc3339, truth_line
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -107,6 +108,7 @@ def check_scenario(spec: Scenario, file: str) -> Town:
         taken: list[tuple[str, str, int, int, str]] = []
         for fault in spec.fault:
             for area_id, place in find_place(fault, town).items():
+                _check_neutral(fault, place, town, area_id)
                 taken += _claims(fault, place, area_id, spec.length_us)
         for i, (area, contact, begin, end, who) in enumerate(taken):
             for other_area, other, start, stop, other_who in taken[:i]:
@@ -119,6 +121,16 @@ def check_scenario(spec: Scenario, file: str) -> Town:
         text, _, fix = str(problem).partition("; ")
         raise BadInput(text, file=file, fix=fix.capitalize()) from problem
     return town
+
+
+def _check_neutral(fault: FaultSpec, place: Place, town: Town, area: str) -> None:
+    source = next(a.source for a in town.areas if a.id == area)
+    on_neutral = needs_joint(fault, place) and 3 in conductors(fault, place)
+    if source is not None and source.map.neutral == 0 and on_neutral and place.kind == "branch":
+        raise ValueError(
+            f"fault {fault.id}: {source.file} has no neutral conductor to fail; give a "
+            "four-wire file and its neutral node"
+        )
 
 
 def _claims(

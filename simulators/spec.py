@@ -6,7 +6,7 @@ a scenario are offsets from its start, written "7d 00:30" or "02:15:30".
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -90,6 +90,12 @@ class TransformerSpec:
     heat_pump_share: float | None = None
     tap_pu: float = 1.0
     area_class: Literal["urban", "rural", "remote"] | None = None
+    dss: str = ""
+    map: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.dss) != bool(self.map):
+            raise ValueError(f"{self.id}: dss and map belong together; give both or neither")
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,4 +361,13 @@ def load_scenario(path: Path) -> Scenario:
         raise BadInput("no such scenario file", file=str(path), fix="Check the path.") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise BadInput(f"not valid TOML: {problem}", file=str(path)) from problem
-    return read_table(Scenario, table, file=str(path), where="")
+    return _placed(read_table(Scenario, table, file=str(path), where=""), path.parent)
+
+
+def _placed(spec: Scenario, folder: Path) -> Scenario:
+    """Files named in a scenario lie beside it."""
+    special = tuple(
+        replace(t, dss=str(folder / t.dss), map=str(folder / t.map)) if t.dss else t
+        for t in spec.town.transformer
+    )
+    return replace(spec, town=replace(spec.town, transformer=special))

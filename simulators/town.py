@@ -1,19 +1,16 @@
 """Build a town: feeders, sections, transformers, branches, usage points, customers.
 
 Receives the `[town]` table of a scenario and its seed; hands on a `Town`, whose areas carry the
-electrical description for the power flow, and writes the network folder of a dataset. The same
-seed gives the same town, whatever faults a scenario adds.
+electrical description for the power flow. The same seed gives the same town, whatever faults a scenario adds.
 """
 
-import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from simulators.area import Area, LoadPoint, Rod, Segment, Service
+from simulators.dss_file import DssFile, read_dss_area
 from simulators.people import Person, customers, street
 from simulators.seeds import stream
 from simulators.spec import TownSpec, TransformerSpec
@@ -62,11 +59,12 @@ class TownArea:
     area: Area
     usage_points: tuple[UsagePoint, ...]
     monitor: str | None
+    source: DssFile | None = None
 
     @property
     def branches(self) -> tuple[str, ...]:
         """Ids of the outgoing LV circuits, in order of the area's heads."""
-        return tuple(f"{self.id}-{h.split('_')[0].upper()}" for h in self.area.heads)
+        return tuple(f"{self.id}-B{k + 1}" for k in range(len(self.area.heads)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +113,9 @@ def build_town(spec: TownSpec, seed: int) -> Town:
             if k * spec.feeders // spec.transformers == i * spec.feeders // spec.transformers
         ]
         half = "S1" if mates.index(i) < (len(mates) + 1) // 2 else "S2"
-        area = _build_area(
-            spec,
-            special.get(area_id, TransformerSpec(area_id)),
-            seed,
-            i,
-            account,
-            feeder,
-            f"{feeder}-{half}",
-        )
+        one = special.get(area_id, TransformerSpec(area_id))
+        build = _area_of_file if one.dss else _build_area
+        area = build(spec, one, seed, i, account, feeder, f"{feeder}-{half}")
         account += len(area.usage_points)
         areas.append(area)
     return Town(spec, tuple(areas), feeders, tuple(sections))
@@ -228,149 +220,62 @@ def _build_area(
     )
 
 
+def _area_of_file(
+    spec: TownSpec,
+    special: TransformerSpec,
+    seed: int,
+    index: int,
+    account: int,
+    feeder: str,
+    section: str,
+) -> TownArea:
+    """An area whose lines come from an operator's own file; its customers are invented."""
+    rng = stream(seed, special.id, "network")
+    found = read_dss_area(special.id, Path(special.dss), Path(special.map))
+    kinds = ["commercial" if b else "residential" for b in found.business_of]
+    people = customers(stream(seed, special.id, "people"), account, index, kinds, spec.name_zh)
+    places = {
+        bus: k for k, bus in enumerate(dict.fromkeys(s.from_bus for s in found.area.services))
+    }
+    points = []
+    for k, svc in enumerate(found.area.services):
+        own = tuple(i for i, x in enumerate(found.area.loads) if x.service == k)
+        branch = f"{special.id}-B{found.branch_of[k] + 1}"
+        heat_share = special.heat_pump_share
+        if heat_share is None:
+            heat_share = spec.heat_pump_share
+        heat = float(rng.uniform(1.2, 3.0)) if rng.random() < heat_share else 0.0
+        points.append(
+            UsagePoint(
+                id=f"{special.id}-U{k + 1:03d}",
+                meter=f"{special.id}-M{k + 1:03d}",
+                branch=branch,
+                node=f"{branch}-N{places[svc.from_bus] + 1}",
+                phases=svc.phases,
+                service=k,
+                loads=own,
+                person=people[k],
+                heat_pump_kw=heat,
+            )
+        )
+    zh, en = street(index)
+    return TownArea(
+        id=special.id,
+        feeder=feeder,
+        section=section,
+        name=f"{zh}台区 / {en}",
+        spec=special,
+        area_class=special.area_class or spec.area_class,
+        latitude=round(spec.latitude + float(rng.uniform(-0.02, 0.02)), 5),
+        longitude=round(spec.longitude + float(rng.uniform(-0.02, 0.02)), 5),
+        area=replace(found.area, rated_kva=special.rated_kva or found.area.rated_kva),
+        usage_points=tuple(points),
+        monitor=None if spec.monitor == "none" else f"{special.id}-TM",
+        source=found.source,
+    )
+
+
 def _categories(rng: np.random.Generator, n: int) -> list[str]:
     """Mostly homes, some shops; now and then a school, a clinic or a workshop."""
     names = ["residential", "commercial", "school", "hospital", "industrial"]
     return [str(c) for c in rng.choice(names, n, p=[0.93, 0.058, 0.004, 0.002, 0.006])]
-
-
-# -- the network folder -------------------------------------------------------------------
-
-
-def write_network(
-    town: Town, folder: Path, planned: Iterable[tuple[str, str, str, str, str]] = ()
-) -> None:
-    """Write `folder`/*.csv as contracts.md section 2 says; `planned` rows are announced work."""
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = town.spec
-
-    def table(name: str, header: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header.split(","))
-            writer.writerows(rows)
-
-    table(
-        "feeders",
-        "feeder,name,substation",
-        (
-            (f, f"10kV {spec.name_zh}{i + 1}线 / {spec.name} {i + 1}", f"{spec.name_zh}变电站")
-            for i, f in enumerate(town.feeders)
-        ),
-    )
-    table(
-        "sections",
-        "section,feeder,parent,switch,name",
-        ((s, f, p, sw, f"{f} {s.rsplit('-', 1)[1]}") for s, f, p, sw in town.sections),
-    )
-    teams = {f: f"team-{i % 3 + 1}" for i, f in enumerate(town.feeders)}
-    table(
-        "transformers",
-        "transformer,feeder,section,name,rated_kva,nominal_v,area_class,latitude,longitude,team,manager",
-        (
-            (
-                a.id,
-                a.feeder,
-                a.section,
-                a.name,
-                f"{a.area.rated_kva:g}",
-                "220",
-                a.area_class,
-                a.latitude,
-                a.longitude,
-                teams[a.feeder],
-                f"{'陈林吴郑'[i % 4]}师傅",
-            )
-            for i, a in enumerate(town.areas)
-        ),
-    )
-    table(
-        "usage_points",
-        "usage_point,transformer,branch,node,phase,account",
-        (
-            (u.id, a.id, u.branch, u.node, u.phase_name, u.person.account)
-            for a in town.areas
-            for u in a.usage_points
-        ),
-    )
-    table(
-        "devices",
-        "device,kind,usage_point,transformer,section,interval_s,delivery_s,wiring,sampling,"
-        "ct_ratio,pt_ratio,address,unit,profile",
-        _devices(town),
-    )
-    table(
-        "customers",
-        "account,name,phone,address,category,flags,supply_status",
-        (
-            (
-                p.account,
-                p.name,
-                p.phone,
-                p.address,
-                p.category,
-                p.flags,
-                p.supply_status,
-            )
-            for a in town.areas
-            for p in (u.person for u in a.usage_points)
-        ),
-    )
-    table("planned", "asset_kind,asset,from,to,reason", planned)
-    table(
-        "teams",
-        "team,name,phone,area",
-        (
-            (
-                t,
-                f"{'东西南'[int(t[-1]) - 1]}区抢修班 / Crew {t[-1]}",
-                f"+86 100 9000 000{t[-1]}",
-                ";".join(f for f in town.feeders if teams[f] == t),
-            )
-            for t in sorted(set(teams.values()))
-        ),
-    )
-
-
-def _devices(town: Town) -> Iterable[tuple[Any, ...]]:
-    spec = town.spec
-    for a in town.areas:
-        for u in a.usage_points:
-            wiring = "3p4w" if len(u.phases) == 3 else "1p"
-            yield (
-                u.meter,
-                "meter",
-                u.id,
-                "",
-                "",
-                spec.meter_interval_s,
-                "",
-                wiring,
-                "instant",
-                "",
-                "",
-                "",
-                "",
-                "",
-            )
-    for i, a in enumerate(town.areas):
-        if a.monitor:
-            unit = i + 1 if spec.monitor == "sdm630" else ""
-            yield (
-                a.monitor,
-                "transformer_monitor",
-                "",
-                a.id,
-                "",
-                spec.monitor_interval_s,
-                "",
-                "3p4w",
-                "instant",
-                "",
-                "",
-                "127.0.0.1" if unit else "",
-                unit,
-                "sdm630" if unit else "",
-            )
-    for section, _, _, switch in town.sections:
-        yield (switch, "switch", "", "", section, "", "", "", "", "", "", "", "", "")

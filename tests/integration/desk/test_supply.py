@@ -1,0 +1,69 @@
+"""What the counter learns from the tables of readings and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from grid.quantities import EVENT_CODE
+from storage.database import Connection, Database
+from storage.desk_records import LastSeen
+from storage.desk_supply import Supply
+from storage.migrate import migrate
+from storage.realms import realm_id
+from storage.times import moment
+
+NOW = 1_772_323_200_000_000
+MINUTE = 60_000_000
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with Database(database_url) as opened:
+        migrate(opened)
+        yield opened
+
+
+def reading(c: Connection, realm: int, device: int, at_us: int, **volts: float) -> None:
+    columns = ", ".join(["realm", "device", "time", "received", *volts])
+    marks = ", ".join(["%s"] * (4 + len(volts)))
+    given = [realm, device, moment(at_us), moment(at_us), *volts.values()]
+    c.execute(f"INSERT INTO latest ({columns}) VALUES ({marks})".encode(), given)
+
+
+def event(c: Connection, realm: int, device: int, at_us: int, name: str) -> None:
+    c.execute(
+        "INSERT INTO device_event (realm, device, time, event, received) VALUES (%s,%s,%s,%s,%s)",
+        [realm, device, moment(at_us), EVENT_CODE[name], moment(at_us)],
+    )
+
+
+def test_the_newest_reading_and_the_newest_events_are_found(database: Database) -> None:
+    with database.connection() as c:
+        live, drill = realm_id(c, "live"), realm_id(c, "drill-1")
+        c.execute("INSERT INTO device (id, name) VALUES (1, 'M1'), (2, 'M2'), (3, 'M3'), (4, 'M4')")
+        reading(c, live, 1, NOW, v_a=231.5)
+        reading(c, live, 2, NOW, v_a=12.0, v_b=229.0)
+        reading(c, drill, 1, NOW + MINUTE, v_a=0.0)
+        event(c, live, 1, NOW - 9 * MINUTE, "last_gasp")
+        event(c, live, 1, NOW - 5 * MINUTE, "power_down")
+        event(c, live, 1, NOW - 2 * MINUTE, "power_up")
+        event(c, live, 3, NOW - 3 * MINUTE, "relay_closed")
+        event(c, live, 3, NOW - MINUTE, "relay_open")
+        event(c, live, 2, NOW - 3 * MINUTE, "relay_open")
+        event(c, live, 2, NOW - MINUTE, "relay_closed")
+        event(c, live, 2, NOW - MINUTE, "cover_open")
+
+    seen = Supply(database).last_seen(["M1", "M2", "M3", "M4", "nobody"])
+
+    assert seen == {
+        "M1": LastSeen(NOW, 231.5, NOW - 5 * MINUTE, NOW - 2 * MINUTE),
+        "M2": LastSeen(NOW, 229.0),
+        "M3": LastSeen(relay_open_us=NOW - MINUTE),
+    }
+
+
+def test_a_realm_without_readings_has_nothing_to_tell(database: Database) -> None:
+    assert Supply(database, "drill-9").last_seen(["M1"]) == {}
+    assert Supply(database).last_seen([]) == {}

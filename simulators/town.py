@@ -1,7 +1,8 @@
 """Build a town: feeders, sections, transformers, branches, usage points, customers.
 
 Receives the `[town]` table of a scenario and its seed; hands on a `Town`, whose areas carry the
-electrical description for the power flow. The same seed gives the same town, whatever faults a scenario adds.
+electrical description for the power flow. The same seed gives the same town, whatever faults a
+scenario adds.
 """
 
 from dataclasses import dataclass, replace

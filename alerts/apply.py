@@ -11,6 +11,7 @@ from alerts.ledger import Advance, Ledger, Transaction
 from alerts.places import Places, places_of
 from alerts.reconcile import Reconciler, publish_alert
 from alerts.settings import DeskSettings
+from alerts.silences import mute_of, silenced
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Alert, AlertEvent, Ticket
@@ -137,6 +138,9 @@ def _seen_anew(alert: Alert) -> Alert:
 def _enter(tx: Transaction, alert: Alert, places: Places) -> Alert:
     """A new alert, with its customers counted and what mutes it from the start."""
     here = (alert.asset_kind, alert.asset)
+    for silence in tx.silences(alert.raised_us, alert.raised_us):
+        if alert.raised_us < silence.end_us and silenced(alert, silence, places):
+            tx.put_mute(mute_of(alert.id, silence))
     alert = replace(alert, customers=len(places.customers(here)))
     tx.put_alert(alert)
     for work in places.network.planned:

@@ -22,7 +22,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
+from storage.desk_records import HumanInput, Move, Mute, Silence, Step, Timer, Waking
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -73,6 +73,12 @@ class Reading(Protocol):
 
     def waking(self, now_us: int, grace_us: int) -> list[Waking]:
         """Alerts whose mute or shelf has come to its end, with the reason; see `Waking`."""
+
+    def silences(self, since_us: int, until_us: int) -> list[Silence]:
+        """What was silenced or announced at some time in [since, until], the first to end first."""
+
+    def silence(self, silence_id: int) -> Silence | None:
+        """One of them."""
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         """Alerts muted for one reason, e.g. ("upstream", incident id)."""
@@ -219,6 +225,12 @@ class Transaction(Reading, Protocol):
 
     def attach_contacts(self, from_incident: int, to_incident: int, ticket_id: int | None) -> int:
         """Let all contacts of one incident follow to another; how many."""
+
+    def add_silence(self, silence: Silence) -> Silence:
+        """Insert a silence; its id is given here."""
+
+    def end_silence(self, silence_id: int, end_us: int) -> None:
+        """A silence ends earlier, and so do the mutes that follow from it."""
 
     def put_mute(self, mute: Mute) -> None:
         """Mute an alert for a reason (once for each kind and ref)."""

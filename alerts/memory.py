@@ -23,7 +23,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
+from storage.desk_records import HumanInput, Move, Mute, Silence, Step, Timer, Waking
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -99,6 +99,7 @@ class _Memory:
         self.event_rows: _Table[str, AlertEvent] = _Table()
         self.events_by_alert: _Table[str, tuple[AlertEvent, ...]] = _Table()
         self.mute_rows: _Table[str, tuple[Mute, ...]] = _Table()
+        self.silence_rows: _Table[int, Silence] = _Table()
         self.release_rows: _Table[str, frozenset[int]] = _Table()
         self.incident_rows: _Table[int, Incident] = _Table()
         self.incident_alerts: _Table[int, tuple[str, ...]] = _Table()
@@ -255,6 +256,28 @@ class _Memory:
             and len(ends) == len(top)
             and max(ends) <= before_us
         )
+
+    def silences(self, since_us: int, until_us: int) -> list[Silence]:
+        rows = [
+            s for s in self.silence_rows.values() if s.start_us <= until_us and s.end_us >= since_us
+        ]
+        return sorted(rows, key=lambda s: (s.end_us, s.id))
+
+    def silence(self, silence_id: int) -> Silence | None:
+        return self.silence_rows.get(silence_id)
+
+    def add_silence(self, silence: Silence) -> Silence:
+        made = replace(silence, id=len(self.silence_rows) + 1)
+        self.silence_rows[made.id] = made
+        return made
+
+    def end_silence(self, silence_id: int, end_us: int) -> None:
+        ended = replace(self.silence_rows[silence_id], end_us=end_us)
+        self.silence_rows[silence_id] = ended
+        for alert_id in self.muted_by(ended.kind, ended.ref):
+            for mute in self.mute_rows[alert_id]:
+                if (mute.kind, mute.ref) == (ended.kind, ended.ref):
+                    self.put_mute(replace(mute, end_us=end_us))
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         return sorted(

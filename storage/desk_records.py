@@ -93,6 +93,31 @@ class Waking:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """What a person has silenced or announced, below an asset, until a stated end.
+
+    kind : `silence` tells nobody, tickets are opened all the same; `maintenance` is announced
+        work: what happens within it opens no ticket unless it outlasts it
+    fault : only this kind of fault, None for all
+    """
+
+    kind: Literal["silence", "maintenance"]
+    asset_kind: str
+    asset: str
+    owner: str
+    reason: str
+    start_us: int
+    end_us: int
+    fault: str | None = None
+    id: int = 0
+
+    @property
+    def ref(self) -> str:
+        """How a mute names it."""
+        return f"silence:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """A rung of a ticket's service clock that was told; `start_us` is when the clock began."""
 

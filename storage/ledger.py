@@ -25,7 +25,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.database import Connection, Database
-from storage.desk_records import HumanInput, Move, Mute, Step, Timer, Waking
+from storage.desk_records import HumanInput, Move, Mute, Silence, Step, Timer, Waking
 from storage.errors import JournalMismatch
 from storage.ledger_stream import OutboxStream
 from storage.queries import queries
@@ -244,6 +244,24 @@ class Rows:
         self._write_mutes()
         given = {"realm": self._key, "now_us": now_us, "before_us": now_us - grace_us}
         return [Waking(**row) for row in self._all(self._queries["waking"], given)]
+
+    def silences(self, since_us: int, until_us: int) -> list[Silence]:
+        found = self._all(self._queries["silences"], [self._key, until_us, since_us])
+        return [Silence(**row) for row in found]
+
+    def silence(self, silence_id: int) -> Silence | None:
+        found = self._all(self._queries["silence"], [self._key, silence_id])
+        return Silence(**found[0]) if found else None
+
+    def add_silence(self, silence: Silence) -> Silence:
+        s = silence
+        given = [self._key, s.kind, s.asset_kind, s.asset, s.fault, s.owner, s.reason]
+        made = self._all(self._queries["add_silence"], [*given, s.start_us, s.end_us])
+        return replace(silence, id=made[0]["id"])
+
+    def end_silence(self, silence_id: int, end_us: int) -> None:
+        self._write_mutes()
+        self._do("end_silence", {"realm": self._key, "id": silence_id, "end_us": end_us})
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
         self._write_mutes()

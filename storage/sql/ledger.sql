@@ -117,6 +117,29 @@ WHERE o.condition <> 'cleared' AND (o.asset_kind, o.asset) <> (t.asset_kind, t.a
     AND t.since_us <= %(before_us)s
 ORDER BY 1, 2, 4
 
+-- name: silences
+-- What was silenced or announced at some time of a span, the first to end first.
+SELECT kind, asset_kind, asset, owner, reason, start_us, end_us, fault, id FROM silence
+WHERE realm = %s AND start_us <= %s AND end_us >= %s ORDER BY end_us, id
+
+-- name: silence
+-- One of them.
+SELECT kind, asset_kind, asset, owner, reason, start_us, end_us, fault, id FROM silence
+WHERE realm = %s AND id = %s
+
+-- name: add_silence
+-- A new one; its id is given here.
+INSERT INTO silence (realm, kind, asset_kind, asset, fault, owner, reason, start_us, end_us)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
+
+-- name: end_silence
+-- It ends earlier, and so do the mutes that follow from it.
+WITH ended AS (
+    UPDATE silence SET end_us = %(end_us)s WHERE realm = %(realm)s AND id = %(id)s RETURNING kind
+)
+UPDATE alert_mute m SET end_us = %(end_us)s FROM ended
+WHERE m.realm = %(realm)s AND m.kind = ended.kind AND m.ref = 'silence:' || %(id)s
+
 -- name: put_mutes
 -- Mute alerts for a reason, each once, given as one JSON array.
 INSERT INTO alert_mute (realm, alert_id, kind, ref, start_us, end_us, reason)

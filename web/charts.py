@@ -24,6 +24,7 @@ from web.i18n import Words
 
 POINTS_MAX: Final = 2_000
 LINES_MAX: Final = 8
+GAP_STEPS: Final = 2.5  # of the usual step: a longer one is a gap
 SPANS: Final = {"6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
 
 # Fault class to panels of quantities; the first panel stands for "the" chart of the class.
@@ -182,11 +183,8 @@ def panel(
             "device": line.device,
             "quantity": line.quantity,
             "look": line.look,
-            "mean": spread(axis, found.time, values[1]),
+            **sparse(axis, found.time, values[1]),
         }
-        if found.step_s and line.look != "peer":
-            entry["min"] = spread(axis, found.time, values[0])
-            entry["max"] = spread(axis, found.time, values[2])
         shown.append(entry)
     if not shown:
         return None
@@ -215,16 +213,28 @@ def _axis(found: Sequence[Series]) -> NDArray[np.int64]:
     return axis
 
 
-def spread(
-    axis: NDArray[np.int64], time_us: NDArray[np.int64], values: NDArray[np.float32]
-) -> list[float | None]:
-    """Values at the axis' times; None where this device reported nothing."""
-    out: list[float | None] = [None] * axis.size
-    at = np.searchsorted(axis, time_us)
-    for i, time, value in zip(at.tolist(), time_us.tolist(), values.tolist(), strict=True):
-        if i < axis.size and axis[i] == time and value == value:
-            out[i] = round(value, 2)
-    return out
+def sparse(
+    axis: NDArray[np.int64], time: NDArray[np.int64], values: NDArray[np.float32]
+) -> dict[str, Any]:
+    """A line's values and where on the axis they stand.
+
+    Devices report at times of their own, so between two values of one line there may be times of
+    others: those are joined. A null says that the device itself missed readings: there the line
+    breaks.
+    """
+    wanted = np.isfinite(values)
+    at = np.searchsorted(axis, time)
+    wanted &= (at < axis.size) & (axis[np.minimum(at, axis.size - 1)] == time)
+    at, values = at[wanted], values[wanted]
+    mean: list[float | None] = [round(v, 2) for v in values.tolist()]
+    places: list[int] = at.tolist()
+    if at.size > 2:
+        steps = np.diff(axis[at])
+        broken = np.flatnonzero((steps > GAP_STEPS * np.median(steps)) & (np.diff(at) > 1))
+        for i in broken[::-1].tolist():
+            places.insert(i + 1, places[i] + 1)
+            mean.insert(i + 1, None)
+    return {"at": places, "mean": mean}
 
 
 def _offset_us(zone: ZoneInfo, at_us: int) -> int:

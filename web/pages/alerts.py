@@ -8,9 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
+from grid.records import Alert
 from web import policy
 from web.charts import SPANS
 from web.diagram import one_line
+from web.feed import group_key
 from web.forms import form_of, see
 from web.names import place
 from web.site import Site
@@ -44,6 +46,8 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         "may_handle": viewer.may(policy.HANDLE),
         "may_names": viewer.may(policy.PERSONAL_DATA),
         "may_measure": viewer.may(policy.MEASURE),
+        "line": group_key(alert),
+        "unseen": sum(a.handling == "new" for a in (alert, *page.siblings)),
         "known_before_s": known_before_s(page.row.incident),
     }
 
@@ -63,17 +67,25 @@ def register(app: FastAPI, site: Site) -> None:
         open_only = request.query_params.get("show") != "all"
         groups = site.feed(viewer.role, open_only)
         chosen = alert_id or (groups[0].main.alert.id if groups else None)
+        detail = alert_values(site, request, chosen) if chosen else None
         values: dict[str, Any] = {
             "after": after,
             "groups": groups,
             "open_only": open_only,
-            "selected": chosen,
+            "selected": group_key(detail["alert"]) if detail else None,
             "direct": alert_id is not None,
             "problem": problem,
-            "detail": alert_values(site, request, chosen) if chosen else None,
+            "detail": detail,
             **site.figures(),
         }
         return site.render.page(request, "feed.html", values, status=status)
+
+    def of_the_cause(alert_id: str, viewer: Viewer) -> list[Alert]:
+        """The alert and those folded with it: a line of the feed is handled as one."""
+        page = site.board.alert(alert_id, viewer.role)
+        if page is None:
+            raise HTTPException(404, "no_alert")
+        return [page.row.alert, *page.siblings]
 
     @app.get("/")
     def feed(request: Request) -> Response:
@@ -102,10 +114,11 @@ def register(app: FastAPI, site: Site) -> None:
         def act() -> Response:
             problem, status = "", 200
             try:
-                if form.get("undo"):
-                    site.alerts.unacknowledge(alert_id, viewer.actor)
-                else:
-                    site.alerts.acknowledge(alert_id, viewer.actor, note=form.get("note", ""))
+                for one in of_the_cause(alert_id, viewer):
+                    if form["undo"] and one.handling == "acked":
+                        site.alerts.unacknowledge(one.id, viewer.actor)
+                    elif not form["undo"] and one.handling == "new":
+                        site.alerts.acknowledge(one.id, viewer.actor, note=form["note"])
             except DeskError as e:
                 problem, status = e.text(site.render.language(request)), 422
             if request.headers.get("hx-request") == "true":

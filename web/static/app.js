@@ -70,8 +70,8 @@ function place(item) {
   const holder = document.createElement("template");
   holder.innerHTML = item.html.trim();
   const row = holder.content.firstElementChild;
-  const selected = $("[data-alert-pane]")?.dataset.alertPane;
-  if (selected && selected === row.dataset.alert) row.classList.add("selected");
+  const selected = $("[data-pane-line]")?.dataset.paneLine;
+  if (selected && selected === row.dataset.line) row.classList.add("selected");
   const old = document.getElementById(row.id);
   if (old) {
     // In place: nothing moves under the cursor, and the focus stays where it is.
@@ -299,9 +299,9 @@ function prepare(root) {
   for (const row of $$("tr[data-href]", root)) {
     row.onclick = (event) => { if (!event.target.closest("a, button, input")) location.href = row.dataset.href; };
   }
-  const chosen = $("[data-alert-pane]")?.dataset.alertPane;
+  const chosen = $("[data-pane-line]")?.dataset.paneLine;
   if (chosen) {
-    for (const row of $$(".feed-row")) row.classList.toggle("selected", row.dataset.alert === chosen);
+    for (const row of $$(".feed-row")) row.classList.toggle("selected", row.dataset.line === chosen);
   }
 }
 

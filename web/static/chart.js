@@ -20,6 +20,12 @@ const wall = (seconds) => {
   const d = new Date(seconds * 1000);
   return new Date(d.getUTCFullYear(), d.getUTCMonth(), d.getUTCDate(), d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds());
 };
+// Where a device has no value of its own stands `undefined` (joined), where it missed one `null`.
+const spread = (panel) => panel.lines.map((line) => {
+  const values = new Array(panel.time.length);
+  line.at.forEach((place, i) => { values[place] = line.mean[i]; });
+  return values;
+});
 const two = (n) => String(n).padStart(2, "0");
 const stamp = (seconds) => {
   const d = wall(seconds);
@@ -94,7 +100,7 @@ function options(data, panel, width, zoom, time, first) {
         const [colour, dash] = LOOKS[line.look] ?? LOOKS["own-1"];
         return {
           label: line.label, stroke: css(colour), dash, width: line.look === "peer" ? 1 : 1.75,
-          points: { show: panel.time.length < 60, size: 4 }, spanGaps: false,
+          points: { show: line.at.length < 60, size: 4 }, spanGaps: false,
           value: (u, v) => (v == null ? "–" : `${v} ${panel.unit}`),
         };
       }),
@@ -128,12 +134,12 @@ function table(data, element) {
         cell.textContent = text;
         head.append(cell);
       }
-      const rows = made.createTBody();
+      const rows = made.createTBody(), values = spread(panel);
       const step = Math.max(1, Math.ceil(panel.time.length / 200));
       for (let i = panel.time.length - 1; i >= 0; i -= step) {
         const row = rows.insertRow();
         row.insertCell().textContent = stamp(panel.time[i]);
-        for (const line of panel.lines) row.insertCell().textContent = line.mean[i] ?? "–";
+        for (const line of values) row.insertCell().textContent = line[i] ?? "–";
       }
       box.append(made);
       details.append(box);
@@ -161,7 +167,7 @@ function show(element, data) {
   for (const panel of data.panels) {
     const box = document.createElement("div");
     element.append(box);
-    const chart = new uPlot(options(data, panel, element.clientWidth, zoom, element.dataset.time, panel === data.panels[0]), [panel.time, ...panel.lines.map((x) => x.mean)], box);
+    const chart = new uPlot(options(data, panel, element.clientWidth, zoom, element.dataset.time, panel === data.panels[0]), [panel.time, ...spread(panel)], box);
     chart.over.addEventListener("dblclick", () => load(element));
     element.charts.push(chart);
   }

@@ -20,7 +20,7 @@ from web.charts import (
     device_chart,
     lines_of,
     span_of,
-    spread,
+    sparse,
 )
 from web.i18n import words
 
@@ -50,7 +50,7 @@ def test_a_neutral_shows_meters_beside_the_transformer_and_the_permitted_band() 
     assert first["unit"] == "V"
     assert {x["device"] for x in first["lines"]} >= {"M-T3-008", "T3-monitor"}
     assert [x["value"] for x in first["limits"]] == [235.4, 198.0]
-    assert all(len(x["mean"]) == len(first["time"]) for x in first["lines"])
+    assert all(len(x["mean"]) == len(x["at"]) for x in first["lines"])
 
 
 def test_a_chart_never_has_more_lines_or_points_than_a_browser_can_draw() -> None:
@@ -80,9 +80,20 @@ def test_a_single_phase_meter_is_drawn_in_the_colour_of_its_phase() -> None:
 def test_readings_of_several_devices_stand_at_their_own_times() -> None:
     axis = np.array([10, 20, 30, 40], np.int64)
 
-    out = spread(axis, np.array([20, 40], np.int64), np.array([1.234, np.nan], np.float32))
+    line = sparse(axis, np.array([20, 40], np.int64), np.array([1.234, np.nan], np.float32))
 
-    assert out == [None, 1.23, None, None]
+    assert line == {"at": [1], "mean": [1.23]}
+
+
+def test_a_line_breaks_where_its_own_device_missed_readings_only() -> None:
+    """Times of other devices in between are no gap."""
+    axis = np.arange(0, 200, 5, dtype=np.int64)
+    own = np.array([0, 15, 30, 45, 105, 120], np.int64)
+
+    line = sparse(axis, own, np.ones(6, np.float32))
+
+    assert line["at"] == [0, 3, 6, 9, 10, 21, 24]
+    assert line["mean"] == [1, 1, 1, 1, None, 1, 1]
 
 
 def test_a_device_without_readings_has_no_panels_and_a_sentence() -> None:

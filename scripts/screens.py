@@ -1,0 +1,179 @@
+"""Pictures of every page out of a running demo, in both languages, light and dark, desk and phone.
+
+    make screens                        starts a demo, waits for its story, takes all pictures
+    make screens ARGS="--demo FILE"     uses a demo that runs; FILE is what it has printed
+    make screens ARGS="--readme"        only the picture of the operator's page for the README
+
+Pictures are looked at by people; nothing compares them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+README_PICTURE = ROOT / "docs" / "pictures" / "operator.png"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+PAGES = {
+    "operator": ("/", "/tickets", "{alert}", "{ticket}"),
+    "clerk": ("/desk", "/desk?account={account}", "{ticket}"),
+    "engineer": ("/engineer", "/devices/{device}"),
+    "admin": ("/admin",),
+    "customer": ("",),
+    "": ("/signin",),
+}
+SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+LANGUAGES = {"zh": "zh-CN", "en": "en-US"}
+READY_S, STORY_S = 180.0, 300.0
+
+
+def fail(message: str) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def links(text: str) -> dict[str, str]:
+    """Role (and url) to address, from the lines a demo prints."""
+    return dict(re.findall(r"^(\w+): (\S+)$", text, re.M))
+
+
+@contextmanager
+def demo(speed: int) -> Iterator[dict[str, str]]:
+    """A demo of our own, ended afterwards."""
+    command = [sys.executable, "-m", "forewatt", "demo", "--speed", str(speed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        found: dict[str, str] = {}
+        deadline = time.monotonic() + READY_S
+        assert process.stdout is not None
+        for line in process.stdout:
+            found |= links(line)
+            if "broker" in found:
+                break
+            if time.monotonic() > deadline:
+                fail(f"the demo was not ready within {READY_S:g} s")
+        if "url" not in found:
+            fail("the demo ended before it was ready; run: .venv/bin/forewatt demo")
+        try:
+            yield found
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+def story(found: dict[str, str]) -> dict[str, str]:
+    """Wait for an alert with a ticket about which somebody has called; where the pages are."""
+    deadline = time.monotonic() + STORY_S
+    with httpx.Client(base_url=found["url"], follow_redirects=True, timeout=20) as client:
+        client.get(found["operator"])
+        while time.monotonic() < deadline:
+            tickets = client.get("/api/v1/tickets").json()["items"]
+            called = [t for t in tickets if t["contacts"]]
+            if called:
+                ticket = max(called, key=lambda t: t["contacts"])
+                alert = client.get(f"/api/v1/tickets/{ticket['id']}").json()["alerts"][0]
+                devices = client.get(f"/api/v1/alerts/{alert}").json()["devices"]
+                client.get(found["clerk"])
+                page = client.get(f"/tickets/{ticket['id']}").text
+                accounts = re.findall(r"/desk\?account=(\w+)", page)
+                return {
+                    "alert": f"/alerts/{alert}",
+                    "ticket": f"/tickets/{ticket['id']}",
+                    "device": devices[0] if devices else "",
+                    "account": accounts[0] if accounts else "",
+                }
+            time.sleep(1)
+    fail(f"nobody has called about a ticket within {STORY_S:g} s; give the demo more --speed")
+    raise AssertionError
+
+
+def take(page: Page, address: str, file: Path, *, whole: bool = True) -> None:
+    page.goto(address, wait_until="domcontentloaded")
+    undrawn = "[data-chart]:not([data-state=drawn])"
+    page.wait_for_function(f"() => !document.querySelector('{undrawn}')", timeout=20_000)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=file, full_page=whole)
+    print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)
+
+
+def open_page(
+    browser: Browser,
+    found: dict[str, str],
+    role: str,
+    language: str,
+    size: tuple[int, int],
+    dark: bool,
+) -> Page:
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        locale=language,
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    if role in found and role != "customer":
+        page.goto(found[role], wait_until="domcontentloaded")
+    return page
+
+
+def everything(browser: Browser, found: dict[str, str], places: dict[str, str], out: Path) -> None:
+    for role, paths in PAGES.items():
+        for short, language in LANGUAGES.items():
+            for size_name, size in SIZES.items():
+                for dark in (False, True):
+                    page = open_page(browser, found, role, language, size, dark)
+                    for path in paths:
+                        full = path.format(**places)
+                        name = re.sub(r"\W+", "-", path).strip("-") or "first"
+                        theme = "dark" if dark else "light"
+                        file = f"{role or 'nobody'}-{name}-{short}-{size_name}-{theme}.png"
+                        base = found["customer"] if role == "customer" else found["url"]
+                        take(page, base + full, out / file)
+                    page.context.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--demo", type=Path, help="file with what a running demo has printed")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "screens", help="folder for the pictures"
+    )
+    parser.add_argument("--readme", action="store_true", help="only the README's picture")
+    parser.add_argument("--speed", type=int, default=60, help="of the demo that is started")
+    arguments = parser.parse_args()
+    path = next((p for n in NAMES if (p := shutil.which(n))), None)
+    if path is None:
+        fail("there is no Chromium; install it: apt-get install chromium fonts-noto-cjk")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=ARGUMENTS)
+
+        def pictures(found: dict[str, str]) -> None:
+            places = story(found)
+            page = open_page(browser, found, "operator", "en-US", SIZES["desk"], False)
+            take(page, found["url"] + places["alert"], README_PICTURE, whole=False)
+            if not arguments.readme:
+                everything(browser, found, places, arguments.out)
+
+        if arguments.demo:
+            pictures(links(arguments.demo.read_text(encoding="utf-8")))
+        else:
+            with demo(arguments.speed) as found:
+                pictures(found)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

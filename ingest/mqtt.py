@@ -18,6 +18,7 @@ from grid.journal import Journal, Quarantined, Record, Tick
 from grid.network import Network
 from grid.readings import ReadingBatch
 from ingest.backoff import Backoff
+from ingest.broker_check import promises
 from ingest.checks import Checked, Checks
 from ingest.journal import JournalError
 from ingest.metrics import CollectorMetrics
@@ -60,6 +61,7 @@ class MqttCollector:
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._tick_us = -(1 << 63)
         self._connected_once = False
+        self._dropped: int | None = None
         # Reads certificates and password now: what is wrong in the configuration shows at start.
         self._first: MqttSession | None = self._new_session()
 
@@ -138,6 +140,8 @@ class MqttCollector:
                 if came == len(session.queue):
                     first_at = metrics.oldest_unacked = now
                 quiet_from, quiet_us, drained_us = now, self._clock.now_us(), None
+            if session.dropped is not None:
+                self._note_dropped(session)
             waiting = len(session.queue)
             metrics.queue_depth = waiting
             full = waiting >= settings.batch_messages or session.queued_bytes >= BATCH_BYTES
@@ -162,6 +166,9 @@ class MqttCollector:
         metrics.connected = True
         metrics.connections += 1
         metrics.trouble = ""
+        metrics.warnings = tuple(promises(session.answer, self._source))
+        for warning in metrics.warnings:
+            log.warning("%s: %s", self.name, warning)
         if self._connected_once and not session.session_present:
             metrics.sessions_lost += 1
             log.warning(
@@ -173,6 +180,19 @@ class MqttCollector:
         log.info(
             "%s: connected, session %s", self.name, "resumed" if session.session_present else "new"
         )
+
+    def _note_dropped(self, session: MqttSession) -> None:
+        """Mosquitto counts what it dropped: any growth is data that was acknowledged and lost."""
+        now, session.dropped = session.dropped or 0, None
+        if self._dropped is not None and now > self._dropped:
+            self._metrics.dropped_by_broker += now - self._dropped
+            log.warning(
+                "%s: the broker dropped %d messages; raise max_queued_messages and "
+                "max_queued_bytes (docs/mosquitto.conf)",
+                self.name,
+                now - self._dropped,
+            )
+        self._dropped = now
 
     # -- a batch ---------------------------------------------------------------------------
 

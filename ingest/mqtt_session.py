@@ -31,6 +31,7 @@ PACKET_BYTES_MAX: Final = 16 << 20  # refused by the broker beyond this; quarant
 QUEUE_BYTES_MAX: Final = 64 << 20  # beyond this reading stops until some are in the journal
 _MISC_S: Final = 1.0
 _QOS: Final = 1
+SYS_DROPPED: Final = "$SYS/broker/publish/messages/dropped"
 _FAILURE: Final = 0x80  # reason codes from here on are refusals
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ class MqttSession:
     ) -> None:
         self.queue: deque[Message] = deque()  # bounded by `pump`, in messages and bytes
         self.queued_bytes = 0
+        self.answer: Any = None  # properties of the broker's answer to our connection
+        self.dropped: int | None = None  # messages that the broker says it has dropped (Mosquitto)
         self.subscribed = False
         self.session_present = False
         self.protocol = protocol
@@ -168,6 +171,11 @@ class MqttSession:
         self._keep(Message(topic, bytes(message.payload), mid, self._now_us))
 
     def _keep(self, message: Message) -> None:
+        if message.topic == SYS_DROPPED:
+            digits = message.payload.strip()
+            if digits.isdigit():
+                self.dropped = int(digits)
+            return
         self.queue.append(message)
         self.queued_bytes += len(message.payload)
 
@@ -181,7 +189,9 @@ class MqttSession:
         self.queued_bytes -= size
         return batch
 
-    def _on_connect(self, client: paho.Client, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+    def _on_connect(
+        self, client: paho.Client, _u: Any, flags: Any, reason: Any, answer: Any
+    ) -> None:
         if reason.is_failure:
             if reason.getName() == "Unsupported protocol version":
                 self._lost = "protocol"
@@ -189,12 +199,15 @@ class MqttSession:
                 self._lost = f"the broker refused the connection: {reason}"
             return
         self.session_present = bool(flags.session_present)
+        self.answer = answer
         if self.protocol == MQTTProtocolVersion.MQTTv5:
             # A retained message is sent for a new subscription only, not at each reconnection.
             options = SubscribeOptions(qos=_QOS, retainHandling=1)
-            client.subscribe([(topic, options) for topic in self._topics])
+            client.subscribe(
+                [*((topic, options) for topic in self._topics), (SYS_DROPPED, SubscribeOptions(0))]
+            )
         else:
-            client.subscribe([(topic, _QOS) for topic in self._topics])
+            client.subscribe([*((topic, _QOS) for topic in self._topics), (SYS_DROPPED, 0)])
 
     def _on_subscribe(
         self, _c: paho.Client, _u: Any, _mid: int, reasons: Sequence[Any], _p: Any

@@ -75,7 +75,7 @@ def simulate(
             "already holds something", file=str(out), fix="Give a new folder or empty this one."
         )
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
+    _sweep(out)
     beside.mkdir(parents=True)
     try:
         outcomes = _run_areas(spec, town, beside, processes, progress)
@@ -99,6 +99,14 @@ def simulate(
         power_flows=sum(o.power_flows for o in outcomes),
         seconds=time.perf_counter() - began,
     )
+
+
+def _sweep(out: Path) -> None:
+    """Remove what killed simulations of the same target left beside it."""
+    for left in out.parent.glob(f".{out.name}.*.part"):
+        pid = left.name.split(".")[-2]
+        if not pid.isdigit() or int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def check_scenario(spec: Scenario, file: str) -> Town:

@@ -203,6 +203,17 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert ["note.txt"] == [p.name for p in tmp_path.iterdir()]
 
 
+def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:
+    """Half a dataset of a dead process does not stay; a living one's is not touched."""
+    dead, alive = tmp_path / ".out.999999999.part", tmp_path / ".out.1.part"
+    dead.mkdir()
+    alive.mkdir()
+
+    simulate(scenario(), tmp_path / "out")
+
+    assert [".out.1.part", "out"] == sorted(p.name for p in tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_scenario_of_the_library_says_what_one_should_see(path: Path) -> None:
     """It loads, its faults are in its town, and it tells its story in both languages."""

@@ -22,7 +22,7 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import HumanInput, Move, Mute, Silence, Step, Timer, Waking
+from storage.desk_records import Draft, HumanInput, Move, Mute, Notice, Silence, Step, Timer, Waking
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -171,6 +171,15 @@ class Reading(Protocol):
     def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
         """What people did and said, oldest first."""
 
+    def drafts(self, *, open_only: bool = True, incident_id: int | None = None) -> list[Draft]:
+        """Notices to customers that were drafted, oldest first."""
+
+    def draft(self, draft_id: int) -> Draft | None:
+        """One of them."""
+
+    def told(self, subject: str, trigger: str) -> set[str]:
+        """Who has been told (or is to be told) of a trigger."""
+
     def outbox(self, after: int, limit: int = 500) -> list[OutboxMessage]:
         """Messages with seq > `after`, in commit order."""
 
@@ -243,6 +252,16 @@ class Transaction(Reading, Protocol):
 
     def add_human_input(self, given: HumanInput) -> HumanInput:
         """Append what a person did or said."""
+
+    def add_draft(self, draft: Draft) -> Draft | None:
+        """Insert a draft; None if this trigger and milestone was drafted before."""
+
+    def put_draft(self, draft: Draft) -> None:
+        """Replace a draft."""
+
+    def add_notices(self, notices: Sequence[Notice]) -> int:
+        """Insert notices, each once; how many were new. In a realm that is not live they are
+        kept as withheld: no notice leaves a drill."""
 
     def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
         """Append to the outbox; visible to readers when the transaction commits."""

@@ -118,6 +118,57 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A notice to customers that waits for a person's word; (incident, trigger, milestone) once."""
+
+    incident_id: int
+    trigger: str
+    milestone: str
+    text: str
+    text_zh: str
+    recipients: int
+    created_us: int
+    state: Literal["draft", "approved", "withdrawn"] = "draft"
+    decided_by: str | None = None
+    decided_us: int | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to one recipient; (subject, recipient, trigger, milestone) once.
+
+    `not_before_us` is site time: ordinary notices wait through the night.
+    """
+
+    subject: str
+    recipient: str
+    trigger: str
+    milestone: str
+    channel: str
+    payload: Mapping[str, Any]
+    not_before_us: int
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedNotice:
+    """A notice that a worker is sending; `id` is stable over all its tries."""
+
+    id: int
+    subject: str
+    recipient: str
+    trigger: str
+    milestone: str
+    channel: str
+    payload: Mapping[str, Any]
+    not_before_us: int
+    created_us: int
+    tries: int
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """A rung of a ticket's service clock that was told; `start_us` is when the clock began."""
 

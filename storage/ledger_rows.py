@@ -10,7 +10,9 @@ from psycopg.types.json import Jsonb
 
 from grid.records import Alert, AlertEvent, Contact, Incident, Ticket
 from storage.desk_records import (
+    Draft,
     Mute,
+    Notice,
     evidence_from_json,
     evidence_to_json,
     finding_from_json,
@@ -20,6 +22,7 @@ from storage.desk_records import (
 ALERT: Final = tuple(f.name for f in fields(Alert))
 INCIDENT: Final = tuple(f.name for f in fields(Incident))
 TICKET: Final = tuple(f.name for f in fields(Ticket))
+DRAFT: Final = tuple(f.name for f in fields(Draft))
 CONTACT: Final = tuple(f.name for f in fields(Contact))
 
 # The database gives these; everything else is written as it is.
@@ -56,7 +59,7 @@ def updates(names: tuple[str, ...]) -> sql.Composed:
     return sql.SQL(", ").join(pairs)
 
 
-def row_of(record: Incident | Ticket | Contact) -> dict[str, Any]:
+def row_of(record: Incident | Ticket | Contact | Draft) -> dict[str, Any]:
     """A record as parameters by name."""
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
@@ -92,6 +95,12 @@ def event_json(event: AlertEvent) -> dict[str, Any]:
         "raised_us": event.raised_us,
         "finding": finding_to_json(event.finding),
     }
+
+
+def notice_json(notice: Notice) -> dict[str, Any]:
+    """A notice as a JSON row."""
+    row = {f.name: getattr(notice, f.name) for f in fields(notice)}
+    return {**row, "payload": dict(notice.payload)}
 
 
 def alert_of(row: Mapping[str, Any]) -> Alert:

@@ -326,6 +326,39 @@ SELECT kind, subject, actor, at_us, data, id FROM human_input
 WHERE realm = %(realm)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
 ORDER BY id LIMIT %(limit)s
 
+-- name: drafts
+-- Notices to customers that were drafted, oldest first.
+SELECT {columns} FROM notice_draft
+WHERE realm = %(realm)s AND (NOT %(open_only)s OR state = 'draft')
+    AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
+ORDER BY id
+
+-- name: draft
+-- One of them.
+SELECT {columns} FROM notice_draft WHERE realm = %s AND id = %s
+
+-- name: add_draft
+-- A new one, once for each trigger and milestone of an incident.
+INSERT INTO notice_draft (realm, {columns}) VALUES (%(realm)s, {values})
+ON CONFLICT (realm, incident_id, trigger, milestone) DO NOTHING RETURNING id
+
+-- name: put_draft
+-- Replace a draft.
+UPDATE notice_draft SET {updates} WHERE realm = %(realm)s AND id = %(id)s
+
+-- name: told
+-- Who has been told, or is to be told.
+SELECT DISTINCT recipient FROM notice WHERE realm = %s AND subject = %s AND trigger = %s
+
+-- name: add_notices
+-- Notices, each once for its subject, recipient, trigger and milestone.
+INSERT INTO notice (realm, subject, recipient, trigger, milestone, channel, payload,
+    not_before_us, created_us, state)
+SELECT %(realm)s, subject, recipient, trigger, milestone, channel, payload,
+    not_before_us, created_us, %(state)s
+FROM jsonb_populate_recordset(NULL::notice, %(notices)s)
+ON CONFLICT (realm, subject, recipient, trigger, milestone) DO NOTHING
+
 -- name: take_seqs
 -- The last of so many new sequence numbers; the row lock lives as long as the transaction.
 INSERT INTO outbox_head (realm, seq) VALUES (%(realm)s, %(count)s)

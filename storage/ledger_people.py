@@ -1,0 +1,151 @@
+"""Contacts, what people did, notices, and the outbox that the live stream reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+from grid.records import (
+    Channel,
+    Contact,
+    OutboxMessage,
+)
+from storage import ledger_rows as rows
+from storage.desk_records import Draft, HumanInput, Notice
+from storage.ledger_base import (
+    TableView,
+    select,
+    update,
+)
+
+Topic = Literal["alert", "incident", "ticket", "contact", "notice", "health"]
+
+
+class PeopleTables(TableView):
+    """The questions and changes of `alerts.ledger.Transaction` about people and the stream."""
+
+    def contact(self, channel: Channel, external_id: str) -> Contact | None:
+        query = self._select("contact", rows.CONTACT)
+        found = self._all(query, [self._key, channel, external_id])
+        return Contact(**found[0]) if found else None
+
+    def contacts(
+        self,
+        *,
+        incident_id: int | None = None,
+        ticket_id: int | None = None,
+        account: str | None = None,
+        limit: int = 500,
+    ) -> list[Contact]:
+        given = {
+            "realm": self._key,
+            "incident_id": incident_id,
+            "ticket_id": ticket_id,
+            "account": account,
+            "limit": limit,
+        }
+        found = self._all(self._select("contacts", rows.CONTACT), given)
+        return [Contact(**row) for row in found]
+
+    def add_contact(self, contact: Contact) -> tuple[Contact, bool]:
+        made = self._add("add_contact", contact, rows.CONTACT)
+        if made:
+            return replace(contact, id=made), True
+        known = self.contact(contact.channel, contact.external_id)
+        assert known is not None, "its channel and id are taken"
+        return known, False
+
+    def put_contact(self, contact: Contact) -> None:
+        c = contact
+        given = [c.incident_id, c.ticket_id, c.taken_by, self._key, c.id]
+        self._do("put_contact", given)
+
+    def attach_contacts(self, from_incident: int, to_incident: int, ticket_id: int | None) -> int:
+        return self._do("attach_contacts", [to_incident, ticket_id, self._key, from_incident])
+
+    def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
+        given = {"realm": self._key, "subject": subject, "limit": limit}
+        return [HumanInput(**row) for row in self._all(self._queries["human_inputs"], given)]
+
+    def add_human_input(self, given: HumanInput) -> HumanInput:
+        g = given
+        values = [self._key, g.kind, g.subject, g.actor, g.at_us, rows.json(dict(g.data))]
+        found = self._all(self._queries["add_human_input"], values)
+        return replace(given, id=found[0]["id"])
+
+    # -- notices ---------------------------------------------------------------------------
+
+    def drafts(self, *, open_only: bool = True, incident_id: int | None = None) -> list[Draft]:
+        given = {"realm": self._key, "open_only": open_only, "incident_id": incident_id}
+        return [Draft(**row) for row in self._all(select("drafts", rows.DRAFT), given)]
+
+    def draft(self, draft_id: int) -> Draft | None:
+        found = self._all(select("draft", rows.DRAFT), [self._key, draft_id])
+        return Draft(**found[0]) if found else None
+
+    def add_draft(self, draft: Draft) -> Draft | None:
+        made = self._add("add_draft", draft, rows.DRAFT)
+        return replace(draft, id=made) if made else None
+
+    def put_draft(self, draft: Draft) -> None:
+        query = update("put_draft", rows.DRAFT)
+        self._connection.execute(query, {"realm": self._key, **rows.row_of(draft)})
+
+    def told(self, subject: str, trigger: str) -> set[str]:
+        found = self._all(self._queries["told"], [self._key, subject, trigger])
+        return {row["recipient"] for row in found}
+
+    def add_notices(self, notices: Sequence[Notice]) -> int:
+        state = "waiting" if self._realm == "live" else "withheld"
+        found = [rows.notice_json(n) for n in notices]
+        return self._do(
+            "add_notices", {"realm": self._key, "state": state, "notices": rows.dump(found)}
+        )
+
+    # -- stream ----------------------------------------------------------------------------
+
+    def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
+        self._messages.append({"topic": topic, "key": key, "at_us": at_us, "data": dict(data)})
+
+    def send(self) -> None:
+        """Write what was put and published, each in one statement, before the commit."""
+        self._write_alerts()
+        self._write_mutes()
+        if not self._messages:
+            return
+        given = {"realm": self._key, "count": len(self._messages)}
+        last = self._all(self._queries["take_seqs"], given)[0]["seq"]
+        first = last - len(self._messages) + 1
+        numbered = [{"seq": seq, **m} for seq, m in enumerate(self._messages, first)]
+        self._do("publish", {"realm": self._key, "messages": rows.dump(numbered)})
+        self._connection.execute(self._queries["notify"], [self._realm])
+        self._messages.clear()
+
+    def outbox(self, after: int, limit: int = 500) -> list[OutboxMessage]:
+        found = self._all(self._queries["outbox"], [self._key, after, limit])
+        return [OutboxMessage(**{**row, "topic": cast(Topic, row["topic"])}) for row in found]
+
+    def outbox_head(self) -> int:
+        found = self._all(self._queries["outbox_head"], [self._key])
+        return int(found[0]["seq"]) if found else 0
+
+    def offset(self, consumer: str, journal_uuid: str) -> int:
+        query = "SELECT position FROM consumer WHERE name = %s AND journal = %s"
+        found = self._all(query, [consumer, journal_uuid])
+        return int(found[0]["position"]) if found else 0
+
+    def totals(self) -> Mapping[str, int]:
+        self._write_alerts()
+        row = self._connection.execute(self._queries["totals"], {"realm": self._key}).fetchone()
+        assert row is not None, "an aggregate has one row"
+        names = (
+            "alerts_open",
+            "alerts_unseen",
+            "oldest_unseen_us",
+            "tickets_open",
+            "contacts",
+            "contacts_known",
+            "known_first",
+            "called_first",
+            "never_called",
+        )
+        return dict(zip(names, map(int, row), strict=True))

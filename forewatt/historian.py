@@ -16,9 +16,11 @@ from ingest.journal import SqliteJournal
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.historian import Historian, HistorianStep
+from storage.ledger import PostgresLedger
 from storage.maintain import compress, retention
 from storage.migrate import migrate
 from storage.network_store import save_network
+from storage.people import People
 from storage.rollups import RollupWorker
 
 CONSUMER = "historian"
@@ -30,6 +32,7 @@ ROLLUP_EVERY_S = 1.0
 TRIM_EVERY_S = 10.0
 HOUSE_EVERY_S = 3600.0
 COMPRESS_DAYS = 30
+OUTBOX_DAYS = 7  # a browser that was away longer loads its page anew
 DAY_US = 86_400_000_000
 DRAIN_S = 5.0
 COUNTED = tuple(
@@ -100,6 +103,7 @@ class Keeper:
             database, journal, consumer=CONSUMER, realm=config.site.realm, expected=network
         )
         self._rollups = RollupWorker(database)
+        self._ledger = PostgresLedger(database, config.site.realm)
         self._config, self._clock, self._database = config, config.clock(), database
         self._journal, self._place, self._health = journal, place, health
         self._counts = dict.fromkeys(COUNTED, 0)
@@ -155,6 +159,8 @@ class Keeper:
         if days is not None:
             gone = retention(self._database, now_us - round(days * DAY_US))
             log.info("history beyond %g days: %d chunks dropped", days, gone)
+        self._ledger.trim_outbox(OUTBOX_DAYS * 86_400)
+        People(self._database).drop_expired()
         done = compress(self._database, now_us - COMPRESS_DAYS * DAY_US)
         if done:
             log.info("history beyond %d days: %d chunks compressed", COMPRESS_DAYS, done)

@@ -21,11 +21,12 @@ from forewatt.plan import Plan
 from forewatt.shared_clock import SharedClock
 from forewatt.stepping import PROFILES, play_all
 from grid.dataset import read_dataset
-from simulators.replay import replay
+from simulators.replay import ReplayProgress, replay
 
 JUDGED_S = 120.0
 POLL_S = 0.05
 POST_S = 10.0
+LAG_MAX_S = 60.0  # of site time; a machine too slow for the speed asked for goes slower
 POST_TRIES = 5
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,31 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s play %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     plan = Plan.load(args.plan)
     health = HealthFile(Path(plan.health), "play")
     health.say(ready=False)
     Player(plan, health, stop).play()
     health.remove()
     return 0
+
+
+class StoryClock:
+    """The shared clock at the story's speed; when it was held to catch up, it goes on by itself
+    as soon as everything due has been sent."""
+
+    def __init__(self, shared: SharedClock, speed: float) -> None:
+        self._shared, self._speed = shared, speed
+
+    def now_us(self) -> int:
+        """The time of the site."""
+        return self._shared.now_us()
+
+    def real_seconds_until(self, site_us: int) -> float:
+        """Asked only by those who have nothing left to send."""
+        if self._shared.state.speed == 0:
+            self._shared.run(self._speed)
+        return self._shared.real_seconds_until(site_us)
 
 
 class Player:
@@ -112,14 +132,17 @@ class Player:
             plan.mqtt,
             modbus_port=plan.modbus_port,
             profiles=PROFILES,
-            clock=self._clock,
+            clock=StoryClock(self._clock, plan.speed),
             start_us=start_us,
             stop=self._stop,
             on_progress=self._progress,
         )
         log.info("story told: %s", told)
 
-    def _progress(self, *told: Any) -> None:
+    def _progress(self, told: ReplayProgress) -> None:
+        """Keep the clock with what has been sent: meters that are late would seem silent."""
+        if told.lag_s > LAG_MAX_S:
+            self._clock.hold()
         self._health.say(detail={"phase": "story", "site_us": self._clock.now_us()})
 
     # -- customers ---------------------------------------------------------------------------

@@ -25,6 +25,7 @@ _SERVE = {
     "watch": "forewatt.watch",
     "web": "forewatt.serve",
 }
+QUIET = ("psycopg.pool", "uvicorn.access")  # we say once what they say at every attempt
 TAKE_OVER_S = 15.0  # processes of a killed parent need a moment to notice
 
 
@@ -38,6 +39,8 @@ def child(args: argparse.Namespace) -> int:
         level=os.environ.get("FOREWATT_LOG", "INFO").upper(),
         format=f"%(asctime)s {args.role} %(levelname)s %(message)s",
     )
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
     config = load_config(args.config)
     place = Place.of(config)
     health = HealthFile(place.health, args.role)

@@ -9,6 +9,8 @@ import threading
 import time
 
 from alerts.apply import apply_events
+from alerts.places import Places
+from alerts.reminders import remind
 from forewatt.config import Config
 from forewatt.health import HealthFile
 from forewatt.historian import hold
@@ -27,6 +29,7 @@ from storage.migrate import migrate
 CONSUMER = "watch"
 ENTRIES = 200
 IDLE_S = 0.05
+REMIND_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,10 @@ class Watch:
         self._saved_offset = 0
         self._saved_bytes = 0
         self._saved_at = time.monotonic()
-        self._events = 0
+        self._events = self._reminders = 0
+        self._places = Places(network)
+        self._clock = config.clock()
+        self._remind_at = 0.0
         self._restore()
 
     def _fresh(self) -> Judge:
@@ -105,6 +111,7 @@ class Watch:
         if self._pending is None:
             entries = self._journal.read(self.offset, ENTRIES)
             if not entries:
+                self._remind_if_due()
                 self._say()
                 self._save_if_due()
                 return 0
@@ -112,7 +119,7 @@ class Watch:
             self._pending = (events, entries[-1].offset, len(entries))
         events, offset, count = self._pending
         if events:
-            apply_events(events, self._ledger, self._network)
+            apply_events(events, self._ledger, self._network, places=self._places)
             self._events += len(events)
         self._pending = None
         self.offset = offset
@@ -120,6 +127,13 @@ class Watch:
         self._say()
         self._save_if_due()
         return count
+
+    def _remind_if_due(self) -> None:
+        """Promises that are about to be broken, when nothing waits to be judged."""
+        if time.monotonic() < self._remind_at:
+            return
+        self._remind_at = time.monotonic() + REMIND_EVERY_S
+        self._reminders += len(remind(self._ledger, self._network, self._clock.now_us()))
 
     def _say(self) -> None:
         self._health.say(
@@ -129,6 +143,7 @@ class Watch:
                 "alert_events_total": self._events,
                 "watermark_us": self.judge.engine.watermark_us,
                 "late_total": self.judge.engine.late,
+                "reminders_total": self._reminders,
                 "snapshot_bytes": self._saved_bytes,
             },
         )

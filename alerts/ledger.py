@@ -171,8 +171,10 @@ class Reading(Protocol):
     def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
         """What people did and said, oldest first."""
 
-    def drafts(self, *, open_only: bool = True, incident_id: int | None = None) -> list[Draft]:
-        """Notices to customers that were drafted, oldest first."""
+    def drafts(
+        self, *, open_only: bool = True, incident_id: int | None = None, since_us: int = 0
+    ) -> list[Draft]:
+        """Notices to customers that were drafted at or after `since_us`, oldest first."""
 
     def draft(self, draft_id: int) -> Draft | None:
         """One of them."""

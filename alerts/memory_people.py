@@ -73,12 +73,15 @@ class Memory(AlertMemory, TicketMemory):
 
     # -- notices ---------------------------------------------------------------------------
 
-    def drafts(self, *, open_only: bool = True, incident_id: int | None = None) -> list[Draft]:
+    def drafts(
+        self, *, open_only: bool = True, incident_id: int | None = None, since_us: int = 0
+    ) -> list[Draft]:
         return [
             d
             for d in self.draft_rows.values()
             if (not open_only or d.state == "draft")
             and (incident_id is None or d.incident_id == incident_id)
+            and d.created_us >= since_us
         ]
 
     def draft(self, draft_id: int) -> Draft | None:

@@ -74,8 +74,15 @@ class PeopleTables(TableView):
 
     # -- notices ---------------------------------------------------------------------------
 
-    def drafts(self, *, open_only: bool = True, incident_id: int | None = None) -> list[Draft]:
-        given = {"realm": self._key, "open_only": open_only, "incident_id": incident_id}
+    def drafts(
+        self, *, open_only: bool = True, incident_id: int | None = None, since_us: int = 0
+    ) -> list[Draft]:
+        given = {
+            "realm": self._key,
+            "open_only": open_only,
+            "incident_id": incident_id,
+            "since_us": since_us,
+        }
         return [Draft(**row) for row in self._all(select("drafts", rows.DRAFT), given)]
 
     def draft(self, draft_id: int) -> Draft | None:

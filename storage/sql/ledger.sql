@@ -331,6 +331,7 @@ ORDER BY id LIMIT %(limit)s
 SELECT {columns} FROM notice_draft
 WHERE realm = %(realm)s AND (NOT %(open_only)s OR state = 'draft')
     AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
+    AND created_us >= %(since_us)s
 ORDER BY id
 
 -- name: draft

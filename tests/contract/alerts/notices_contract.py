@@ -1,0 +1,211 @@
+"""Notices to customers and to other systems, on every ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from alerts.announce import Receiver, announce
+from alerts.apply import apply_events
+from alerts.errors import Conflict, MissingDetail, WrongRole
+from alerts.handling import AlertDesk
+from alerts.ledger import Ledger
+from alerts.notices import NoticeDesk, UnknownDraft, draft_notices, render
+from alerts.roles import Actor
+from alerts.tickets import TicketDesk
+from desk.counter import Counter
+from grid.records import AlertEvent, Contact
+from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
+
+CHIEF = Actor("赵值班", "operator")
+T1, U1 = ("transformer", "T1"), ("usage_point", "T1-B1-1")
+OUTAGE = raised("outage", T1)
+OPS = Receiver("ops", "webhook:ops", severity="P2")
+
+
+class Office:
+    """An outage at T1 with what people do about it, at stated minutes."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self.clock = ledger, StandingClock(START)
+        self.tickets = TicketDesk(ledger, town(), self.clock)
+        self.notices = NoticeDesk(ledger, town(), self.clock)
+        self.feed(OUTAGE)
+
+    def feed(self, *events: AlertEvent) -> None:
+        apply_events(list(events), self.ledger, town())
+
+    def at(self, minute: int, action: str, **details: object) -> None:
+        self.clock.us = START + minute * MINUTE
+        with self.ledger.reading() as r:
+            ticket = next(t for t in r.tickets(states=None) if t.asset == "T1")
+        self.tickets.perform(action, ticket.id, CHIEF, ticket.version, **details)
+
+    def drafted(self, minute: int) -> list[str]:
+        self.clock.us = START + minute * MINUTE
+        return [d.trigger for d in draft_notices(self.ledger, town(), self.clock.us)]
+
+    def approve_all(self) -> dict[str, int]:
+        return {d.trigger: self.notices.approve(d.id, CHIEF) for d in self.notices.drafts()}
+
+
+class NoticesContract:
+    """Subclasses give a `ledger` fixture."""
+
+    # -- to customers ----------------------------------------------------------------------
+
+    def test_each_trigger_is_drafted_once(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+
+        assert office.drafted(1) == ["power_out"]
+        assert office.drafted(2) == []
+        office.at(5, "dispatch", estimated_us=START + 3 * HOUR)
+        assert office.drafted(6) == ["inform_dispatched", "initial_etr"]
+        office.at(30, "estimate", estimated_us=START + 3 * HOUR + 10 * MINUTE)
+        assert office.drafted(31) == []
+        office.at(60, "estimate", estimated_us=START + 5 * HOUR)
+        assert office.drafted(61) == ["etr_change"]
+
+    def test_nothing_is_sent_before_somebody_has_read_it(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+
+        before = self.told(ledger, "power_out")
+        shown, people = office.notices.preview(draft.id)
+        count = office.notices.approve(draft.id, CHIEF, text_zh="中山路停电,正在抢修。")
+
+        assert (before, count, len(people), shown.recipients) == (set(), 6, 6, 6)
+        assert len(self.told(ledger, "power_out")) == 6
+        with ledger.reading() as r:
+            kept = r.draft(draft.id)
+        assert kept is not None
+        assert (kept.state, kept.decided_by, kept.text_zh) == (
+            "approved",
+            "赵值班",
+            "中山路停电,正在抢修。",
+        )
+
+    @staticmethod
+    def told(ledger: Ledger, trigger: str) -> set[str]:
+        with ledger.reading() as r:
+            incidents = r.incidents(open_only=False, incident_class="supply")
+            return set().union(*(r.told(f"incident:{i.id}", trigger) for i in incidents))
+
+    def test_the_text_names_place_and_time_in_both_languages(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+
+        assert draft.text_zh.startswith("中山路1号配变自3月1日08:00起停电")
+        assert "since 01 Mar 08:00" in draft.text
+
+    def test_a_decision_is_made_once(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+        office.notices.withdraw(draft.id, CHIEF)
+
+        with pytest.raises(Conflict, match="赵值班"):
+            office.notices.approve(draft.id, CHIEF)
+        assert self.told(ledger, "power_out") == set()
+
+    def test_clerks_do_not_send_and_an_unknown_draft_is_named(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+
+        with pytest.raises(WrongRole):
+            office.notices.approve(draft.id, Actor("x", "clerk"))
+        with pytest.raises(UnknownDraft, match="987654"):
+            office.notices.preview(987654)
+
+    def test_whoever_was_told_of_the_beginning_is_told_of_the_end(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        office.approve_all()
+        for minute, action in ((2, "dispatch"), (3, "arrive"), (4, "restore")):
+            office.at(minute, action)
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+
+        assert office.drafted(61) == ["power_restored"]
+        assert office.approve_all() == {"power_restored": 6}
+
+    def test_nobody_is_told_of_an_end_whose_beginning_was_not_told(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        for minute, action in ((2, "dispatch"), (3, "arrive"), (4, "restore"), (5, "verify")):
+            office.at(minute, action)
+
+        assert office.drafted(6) == []
+        assert office.notices.drafts() == []  # the one nobody had decided on was withdrawn
+
+    def test_whoever_is_still_dark_is_not_told_that_the_light_is_back(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        office.approve_all()
+        office.feed(raised("outage", U1, 10 * MINUTE))
+        for minute, action in ((12, "dispatch"), (13, "arrive"), (14, "restore"), (15, "verify")):
+            office.at(minute, action)
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+        office.drafted(61)
+        (draft,) = office.notices.drafts()
+
+        _, people = office.notices.preview(draft.id)
+        assert sorted(c.account for c in people) == ["A12", "A13", "A14", "A15", "A16"]
+
+    def test_a_caller_is_told_as_well_and_once(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        counter = Counter(ledger, town(), office.clock)
+        for i in range(3):
+            counter.report(Contact("phone", f"c{i}", START, account="A11"))
+        office.drafted(1)
+
+        assert office.approve_all() == {"power_out": 6}
+
+    def test_a_template_with_a_missing_field_is_named(self) -> None:
+        with pytest.raises(MissingDetail) as refused:
+            render("back by {until}", {"place": "T1"})
+        assert refused.value.field == "until"
+
+    # -- to other systems ------------------------------------------------------------------
+
+    def test_a_receiver_is_told_once_of_beginning_and_end(self, ledger: Ledger) -> None:
+        apply_events([OUTAGE], ledger, town())
+        first = announce(ledger, [OPS], START + MINUTE)
+        again = announce(ledger, [OPS], START + MINUTE)
+        AlertDesk(ledger, StandingClock(START)).acknowledge(OUTAGE.alert_id, CHIEF)
+        seen = announce(ledger, [OPS], START + 2 * MINUTE)
+        apply_events([after(OUTAGE, "cleared", HOUR)], ledger, town())
+        end = announce(ledger, [OPS], START + HOUR)
+
+        assert (first, again, seen, end) == (1, 0, 0, 1)
+
+    def test_what_was_muted_is_told_neither_at_its_beginning_nor_at_its_end(
+        self, ledger: Ledger
+    ) -> None:
+        below = raised("comms_failure", U1, MINUTE)
+        every = replace(OPS, severity="P4", tickets_only=False)
+        apply_events([OUTAGE, below], ledger, town())
+        begun = announce(ledger, [every], START + MINUTE)
+        apply_events([after(below, "cleared", HOUR)], ledger, town())
+        ended = announce(ledger, [every], START + HOUR)
+
+        assert (begun, ended) == (1, 0)
+
+    def test_a_graver_severity_is_told_again(self, ledger: Ledger) -> None:
+        first = raised("transformer_overload", T1)
+        apply_events([first], ledger, town())
+        announce(ledger, [OPS], START)
+        apply_events([after(first, "worsened", HOUR, severity="P1")], ledger, town())
+
+        assert announce(ledger, [OPS], START + HOUR) == 1
+
+    def test_a_receiver_is_told_only_what_it_asked_for(self, ledger: Ledger) -> None:
+        events = [OUTAGE, raised("energy_loss", ("transformer", "T2"))]
+        apply_events(events, ledger, town())
+        named = Receiver("audit", "webhook:audit", faults=frozenset({"energy_loss"}))
+        grave = Receiver("grave", "webhook:grave", severity="P1")
+
+        assert announce(ledger, [named, grave], START) == 2

@@ -1,0 +1,116 @@
+"""Notices, on the ledger in PostgreSQL, and their queue."""
+
+from __future__ import annotations
+
+from alerts.announce import Receiver, announce
+from alerts.apply import apply_events
+from desk.delivery import DeliveryFailed, deliver
+from storage.database import Database
+from storage.desk_notices import NoticeQueue
+from storage.desk_records import LeasedNotice, Notice
+from storage.ledger import PostgresLedger
+from tests.contract.alerts.notices_contract import NoticesContract
+from tests.unit.alerts.town import START, raised, town
+
+OPS = Receiver("ops", "ops", severity="P1")
+
+
+class TestPostgresNotices(NoticesContract):
+    """See `NoticesContract`; the fixture `ledger` is this folder's."""
+
+
+class Told:
+    """A receiver that refuses the first so many."""
+
+    def __init__(self, refuse: int = 0, *, permanent: bool = False) -> None:
+        self.refuse, self.permanent = refuse, permanent
+        self.got: list[LeasedNotice] = []
+
+    def send(self, notice: LeasedNotice) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise DeliveryFailed("busy", permanent=self.permanent)
+        self.got.append(notice)
+
+
+def waiting(database: Database, count: int = 2) -> NoticeQueue:
+    """The live queue with so many notices and nothing else."""
+    with database.connection() as c:
+        c.execute("DELETE FROM notice")
+    notices = [
+        Notice(f"alert:{i}", "receiver:ops", "firing", "P1", "ops", {"n": i}, START, START)
+        for i in range(count)
+    ]
+    with PostgresLedger(database).transaction() as tx:
+        assert tx.add_notices([*notices, *notices]) == count
+        assert tx.add_notices(notices) == 0
+    return NoticeQueue(database)
+
+
+def test_what_is_due_is_sent_once(database: Database) -> None:
+    queue, told = waiting(database), Told()
+
+    first = deliver(queue, {"ops": told}, START)
+    second = deliver(queue, {"ops": told}, START)
+
+    assert (first.sent, second.sent, len(told.got)) == (2, 0, 2)
+    assert queue.counts() == {"sent": 2}
+    assert [n.payload for n in told.got] == [{"n": 0}, {"n": 1}]
+
+
+def test_nobody_gets_what_another_has_leased(database: Database) -> None:
+    queue = waiting(database)
+
+    mine = queue.lease(START, 1, 60)
+    theirs = queue.lease(START, 9, 60)
+
+    assert (len(mine), len(theirs)) == (1, 1)
+    assert mine[0].id != theirs[0].id
+
+
+def test_a_worker_that_dies_leaves_its_notice_to_another_under_the_same_id(
+    database: Database,
+) -> None:
+    queue = waiting(database, 1)
+    (dead,) = queue.lease(START, 9, 0.0)  # its lease has ended
+
+    told = Told()
+    deliver(queue, {"ops": told}, START)
+
+    assert [(n.id, n.tries) for n in told.got] == [(dead.id, 2)]
+
+
+def test_a_failure_waits_and_a_refusal_for_good_is_dead_until_a_person_wants_it(
+    database: Database,
+) -> None:
+    queue = waiting(database, 1)
+
+    busy = deliver(queue, {"ops": Told(refuse=1)}, START)
+    assert (busy.retried, queue.lease(START, 9, 60)) == (1, [])
+    with database.connection() as c:
+        c.execute("UPDATE notice SET next_try_at = now()")
+    refused = deliver(queue, {"ops": Told(refuse=1, permanent=True)}, START)
+    (dead,) = queue.dead()
+
+    assert (refused.dead, dead.last_error) == (1, "busy")
+    assert queue.revive(dead.id)
+    assert not queue.revive(dead.id)
+    assert deliver(queue, {"ops": Told()}, START).sent == 1
+
+
+def test_what_waits_for_the_morning_is_not_due_at_night(database: Database) -> None:
+    queue = waiting(database, 1)
+    with database.connection() as c:
+        c.execute("UPDATE notice SET not_before_us = %s", [START + 10])
+
+    assert queue.lease(START + 9, 9, 60) == []
+    assert len(queue.lease(START + 10, 9, 60)) == 1
+
+
+def test_no_notice_leaves_a_drill(database: Database) -> None:
+    drill = PostgresLedger(database, "drill-notices")
+    apply_events([raised("outage")], drill, town())
+
+    assert announce(drill, [OPS], START) == 1
+    assert NoticeQueue(database, "drill-notices").counts() == {"withheld": 1}
+    assert NoticeQueue(database, "drill-notices").lease(START, 9, 60) == []

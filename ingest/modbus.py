@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,14 +22,15 @@ from grid.readings import Quality
 from ingest.backoff import Backoff
 from ingest.checks import Checks
 from ingest.journal import JournalError
-from ingest.metrics import CollectorMetrics, UnitMetrics
+from ingest.metrics import CollectorMetrics, UnitMetrics, reason_kind
 from ingest.modbus_link import LinkError, RegisterLink, link_for
 from ingest.modbus_unit import SECOND, Poll, Unit, phase_us
 from ingest.profile_files import load_profile
 from ingest.rows import Origin, Rows
 from ingest.settings import CollectorSettings, ModbusBus
 
-ROWS_MAX = 10_000  # polled, not yet in the journal; beyond this the lanes wait
+SOURCE = "modbus"  # of the records: one for all buses, so that an append serves them all
+ROWS_MAX = 1_000  # of a lane, polled and not yet in the journal; beyond this it waits
 INTERVAL_DEFAULT_S = 900.0
 CONNECT_FIRST_S, CONNECT_MOST_S = 0.5, 30.0
 _LOOK_S = 0.25  # how often a real clock is looked at while nothing is due
@@ -45,7 +47,6 @@ class Lane:
         bus: ModbusBus,
         network: Network,
         clock: Clock,
-        settings: CollectorSettings,
         metrics: CollectorMetrics,
         link: RegisterLink | None = None,
     ) -> None:
@@ -71,9 +72,7 @@ class Lane:
         self._backoff = Backoff(CONNECT_FIRST_S, CONNECT_MOST_S)
         self._retry_at = 0.0
         self._look_s = _LOOK_SIMULATED_S if isinstance(clock, SimulatedClock) else _LOOK_S
-        self._checks = Checks(network, clock, settings.checks)
-        self._polls: list[tuple[Unit, int, Poll]] = []
-        self.tick_us = -(1 << 63)
+        self._polls: list[Reading] = []
 
     def waiting(self) -> int:
         """Polls whose readings are not in the journal yet."""
@@ -112,7 +111,7 @@ class Lane:
         except LinkError as error:
             self._note(f"unit {unit.number} ({unit.device}): {error}")
         else:
-            self._polls.append((unit, self._clock.now_us(), poll))
+            self._polls.append(Reading(self, unit, self._clock.now_us(), poll))
         unit.metrics.polls_missed += unit.schedule(self._clock.now_us())
 
     async def _connect(self) -> bool:
@@ -139,40 +138,48 @@ class Lane:
             log.warning("%s: %s", self.name, text)
         self.metrics.trouble = text
 
-    def take(self, *, tick: bool) -> Record | None:
-        """The checked readings since the last call and the tick they allow; None for neither."""
+    def take(self) -> list["Reading"]:
+        """The polls that gave something since the last call."""
         polls, self._polls = self._polls, []
-        checked = self._checks.apply(self._rows(polls))
         self.metrics.messages += len(polls)
-        self.metrics.count(checked, checked.quarantined)
-        ticks: tuple[Tick, ...] = ()
-        # Every poll due before the next one has been made, or has been let pass for good.
-        done_us = min(self._clock.now_us(), min(u.due_us for u in self.units) - 1)
-        if tick and done_us > max(0, self.tick_us):
-            self.tick_us = done_us
-            ticks = (Tick(self.name, done_us),)
-        if not len(checked.batch) and not checked.quarantined and not ticks:
-            return None
-        return Record(self.name, checked.batch, tuple(checked.quarantined), ticks)
+        self.metrics.readings += len(polls)
+        return polls
 
-    def _rows(self, polls: Sequence[tuple[Unit, int, Poll]]) -> Rows:
-        if not polls:
-            return Rows.empty()
-        units = list({id(unit): unit for unit, _, _ in polls}.values())
-        place = {id(unit): i for i, unit in enumerate(units)}
-        devices = list(dict.fromkeys(unit.device for unit in units))
-        present = dict.fromkeys(name for _, _, poll in polls for name in poll.values)
-        times = [time_us for _, time_us, _ in polls]
-        return Rows.of(
-            devices,
-            [devices.index(unit.device) for unit, _, _ in polls],
-            times,
-            {n: [poll.values.get(n, np.nan) for _, _, poll in polls] for n in present},
-            received=times,
-            quality=[Quality.PARTIAL if poll.partial else 0 for _, _, poll in polls],
-            origin=[place[id(unit)] for unit, _, _ in polls],
-            origins=[Origin(f"{self.name} unit {unit.number}", None) for unit in units],
-        )
+    def done_us(self) -> int:
+        """Every poll due up to this site time has been made, or has been let pass for good."""
+        return min(self._clock.now_us(), min(u.due_us for u in self.units) - 1)
+
+
+class Reading(NamedTuple):
+    """One poll that gave values."""
+
+    lane: Lane
+    unit: Unit
+    time_us: int
+    poll: Poll
+
+
+def rows_of(readings: Sequence[Reading]) -> Rows:
+    """All readings as rows, whatever bus they came from."""
+    if not readings:
+        return Rows.empty()
+    devices: dict[str, int] = {}
+    origins: dict[tuple[str, int], int] = {}
+    for r in readings:
+        devices.setdefault(r.unit.device, len(devices))
+        origins.setdefault((r.lane.name, r.unit.number), len(origins))
+    present = dict.fromkeys(name for r in readings for name in r.poll.values)
+    times = [r.time_us for r in readings]
+    return Rows.of(
+        tuple(devices),
+        [devices[r.unit.device] for r in readings],
+        times,
+        {n: [r.poll.values.get(n, np.nan) for r in readings] for n in present},
+        received=times,
+        quality=[Quality.PARTIAL if r.poll.partial else 0 for r in readings],
+        origin=[origins[r.lane.name, r.unit.number] for r in readings],
+        origins=[Origin(f"{name} unit {number}", None) for name, number in origins],
+    )
 
 
 class ModbusCollector:
@@ -188,7 +195,9 @@ class ModbusCollector:
         metrics: CollectorMetrics,
     ) -> None:
         self._settings, self._journal = settings, journal
-        self.lanes = [Lane(bus, network, clock, settings, metrics) for bus in buses]
+        self._checks = Checks(network, clock, settings.checks)
+        self._tick_us = 0
+        self.lanes = [Lane(bus, network, clock, metrics) for bus in buses]
 
     def run(self, stop: threading.Event) -> None:
         """Poll until `stop`."""
@@ -218,29 +227,52 @@ class ModbusCollector:
                 log.exception("%s: unexpected trouble, starting anew", lane.name)
                 await asyncio.sleep(1.0)
 
+    def _take(self, *, tick: bool) -> Record | None:
+        """What all lanes gave since the last call, and the tick it allows; None for neither.
+
+        One record for all buses: a check and an append cost the same for one row and for hundreds.
+        """
+        # Before the readings are taken: what a lane has done up to here is among them.
+        done_us = min(lane.done_us() for lane in self.lanes)
+        readings = [reading for lane in self.lanes for reading in lane.take()]
+        checked = self._checks.apply(rows_of(readings))
+        for q in checked.quarantined:
+            for lane in self.lanes:
+                if q.source.startswith(f"{lane.name} unit "):
+                    lane.metrics.readings -= 1
+                    lane.metrics.quarantined[reason_kind(q.reason)] += 1
+        ticks: tuple[Tick, ...] = ()
+        if tick and done_us > self._tick_us:
+            self._tick_us = done_us
+            ticks = (Tick(SOURCE, done_us),)
+        if not len(checked.batch) and not checked.quarantined and not ticks:
+            return None
+        return Record(SOURCE, checked.batch, tuple(checked.quarantined), ticks)
+
     async def _append(self, stop: threading.Event, *, tick: bool) -> None:
         """One journal append for all lanes, tried again while the journal has no room."""
-        found = [(lane, record) for lane in self.lanes if (record := lane.take(tick=tick))]
-        if not found:
+        record = self._take(tick=tick)
+        if record is None:
             return
-        records = [record for _, record in found]
         loop = asyncio.get_running_loop()
+        held = False
         while True:
             try:
-                await loop.run_in_executor(None, self._journal.append, records)
+                await loop.run_in_executor(None, self._journal.append, [record])
                 break
             except JournalError as error:
-                for lane, _ in found:
+                held = True
+                for lane in self.lanes:
                     lane.metrics.holding = True
                     lane.metrics.trouble = str(error)
                 log.warning("modbus: %s", error)
                 if stop.is_set():
-                    log.error("modbus: %d records could not be kept at the end", len(records))
+                    log.error("modbus: %d readings could not be kept at the end", len(record.batch))
                     return
                 await asyncio.sleep(self._settings.retry_s)
-        for lane, record in found:
+        for lane in self.lanes:
             metrics = lane.metrics
-            if metrics.holding:
+            if held:
                 metrics.holding, metrics.trouble = False, ""
             metrics.appends += 1
             metrics.last_append = time.monotonic()

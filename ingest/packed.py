@@ -115,7 +115,7 @@ def _unpack(payload: bytes, received_us: int, rows_max: int, origin: Origin) -> 
         return Rows.of(
             names,
             device,
-            np.broadcast_to(time_ms * 1000, (n,)),
+            np.full(n, time_ms[0] * 1000) if times == 1 else time_ms * 1000,
             {q.name: take(q.dtype.newbyteorder("<"), n) for q in present},
             received=received_us,
             seq=np.maximum(seq, -1),

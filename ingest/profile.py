@@ -48,11 +48,16 @@ class Register:
 
     def decode(self, words: Sequence[int]) -> float:
         """The value in SI units; NaN for "not available"."""
-        if self.low_word_first:
-            words = words[::-1]
-        code = TYPES[self.type][0]
-        raw = struct.pack(f">{len(words)}H", *words)
-        (number,) = struct.unpack(f">{code}", raw)
+        return self.decode_at(struct.pack(f">{len(words)}H", *words), 0)
+
+    def decode_at(self, raw: bytes, at: int) -> float:
+        """The same from the bytes of a block, `at` words behind its beginning."""
+        code, words = TYPES[self.type]
+        if self.low_word_first and words > 1:
+            mine = raw[2 * at : 2 * (at + words)]
+            raw = b"".join(mine[i : i + 2] for i in range(2 * words - 2, -2, -2))
+            at = 0
+        (number,) = struct.unpack_from(f">{code}", raw, 2 * at)
         if number in self.sentinels or not math.isfinite(number):
             return math.nan
         return float(number) * self.scale * self.sign
@@ -70,9 +75,9 @@ class Block:
     def decode(self, words: Sequence[int]) -> dict[str, float]:
         """Quantity to value for all registers of the block that have one."""
         found = {}
+        raw = struct.pack(f">{len(words)}H", *words)
         for r in self.registers:
-            at = r.address - self.address
-            value = r.decode(words[at : at + r.words])
+            value = r.decode_at(raw, r.address - self.address)
             if not math.isnan(value):
                 found[r.quantity] = value
         return found

@@ -113,7 +113,12 @@ class Rows:
         time = np.asarray(time, np.int64)
 
         def column(given: Any, dtype: Any) -> Any:
-            return np.array(np.broadcast_to(np.asarray(given, dtype), time.shape))
+            if np.ndim(given) == 0:  # faster than broadcasting, and most are single values
+                return np.full(time.shape, given, dtype)
+            out = np.array(given, dtype)
+            if out.shape != time.shape:
+                raise ValueError(f"a column has shape {out.shape}, time has {time.shape}")
+            return out
 
         return cls(
             names,
@@ -143,17 +148,15 @@ class Rows:
             devices.append(np.array(place, np.int32)[p.device])
             origin.append(p.origin + np.int32(len(origins)))
             origins.extend(p.origins)
-        present = [name for name in NAMES if any(name in p.values for p in parts)]
+        reported = set[str]().union(*(p.values for p in parts))
+        present = [name for name in NAMES if name in reported]
         return Rows(
             tuple(position),
             np.concatenate(devices),
             np.concatenate([p.time for p in parts]),
             np.concatenate([p.received for p in parts]),
             np.concatenate([p.seq for p in parts]),
-            {
-                name: np.concatenate([p.values.get(name, np.full(len(p), np.nan)) for p in parts])
-                for name in present
-            },
+            {name: np.concatenate([_column(p, name) for p in parts]) for name in present},
             np.concatenate([p.event for p in parts]),
             np.concatenate([p.quality for p in parts]),
             np.concatenate(origin),
@@ -198,3 +201,8 @@ class Rows:
         if columns:
             fields = {name: [value] for name, value in fields.items()}
         return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _column(rows: Rows, name: str) -> NDArray[np.float64]:
+    found = rows.values.get(name)
+    return np.full(len(rows), np.nan) if found is None else found

@@ -72,17 +72,25 @@ def demo(speed: int) -> Iterator[dict[str, str]]:
             process.communicate(timeout=30)
 
 
+def known_first(incident: dict[str, str]) -> bool:
+    """Whether the cause was known before anybody called: times in UTC sort as text."""
+    return incident["known"] < (incident["first_contact"] or "")
+
+
 def story(found: dict[str, str]) -> dict[str, str]:
-    """Wait for an alert with a ticket about which somebody has called; where the pages are."""
+    """Wait for a ticket that was there before the first call; where its pages are."""
     deadline = time.monotonic() + STORY_S
     with httpx.Client(base_url=found["url"], follow_redirects=True, timeout=20) as client:
         client.get(found["operator"])
         while time.monotonic() < deadline:
             tickets = client.get("/api/v1/tickets").json()["items"]
-            called = [t for t in tickets if t["contacts"]]
-            if called:
-                ticket = max(called, key=lambda t: t["contacts"])
-                alert = client.get(f"/api/v1/tickets/{ticket['id']}").json()["alerts"][0]
+            called = [
+                client.get(f"/api/v1/tickets/{t['id']}").json() for t in tickets if t["contacts"]
+            ]
+            first = [t for t in called if known_first(t["incident_of_cause"])]
+            if first:
+                ticket = max(first, key=lambda t: t["contacts"])
+                alert = ticket["alerts"][0]
                 devices = client.get(f"/api/v1/alerts/{alert}").json()["devices"]
                 client.get(found["clerk"])
                 page = client.get(f"/tickets/{ticket['id']}").text
@@ -100,8 +108,8 @@ def story(found: dict[str, str]) -> dict[str, str]:
 
 def take(page: Page, address: str, file: Path, *, whole: bool = True) -> None:
     page.goto(address, wait_until="domcontentloaded")
-    undrawn = "[data-chart]:not([data-state=drawn])"
-    page.wait_for_function(f"() => !document.querySelector('{undrawn}')", timeout=20_000)
+    undrawn = "[data-chart]:not([data-state=drawn], [data-state=failed])"
+    page.wait_for_function(f"() => !document.querySelector('{undrawn}')", timeout=60_000)
     file.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=file, full_page=whole)
     print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)

@@ -258,7 +258,7 @@ def register(app: FastAPI, site: Site) -> None:
             external_id=given.external_id,
             time_us=int(at.timestamp() * 1e6),
             kind=given.kind,
-            account=given.account,
+            account=given.account or site.account_of_phone(given.phone),
             phone=given.phone,
             text=given.text,
             taken_by=viewer.actor.name,

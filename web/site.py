@@ -98,6 +98,11 @@ class Site:
                     states[key] = min(states.get(key, "P9"), a.severity)
         return states
 
+    def account_of_phone(self, phone: str) -> str | None:
+        """The one customer with that number; None for none, several, or too few digits."""
+        found = {h.account for h in self.counter.by_phone(phone)} if len(phone) >= 7 else set()
+        return found.pop() if len(found) == 1 else None
+
     # -- the live stream -------------------------------------------------------------------
 
     def beat(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The repair tickets: the ranked list with the reason of each rank, and one ticket."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +19,7 @@ from alerts.states import (
     STATES,
     VERDICTS,
 )
+from desk.timeline import TimelineEntry
 from web import policy
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
@@ -72,6 +74,26 @@ def details_of(action: str, given: dict[str, Any], site: Site) -> dict[str, Any]
     return {k: values[k] for k in wanted if values.get(k) not in (None, "")}
 
 
+def by_machine(text: str) -> bool:
+    """Whether a step is the machine's own: its reason repeats what stands elsewhere."""
+    return text.startswith(tuple(name for name, _ in MACHINE_STEPS.values()))
+
+
+def told(entries: Sequence[TimelineEntry]) -> list[tuple[TimelineEntry, int, int]]:
+    """The history newest first; calls without anything between them are one line: the newest of
+    them, how many, when the first was. (The machine's step about a call is left out.)"""
+    lines: list[tuple[TimelineEntry, int, int]] = []
+    for entry in reversed(entries):
+        if entry.kind == "step" and entry.text.startswith(MACHINE_STEPS["contact"][0]):
+            continue
+        newer = lines[-1] if lines else None
+        if newer and entry.kind == newer[0].kind == "contact":
+            lines[-1] = (newer[0], newer[1] + 1, entry.at_us)
+        else:
+            lines.append((entry, 1, entry.at_us))
+    return lines
+
+
 def register(app: FastAPI, site: Site) -> None:
     @app.get("/tickets")
     def tickets(request: Request) -> Response:
@@ -115,12 +137,8 @@ def register(app: FastAPI, site: Site) -> None:
             "ticket": ticket,
             "place": place(reader.t, site.network, ticket.asset_kind, ticket.asset),
             "procedure": page.procedure,
-            # A contact stands in the history twice: as the caller's and as the machine's step.
-            "timeline": [
-                e
-                for e in reversed(page.timeline)
-                if e.kind != "step" or not e.text.startswith(MACHINE_STEPS["contact"][0])
-            ],
+            "timeline": told(page.timeline),
+            "by_machine": by_machine,
             "usual": next((a for a in USUAL_NEXT if a in page.allowed), None),
             "actions": ACTIONS,
             "verdicts": VERDICTS,

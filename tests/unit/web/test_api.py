@@ -72,6 +72,16 @@ def test_the_same_call_twice_is_one_contact(world: World, visit: Visit) -> None:
         assert len(r.contacts()) == 1
 
 
+def test_a_caller_is_known_by_the_telephone_number(world: World, visit: Visit) -> None:
+    body = call(account=None, phone="+86 139 3000 0004")
+
+    answer = bearer(visit).post("/api/v1/contacts", json=body).json()
+
+    assert (answer["known"], answer["ticket"]["asset"]) == (True, "T7")
+    with world.ledger.reading() as r:
+        assert [c.account for c in r.contacts()] == ["330740005"]
+
+
 def test_a_call_carries_its_own_time(world: World, visit: Visit) -> None:
     bearer(visit).post("/api/v1/contacts", json=call(time="2026-11-22T18:20:00+08:00"))
 

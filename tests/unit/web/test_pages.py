@@ -202,6 +202,17 @@ def test_a_call_about_a_known_fault_stands_on_its_ticket(world: World, visit: Vi
     assert "家里没电了" in text
 
 
+def test_many_calls_in_a_row_are_one_line_of_the_history(world: World, visit: Visit) -> None:
+    for n in range(1, 8):
+        ring(world, f"33074000{n}", NOW - (9 - n) * MINUTE)
+
+    page = visit("clerk").get(f"/tickets/{ticket_id(world, 'outage')}").text
+
+    history = text_of(page.partition('id="ticket-timeline"')[2])
+    assert "7 calls since 18:16" in history
+    assert history.count("reported a fault") == 0
+
+
 # -- the counter -------------------------------------------------------------------------------
 
 

@@ -227,12 +227,14 @@ class Historian:
         names = [sql.Identifier(q) for q in NAMES]
         quantities = sql.SQL(", ").join(names)
         staged = sql.SQL(", ").join(sql.SQL("s.{}").format(n) for n in names)
-        sent = int(newest.sum())
-        old = connection.execute(
-            named.compose("update_latest", quantities=quantities, staged=staged)
-        ).rowcount
-        if old < sent:
-            connection.execute(named.compose("insert_latest", quantities=quantities))
+        # Not prepared: a plan from when the table was small would scan it for every row.
+        connection.execute(named["index_joins"], {"join": "off"})
+        update = named.compose("update_latest", quantities=quantities, staged=staged)
+        old = connection.execute(update, prepare=False).rowcount
+        if old < int(newest.sum()):
+            insert = named.compose("insert_latest", quantities=quantities)
+            connection.execute(insert, prepare=False)
+        connection.execute(named["index_joins"], {"join": "on"})
 
     def _write_conflicts(self, connection: Connection, merged: Merged) -> int:
         with connection.cursor() as cursor:

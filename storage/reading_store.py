@@ -130,25 +130,36 @@ def _put_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, in
     if not duplicates or not rows.values:
         return new, duplicates, 0
     columns = [sql.Identifier(q) for q in rows.values]
-    differs = sql.SQL(" OR ").join(sql.SQL("s.{0} <> r.{0}").format(c) for c in columns)
+    # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
+    differs = sql.SQL("COALESCE({}, false)").format(
+        sql.SQL(" OR ").join(sql.SQL("s.{0} <> r.{0}").format(c) for c in columns)
+    )
     fills = sql.SQL(" OR ").join(
         sql.SQL("(r.{0} IS NULL AND s.{0} IS NOT NULL)").format(c) for c in columns
     )
     assignments = sql.SQL(", ").join(
-        sql.SQL("{0} = COALESCE(r.{0}, s.{0})").format(c) for c in columns
+        sql.SQL("{0} = COALESCE(stored.{0}, EXCLUDED.{0})").format(c) for c in columns
     )
-    # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
-    certain = sql.SQL("COALESCE({}, false)").format(differs)
     # Never prepared: a plan for any bounds would look at every chunk there is.
     bounds = {"low": moment(int(rows.time.min())), "high": moment(int(rows.time.max()))}
-    conflicts = connection.execute(
-        named.compose("record_conflicts", differs=differs), bounds, prepare=False
-    ).rowcount
-    connection.execute(
-        named.compose("fill_holes", assignments=assignments, fills=fills, differs=certain),
-        bounds,
-        prepare=False,
-    )
+
+    def run(name: str, **parts: sql.Composable) -> psycopg.Cursor[tuple[int, ...]]:
+        return connection.execute(named.compose(name, **parts), bounds, prepare=False)
+
+    quantities = sql.SQL(", ").join(columns)
+    found = run("compare", quantities=quantities, differs=differs, fills=fills).fetchone()
+    differing, completing = found or (0, 0)
+    conflicts = run("record_conflicts", differs=differs).rowcount if differing else 0
+    if completing:
+        staged = sql.SQL(", ").join(sql.SQL("s.{}").format(c) for c in columns)
+        run(
+            "fill_holes",
+            quantities=quantities,
+            staged=staged,
+            fills=fills,
+            differs=differs,
+            assignments=assignments,
+        )
     return new, duplicates, conflicts
 
 

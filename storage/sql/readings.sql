@@ -16,6 +16,16 @@ INSERT INTO reading (realm, device, time, received, seq, quality{quantities})
 SELECT realm, device, time, received, seq, quality{quantities} FROM reading_stage
 ON CONFLICT (realm, device, time) DO NOTHING
 
+-- name: compare
+-- How many staged rows differ from the stored ones, and how many complete them. One look-up a row:
+-- OFFSET 0 keeps the planner, which knows nothing of the new tables, from scanning all of both.
+SELECT count(*) FILTER (WHERE {differs}), count(*) FILTER (WHERE ({fills}) AND NOT ({differs}))
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT {quantities} FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+
 -- name: record_conflicts
 -- Same device and time, but another value: the stored one stays, the arrived one is recorded.
 INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)
@@ -23,16 +33,26 @@ SELECT s.realm, s.device, s.time,
        jsonb_strip_nulls(to_jsonb(s) - '{{realm,device,time,received,seq,quality}}'::text[]),
        jsonb_strip_nulls(to_jsonb(r) - '{{realm,device,time,received,seq,quality}}'::text[]),
        s.received
-FROM reading_stage s JOIN reading r USING (realm, device, time)
-WHERE r.time BETWEEN %(low)s AND %(high)s AND ({differs})
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT * FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+WHERE {differs}
 ON CONFLICT DO NOTHING
 
 -- name: fill_holes
--- Parts of one reading that came in several messages complete each other.
-UPDATE reading r SET {assignments}
-FROM reading_stage s
-WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
-  AND r.time BETWEEN %(low)s AND %(high)s AND ({fills}) AND NOT ({differs})
+-- Parts of one reading that came in several messages complete each other. (An UPDATE would have to
+-- join; the conflict finds its row by the key.)
+INSERT INTO reading AS stored (realm, device, time, received, seq, quality, {quantities})
+SELECT s.realm, s.device, s.time, s.received, s.seq, s.quality, {staged}
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT {quantities} FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+WHERE ({fills}) AND NOT ({differs})
+ON CONFLICT (realm, device, time) DO UPDATE SET {assignments}
 
 -- name: conflict
 -- One conflict found between rows of the same step.
@@ -159,8 +179,10 @@ ON CONFLICT (name) DO UPDATE SET
     journal = EXCLUDED.journal, position = 0, updated_at = clock_timestamp()
 
 -- name: step_settings
--- For one step. Nothing is known of a staging table's size, and the guess is a scan of the whole
--- other side; and late readings may open compressed chunks as far as they must, else they would
+-- For one step: late readings may open compressed chunks as far as they must, else they would
 -- fail again and again.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
+SELECT set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
+
+-- name: index_joins
+-- Nothing is known of a staging table's size, and the guess is a scan of the whole other side.
+SELECT set_config('enable_hashjoin', %(join)s, true), set_config('enable_mergejoin', %(join)s, true)

@@ -27,7 +27,7 @@ from tests.integration.storage.memory_journal import MINUTE_US, START_US
 from tests.waiting import wait_for
 
 KILLS = 8
-ENTRIES = 160
+ENTRIES = 120
 ROWS = 400
 DEVICES = 10
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -86,6 +86,7 @@ def undisturbed(url: str, journal: SqliteJournal) -> dict[str, list[tuple[Any, .
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_historian_killed_again_and_again_stores_what_an_undisturbed_one_stores(
     database_url: str, module_database_url: str, tmp_path: Path
 ) -> None:
@@ -122,6 +123,8 @@ def test_a_historian_killed_again_and_again_stores_what_an_undisturbed_one_store
         assert got[name] == expected[name], name
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_database_that_is_killed_loses_and_doubles_nothing(
     own_services: PrivateServices, tmp_path: Path
 ) -> None:
@@ -151,7 +154,7 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(
         worker = threading.Thread(target=work)
         worker.start()
         try:
-            for target in (20, 60, 100):
+            for target in (20, 50, 80):
                 wait_for(lambda target=target: len(steps) > target, 60.0)  # type: ignore[misc]
                 before = len(errors)
                 own_services.stop_database("kill")

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+import numpy as np
+
 from grid.network import Customer, Network
 
 By = Literal["account", "name", "phone", "address", "meter", "ticket"]
 PHONE_TAIL_MIN: Final = 4
+FEW: Final = 500  # so many candidates are faster read than narrowed down further
 _BEST: Final[dict[By, float]] = {
     "ticket": 100,
     "account": 90,
@@ -53,7 +56,7 @@ def pieces(text: str) -> Iterator[str]:
     >>> list(pieces("中山 路"))
     ['中山', '山路']
     """
-    packed = "".join(text.lower().split())
+    packed = _packed(text)
     return (packed[i : i + 2] for i in range(len(packed) - 1))
 
 
@@ -90,12 +93,24 @@ class CustomerIndex:
         return out
 
     @cached_property
+    def _by_name(self) -> dict[str, array[int]]:
+        out: dict[str, array[int]] = defaultdict(lambda: array("I"))
+        for i, c in enumerate(self._customers):
+            out[_packed(c.name)].append(i)
+        return dict(out)
+
+    @cached_property
     def _pieces(self) -> dict[str, array[int]]:
         out: dict[str, array[int]] = defaultdict(lambda: array("I"))
         for i, c in enumerate(self._customers):
             for piece in {*pieces(c.name), *pieces(c.address)}:
                 out[piece].append(i)
         return dict(out)
+
+    def warm(self) -> None:
+        """Build everything now: the first caller of the day should not wait for it."""
+        self.find("0000")
+        self.find("__")
 
     def find(self, text: str, limit: int = 20) -> list[Hit]:
         """Customers for what was typed, best first."""
@@ -122,7 +137,8 @@ class CustomerIndex:
         number = digits(wanted)
         if len(number) >= PHONE_TAIL_MIN and len(number) >= len("".join(wanted.split())) - 3:
             yield from (("phone", i) for i in self._phone_tail(number, limit))
-        yield from self._text(low, limit)
+        if not low.isdigit():  # a number alone is an account, a meter or a phone, no address
+            yield from self._text(low, limit)
 
     def _phone_tail(self, number: str, limit: int) -> Iterable[int]:
         if len(number) > 11:  # 86 for the country, 0 before a mobile number from elsewhere
@@ -134,26 +150,34 @@ class CustomerIndex:
         return [i for p, i in phones[at:end] if p.startswith(tail)]
 
     def _text(self, low: str, limit: int) -> Iterator[tuple[By, int]]:
-        packed = "".join(low.split())
-        wanted = set(pieces(packed))
-        lists = [self._pieces.get(p) for p in wanted]
+        packed = _packed(low)
+        yield from (("name", i) for i in self._by_name.get(packed, ())[:limit])
+        lists = [self._pieces.get(p) for p in set(pieces(packed))]
         if not lists or any(one is None for one in lists):
             return
-        kept: set[int] | None = None
-        for one in sorted((x for x in lists if x is not None), key=len):
-            kept = set(one) if kept is None else kept.intersection(one)
-            if not kept:
-                return
+        # Pieces narrow the candidates down; whether the whole text is there, the text says.
+        ordered = sorted((one for one in lists if one is not None), key=len)
+        left = np.frombuffer(ordered[0], np.uint32)
+        for other in ordered[1:]:
+            if left.size <= FEW:
+                break
+            all_of = np.frombuffer(other, np.uint32)
+            found = np.searchsorted(all_of, left)
+            found[found == all_of.size] = 0
+            left = left[all_of[found] == left]
         given = 0
-        for i in sorted(kept or ()):
+        for i in left.tolist():
             c = self._customers[i]
-            # Pieces may come from different places: the text itself decides.
-            if packed in "".join(c.name.lower().split()):
+            if packed in _packed(c.name):
                 yield "name", i
-            elif packed in "".join(c.address.lower().split()):
+            elif packed in _packed(c.address):
                 yield "address", i
             else:
                 continue
             given += 1
             if given >= 5 * limit:
                 return
+
+
+def _packed(text: str) -> str:
+    return "".join(text.lower().split())

@@ -22,6 +22,7 @@ from ingest.settings import MqttSource
 
 PROBE_MESSAGES: Final = 1_200  # more than Mosquitto's default queue of 1,000
 DEADLINE_S: Final = 20.0
+QUIET_S: Final = 2.0  # nothing came for this long: nothing more is coming
 _REFUSED: Final = 0x80
 
 
@@ -159,7 +160,11 @@ def probe_broker(source: MqttSource) -> BrokerProbe:
         return BrokerProbe(sent, 0, (*findings, f"{refused}; allow forewatt/selftest/#"))
 
     back = _Part(source, name, 0, False)  # expiry 0: the session ends with this connection
-    back.wait(lambda: back.received >= sent, 2.0)
+    until, before = time.monotonic() + DEADLINE_S, -1
+    while back.received > before and time.monotonic() < until:  # as long as more are coming
+        before = back.received
+        if back.wait(lambda: back.received >= sent, QUIET_S):
+            break
     back.end()
     if back.received < sent:
         findings.append(

@@ -71,6 +71,8 @@ class Lane:
         self._link = link or made
         self._backoff = Backoff(CONNECT_FIRST_S, CONNECT_MOST_S)
         self._retry_at = 0.0
+        self._tries = 0
+        self._noted = ("", logging.INFO)
         self._look_s = _LOOK_SIMULATED_S if isinstance(clock, SimulatedClock) else _LOOK_S
         self._polls: list[Reading] = []
 
@@ -124,8 +126,12 @@ class Lane:
         except LinkError as error:
             self.metrics.connected = False
             self._retry_at = time.monotonic() + self._backoff.wait_s()
-            self._note(str(error))
+            self._tries += 1
+            # At a common start the devices may come up a moment later: that is no warning yet.
+            starting = self._tries == 1 and not self.metrics.connections
+            self._note(str(error), logging.INFO if starting else logging.WARNING)
             return False
+        self._tries = 0
         if not self.metrics.connected:
             self.metrics.connections += 1
             self.metrics.connected = True
@@ -133,9 +139,10 @@ class Lane:
         self._backoff.reset()
         return True
 
-    def _note(self, text: str) -> None:
-        if text and text != self.metrics.trouble:
-            log.warning("%s: %s", self.name, text)
+    def _note(self, text: str, level: int = logging.WARNING) -> None:
+        if text and (text, level) != self._noted:
+            log.log(level, "%s: %s", self.name, text)
+        self._noted = (text, level)
         self.metrics.trouble = text
 
     def take(self) -> list["Reading"]:

@@ -41,7 +41,7 @@ class FakeDevice:
         self.requests: list[tuple[int, int, int, int]] = []  # unit, function, address, count
         self.per_unit: Counter[int] = Counter()
         self.delay_s = 0.0
-        self.late_s = 0.3
+        self.late_s = 0.6
         self.port = 0
         self.forbidden: list[bytes] = []  # any frame with a function other than 3 and 4
         self._loop = asyncio.new_event_loop()
@@ -113,7 +113,7 @@ class FakeDevice:
         elif mode in ("trickle", "byte by byte"):
             for i in range(len(out)):
                 writer.write(out[i : i + 1])
-                await asyncio.sleep(0.2 if mode == "trickle" else 0.001)
+                await asyncio.sleep(0.3 if mode == "trickle" else 0.001)
             return
         elif mode.startswith("exception ") and mode[-1].isdigit():
             out = made(bytes([function | 0x80, int(mode.split()[1])]))

@@ -15,8 +15,8 @@ from ingest.modbus_frame import LinkBroken, LinkError, LinkTimeout, Refused, Rtu
 from ingest.modbus_link import RegisterLink, link_for, tcp_link
 from tests.integration.ingest.fake_modbus import READ, FakeDevice, fake_device, word
 
-TIMEOUT_S = 0.2
-GUARD_S = 0.3
+TIMEOUT_S = 0.4
+GUARD_S = 0.1
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_late_answer_is_never_the_value_of_another_register(device: FakeDevice
     device.modes.extend(["late", "good", "late"])
 
     async def story() -> tuple[int, int]:
-        link = tcp_link("127.0.0.1", device.port, RtuFraming(GUARD_S))
+        link = tcp_link("127.0.0.1", device.port, RtuFraming(guard_s=1.5))
         wrong = right = 0
         for address in range(0, 24, 2):
             try:

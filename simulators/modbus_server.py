@@ -22,6 +22,7 @@ ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, TARGET_SILENT = 1, 2, 3, 0x0B
 _HEAD = struct.Struct(">HHHB")
 _REQUEST = struct.Struct(">BHH")
 _IDLE_S = 300.0
+_FAREWELL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,6 @@ class ModbusServer:
         self._units = dict(units)
         self._clock = clock
         self._address = (host, port)
-        self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._failure: OSError | None = None
         self._server: asyncio.Server | None = None
@@ -59,6 +59,7 @@ class ModbusServer:
         self._thread = threading.Thread(target=self._run, name="modbus-server", daemon=True)
 
     def __enter__(self) -> "ModbusServer":
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._ready.wait(10.0)
         if self._failure is not None:
@@ -96,12 +97,13 @@ class ModbusServer:
             self._loop.run_forever()
         finally:
             self._server.close()
+            # Conversations end because their connection does: a cancelled one would be logged
+            # by asyncio as an error.
             for writer in list(self._writers):
-                writer.close()
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+                writer.transport.abort()
+            talking = asyncio.all_tasks(self._loop)
+            if talking:
+                self._loop.run_until_complete(asyncio.wait(talking, timeout=_FAREWELL_S))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 

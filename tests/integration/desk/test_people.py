@@ -13,15 +13,18 @@ from storage.migrate import migrate
 from storage.people import People
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with Database(database_url) as opened:
+@pytest.fixture(scope="module")
+def database(module_database_url: str) -> Iterator[Database]:
+    with Database(module_database_url) as opened:
         migrate(opened)
         yield opened
 
 
 @pytest.fixture
 def people(database: Database) -> People:
+    """A site where nobody works yet."""
+    with database.connection() as c:
+        c.execute("TRUNCATE person, audit CASCADE")
     return People(database)
 
 

@@ -18,9 +18,9 @@ NOW = 1_772_323_200_000_000
 MINUTE = 60_000_000
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with Database(database_url) as opened:
+@pytest.fixture(scope="module")
+def database(module_database_url: str) -> Iterator[Database]:
+    with Database(module_database_url) as opened:
         migrate(opened)
         yield opened
 

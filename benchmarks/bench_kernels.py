@@ -128,9 +128,11 @@ def main() -> None:
         ("kernels compiled or loaded in", f"{compile_s:.1f} s"),
         ("findings", f"{stats.findings}"),
     ]
-    print(
-        f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}, commit {commit}, seed {SEED}"
+    versions = (
+        f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}"
     )
+    print(f"{platform.machine()}, {platform.system()} {platform.release()}, {versions}")
+    print(f"commit {commit}, seed {SEED}")
     for name, value in table:
         print(f"| {name:<45} | {value:>28} |")
 

@@ -16,7 +16,7 @@ from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 
-Axis = Literal["device", "three", "area", "run", "node", "one"]
+Axis = Literal["device", "three", "service", "area", "run", "run3", "node", "one"]
 Array = NDArray[Any]
 
 
@@ -81,6 +81,24 @@ class Detector(Stateful):
         if axis == "run":
             return layout.run_keys()
         return [""]
+
+
+def over_limit(
+    score: NDArray[np.float64], opened: NDArray[np.int64], clear: float, tick_us: int
+) -> list[tuple[int, float, int]]:
+    """(row, score, raised since) of the rows to report, keeping `opened` (0 = not raised).
+
+    A row is reported from its first score of 1 until the first below `clear`; NaN, nothing seen,
+    leaves it as it is.
+    """
+    with np.errstate(invalid="ignore"):
+        hot = (score >= 1.0) | ((opened > 0) & ~np.isnan(score))
+    out = []
+    for k in np.flatnonzero(hot).tolist():
+        since = int(opened[k]) or tick_us
+        opened[k] = 0 if score[k] < clear else since
+        out.append((k, float(score[k]), since))
+    return out
 
 
 def known_at(frame: Frame, positions: Iterable[int] | slice) -> int:

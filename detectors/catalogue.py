@@ -3,7 +3,14 @@
 from typing import Final
 
 from detectors.base import Detector
+from detectors.joint import JointDetector
 from detectors.neutral import NeutralDetector
+from detectors.terminal import TerminalDetector
 from detectors.transformer import TransformerDetector
 
-FAMILIES: Final[tuple[type[Detector], ...]] = (NeutralDetector, TransformerDetector)
+FAMILIES: Final[tuple[type[Detector], ...]] = (
+    NeutralDetector,
+    JointDetector,
+    TerminalDetector,
+    TransformerDetector,
+)

@@ -1,0 +1,518 @@
+"""Heating joints: a service, or one phase of a branch, whose resistance grows.
+
+The drop of a customer below its neighbours on the same branch and phase is `c + R I + K T`: own
+current through its own service, the branch's current through where it stands. The same for the
+drop of a branch's phase below the transformer. All three are learned on healthy days; what is
+left over is tested in two windows for an added resistance. Where no current is known, a drop that
+appears and stays is looked for instead.
+"""
+
+import math
+from typing import ClassVar, Final
+
+import numpy as np
+
+from detectors.base import Axis, Detector, known_at, over_limit, rounded
+from detectors.compiled import F4, F8, I1, I4, U1, kernel
+from detectors.displacement import phase_current
+from detectors.frames import Frame
+from detectors.layout import CHANNEL, GroupLayout
+from detectors.settings import DetectorSettings
+from grid.faults import Severity
+from grid.records import Evidence, Finding
+
+V: Final = CHANNEL["v_a"]
+
+# Columns of what is seen: drop, own current, the branch's current, which reference was used.
+DROP, OWN, SHARED, REFERENCE = range(4)
+PEERS, MONITOR_REF = 1.0, 2.0
+
+COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
+RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL = range(12, 17)
+WINDOW: Final = 17
+W, SI, SII, SE, SEI, SEE, SNN, SEN = range(8)
+N_WINDOW: Final = 8
+N_STATE: Final = WINDOW + 2 * N_WINDOW
+
+WINDOW_HOURS: Final = (6.0, 48.0)
+MEMORY_DAYS: Final = 14.0
+LEARN_DAYS: Final = 3.0
+LEARN_FRAMES: Final = 60
+CLEAR: Final = 0.6
+HAZARD_W: Final = 50.0  # heat in one joint that scorches
+FREEZE_FRAMES: Final = 2880
+# Two windows: ohm, share of the usual slope, volt rms explained, standard errors, share explained.
+SERVICE: Final = np.array([[0.08, 0.5, 0.95, 7.0, 0.6], [0.06, 0.4, 0.5, 6.0, 0.5]])
+BRANCH: Final = np.array([[0.03, 0.6, 1.0, 8.0, 0.6], [0.02, 0.5, 0.55, 9.0, 0.5]])
+BLIND_V: Final = 0.9  # V, where no current is known
+BLIND_T: Final = 9.0
+
+
+@kernel(
+    "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[::1],"
+    "int32[::1], int8[::1], int8[::1], float32[::1], float64[:, :, ::1], float64[:, ::1],"
+    "float64[:, ::1])"
+)
+def observe_drops(
+    values: F4,
+    offsets: I4,
+    monitor: I4,
+    run: I4,
+    nominal: F8,
+    device: I4,
+    slot: I1,
+    at: I1,
+    usual_i: F4,
+    sums: F8,
+    services: F8,
+    branches: F8,
+) -> None:
+    """What each service (a device's phase slot) and each phase of each branch shows in a frame.
+
+    device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
+    sums : float64[n_runs, 3, 3]   scratch by branch and phase: volt, number, ampere
+    services : float64[m, 4], branches : float64[n_runs * 3, 4]   out; NaN drop = not seen
+    """
+    sums.fill(0.0)
+    services.fill(math.nan)
+    branches.fill(math.nan)
+    area = 0
+    for j in range(device.size):
+        p = device[j]
+        while p >= offsets[area + 1]:
+            area += 1
+        r = run[p]
+        if r < 0 or at[j] < 0:
+            continue
+        v = float(values[p, V + slot[j]])
+        i = phase_current(values, p, slot[j], nominal[area])
+        if math.isnan(i):
+            i = float(usual_i[j])
+        elif math.isnan(usual_i[j]):
+            usual_i[j] = np.float32(i)
+        else:
+            usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
+        if 0.7 * nominal[area] < v < 1.3 * nominal[area]:
+            sums[r, at[j], 0] += v
+            sums[r, at[j], 1] += 1.0
+        if not math.isnan(i):
+            sums[r, at[j], 2] += i
+    area = 0
+    for j in range(device.size):
+        p = device[j]
+        while p >= offsets[area + 1]:
+            area += 1
+        r = run[p]
+        v = float(values[p, V + slot[j]])
+        if r < 0 or at[j] < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
+            continue
+        c = at[j]
+        i = phase_current(values, p, slot[j], nominal[area])
+        others = sums[r, c, 1] - 1.0
+        m = monitor[area]
+        reference = math.nan
+        if others >= 2.0:
+            reference = (sums[r, c, 0] - v) / others
+            services[j, REFERENCE] = PEERS
+        elif m >= 0 and m != p:
+            reference = float(values[m, V + c])
+            services[j, REFERENCE] = MONITOR_REF
+        if math.isnan(reference):
+            continue
+        services[j, DROP] = reference - v
+        services[j, OWN] = i
+        services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+    for k in range(offsets.size - 1):
+        m = monitor[k]
+        if m < 0:
+            continue
+        last = -1
+        for p in range(offsets[k], offsets[k + 1]):
+            r = run[p]
+            if r < 0 or r == last:
+                continue
+            last = r
+            for c in range(3):
+                v_m = float(values[m, V + c])
+                if sums[r, c, 1] >= 1.0 and 0.7 * nominal[k] < v_m < 1.3 * nominal[k]:
+                    row = branches[3 * r + c]
+                    row[DROP] = v_m - sums[r, c, 0] / sums[r, c, 1]
+                    row[OWN] = sums[r, c, 2] if sums[r, c, 2] != 0.0 else math.nan
+                    row[SHARED] = sums[r, (c + 1) % 3, 2] + sums[r, (c + 2) % 3, 2]
+                    row[REFERENCE] = MONITOR_REF
+
+
+@kernel(
+    "void(float64[:, ::1], float64[:, ::1], float64[::1], uint8[::1], float64, float64,"
+    "UniTuple(float64, 2), float64[:, ::1], boolean)"
+)
+def test_drops(
+    seen: F8,
+    state: F8,
+    score: F8,
+    hold: U1,
+    memory: float,
+    learn: float,
+    decay: tuple[float, float],
+    limits: F8,
+    branch: bool,
+) -> None:
+    """Follow every drop by one frame.
+
+    seen : float64[m, 4]     from `observe_drops`
+    state : float64[m, 33]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
+    hold : uint8[m]          1 = do not learn now (a fault above is under judgement)
+    limits : float64[2, 5]   of the two windows
+    branch : bool            `SHARED` are the other phases, so a neutral must be told apart
+    """
+    for k in range(seen.shape[0]):
+        s = state[k]
+        score[k] = math.nan
+        y = seen[k, DROP]
+        if math.isnan(y):
+            continue
+        if s[REF] != seen[k, REFERENCE]:
+            # Another reference is another drop: begin again.
+            for c in range(N_STATE):
+                s[c] = 0.0
+            s[REF] = seen[k, REFERENCE]
+        i = seen[k, OWN]
+        blind = math.isnan(i)
+        if blind:
+            i = 0.0
+        t = seen[k, SHARED]
+        if math.isnan(t):
+            t = 0.0
+        if s[COUNT] == 0.0:
+            s[M_Y] = y
+            s[M_I] = i
+            s[M_T] = t
+            s[VAR] = 0.25
+        dy = y - s[M_Y]
+        di = i - s[M_I]
+        dt = t - s[M_T]
+        # Usual slopes by least squares; a touch of ridge keeps them sane while little varied.
+        a_ii = s[S_II] + 0.05
+        a_tt = s[S_TT] + 0.05
+        det = a_ii * a_tt - s[S_IT] * s[S_IT]
+        r0 = 0.0
+        k0 = 0.0
+        if det > 1e-9:
+            r0 = (s[S_YI] * a_tt - s[S_YT] * s[S_IT]) / det
+            k0 = (s[S_YT] * a_ii - s[S_YI] * s[S_IT]) / det
+        e = dy - r0 * di - k0 * dt
+        sigma = math.sqrt(max(s[VAR], 0.01))
+        learned = s[COUNT] >= learn
+        best = 0.0
+        if learned:
+            s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
+            for j in range(2):
+                w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+                for c in range(N_WINDOW):
+                    w[c] *= decay[j]
+                w[W] += 1.0
+                w[SI] += i
+                w[SII] += i * i
+                w[SE] += e
+                w[SEI] += e * i
+                w[SEE] += e * e
+                # A neutral moves with the other phases too, at half weight and against.
+                n = i - 0.5 * t
+                w[SNN] += n * n
+                w[SEN] += e * n
+                if w[W] < 0.6 / (1.0 - decay[j]):
+                    continue
+                x = 0.0
+                if blind or w[SII] < 1e-6:
+                    level = w[SE] / w[W]
+                    x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
+                    x = min(x, level * level * w[W] / max(w[SEE], 1e-9) / limits[j, 4])
+                    if x >= best:
+                        s[LEVEL] = level
+                        s[RESISTANCE] = math.nan
+                        s[SHIFT] = level
+                else:
+                    r = w[SEI] / w[SII]
+                    shift = r * math.sqrt(w[SII] / w[W])
+                    se = 2.0 * sigma / math.sqrt(w[SII])
+                    x = min(r / max(limits[j, 0], limits[j, 1] * abs(r0)), shift / limits[j, 2])
+                    x = min(x, r / se / limits[j, 3])
+                    x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[j, 4])
+                    # A neighbour's load moves the voltage whatever this customer draws: with an
+                    # intercept, the slope must remain.
+                    spread = w[SII] - w[SI] * w[SI] / w[W]
+                    slope = (w[SEI] - w[SE] * w[SI] / w[W]) / spread if spread > 0.5 else 0.0
+                    x = min(x, 2.0 * max(slope, 0.0) / max(r, 1e-9))
+                    if (
+                        branch
+                        and w[SEN] > 0.0
+                        and w[SEN] * w[SEN] * w[SII] > w[SEI] * w[SEI] * w[SNN]
+                    ):
+                        x = min(x, 0.5)
+                    if x >= best:
+                        s[RESISTANCE] = r
+                        s[SHIFT] = shift
+                        s[STDERR] = se
+                best = max(best, x)
+            score[k] = best
+        if hold[k] != 0 or (best > 0.5 and s[FROZEN] < FREEZE_FRAMES):
+            s[FROZEN] += 1.0
+            continue
+        if best <= 0.5:
+            s[FROZEN] = 0.0
+        s[COUNT] += 1.0
+        a = max(1.0 / s[COUNT], 1.0 / memory)
+        cut = 1.0
+        if learned and abs(e) > 4.0 * sigma:
+            cut = 4.0 * sigma / abs(e)
+        fit = r0 * di + k0 * dt + e * cut
+        s[M_Y] += a * fit
+        s[M_T] += a * dt
+        b = a * (1.0 - a)
+        s[S_TT] = (1.0 - a) * s[S_TT] + b * dt * dt
+        s[S_YT] = (1.0 - a) * s[S_YT] + b * fit * dt
+        if not blind:
+            s[M_I] += a * di
+            s[S_II] = (1.0 - a) * s[S_II] + b * di * di
+            s[S_IT] = (1.0 - a) * s[S_IT] + b * di * dt
+            s[S_YI] = (1.0 - a) * s[S_YI] + b * fit * di
+        if s[COUNT] > 8.0:
+            s[VAR] += max(1.0 / (s[COUNT] - 7.0), 1.0 / memory) * (e * e * cut * cut - s[VAR])
+
+
+@kernel(
+    "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[:, :, ::1], float64[::1],"
+    "int8[::1], float64, float64)"
+)
+def learn_phases(
+    values: F4, offsets: I4, monitor: I4, device: I4, spread: F8, count: F8, at: I1,
+    memory: float, learn: float,
+) -> None:  # fmt: skip
+    """Find the phase of services whose phase nobody noted: the one they move with.
+
+    spread : float64[m, 3, 2]   mean and variance of the drop below each phase of the monitor
+    count : float64[m]          frames seen, negative once settled; at : int8[m]  -1 until known
+    """
+    area = 0
+    for j in range(device.size):
+        p = device[j]
+        while p >= offsets[area + 1]:
+            area += 1
+        m = monitor[area]
+        if count[j] < 0.0 or m < 0:
+            continue
+        v = float(values[p, V])
+        if math.isnan(v):
+            continue
+        whole = True
+        for c in range(3):
+            whole = whole and not math.isnan(values[m, V + c])
+        if not whole:
+            continue
+        count[j] += 1.0
+        a = max(1.0 / count[j], 1.0 / memory)
+        for c in range(3):
+            d = float(values[m, V + c]) - v
+            if count[j] == 1.0:
+                spread[j, c, 0] = d
+            e = d - spread[j, c, 0]
+            spread[j, c, 0] += a * e
+            spread[j, c, 1] += a * (min(e * e, 25.0) - spread[j, c, 1])
+        if count[j] >= learn:
+            best = 0
+            for c in range(1, 3):
+                if spread[j, c, 1] < spread[j, best, 1]:
+                    best = c
+            second = 1e18
+            for c in range(3):
+                if c != best:
+                    second = min(second, spread[j, c, 1])
+            if spread[j, best, 1] < 0.8 * second:
+                at[j] = best
+                count[j] = -1.0
+
+
+class JointDetector(Detector):
+    """Every service, and every phase of every branch below a monitor."""
+
+    name: ClassVar[str] = "joint"
+    version: ClassVar[int] = 1
+    faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__(layout, settings)
+        rows: list[tuple[int, int, int]] = []
+        for p, (phase, run) in enumerate(
+            zip(layout.phase.tolist(), layout.run.tolist(), strict=True)
+        ):
+            if run >= 0 and layout.transformer[layout.area[p]] >= 0:
+                rows += [(p, c, c) for c in range(3)] if phase == 3 else [(p, 0, phase)]
+        table = np.array(rows, np.int32).reshape(len(rows), 3)
+        self.device = np.ascontiguousarray(table[:, 0])
+        self.slot = table[:, 1].astype(np.int8)
+        m, runs = len(rows), len(layout.run_area)
+        self.at = self._array("at", "service", m, np.int8)
+        self.at[:] = table[:, 2]
+        self.unknown = self.at < 0
+        self.spread = self._array("spread", "service", (m, 3, 2), float)
+        self.phase_count = self._array("phase_count", "service", m, float)
+        self.phase_count[~self.unknown] = -1.0
+        self.usual_i = self._array("usual_i", "service", m, np.float32, np.nan)
+        self.service = self._array("service", "service", (m, N_STATE), float)
+        self.branch = self._array("branch", "run3", (3 * runs, N_STATE), float)
+        self.service_open = self._array("service_open", "service", m, np.int64)
+        self.branch_open = self._array("branch_open", "run3", 3 * runs, np.int64)
+        step_s = layout.step_us / 1e6
+        self.memory = MEMORY_DAYS * 86400.0 / step_s
+        self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
+        self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
+        self._sums = np.zeros((runs, 3, 3))
+        self._services = np.full((m, 4), np.nan)
+        self._branches = np.full((3 * runs, 4), np.nan)
+        self._service_score = np.full(m, np.nan)
+        self._branch_score = np.full(3 * runs, np.nan)
+        self._service_hold = np.zeros(m, np.uint8)
+        self._branch_hold = np.zeros(3 * runs, np.uint8)
+        self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
+
+    def keys(self, axis: Axis) -> list[str]:
+        if axis == "service":
+            keys = self.layout.device_keys()
+            pairs = zip(self.device.tolist(), self.slot.tolist(), strict=True)
+            return [f"{keys[p]}\0{c}" for p, c in pairs]
+        if axis == "run3":
+            return [f"{k}\0{c}" for k in self.layout.run_keys() for c in "abc"]
+        return super().keys(axis)
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout = self.layout
+        if self.unknown.any():
+            learn_phases(
+                frame.values,
+                layout.offsets,
+                layout.monitor,
+                self.device,
+                self.spread,
+                self.phase_count,
+                self.at,
+                self.memory,
+                self.learn,
+            )
+            self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
+        observe_drops(
+            frame.values,
+            layout.offsets,
+            layout.monitor,
+            layout.run,
+            layout.nominal_v,
+            self.device,
+            self.slot,
+            self.at,
+            self.usual_i,
+            self._sums,
+            self._services,
+            self._branches,
+        )
+        args = (self.memory, self.learn, self.decay)
+        test_drops(
+            self._branches, self.branch, self._branch_score, self._branch_hold, *args, BRANCH, True
+        )
+        test_drops(
+            self._services,
+            self.service,
+            self._service_score,
+            self._service_hold,
+            *args,
+            SERVICE,
+            False,
+        )
+        for k in np.flatnonzero(self._branch_score >= CLEAR).tolist():
+            self._branch_score[k] = self._alone(k)
+        tick = frame.tick_us
+        out = [
+            self._finding(frame, True, *row)
+            for row in over_limit(self._branch_score, self.branch_open, CLEAR, tick)
+        ]
+        # A branch's joint explains what its customers show.
+        self._service_score[self.branch_open[self._channel] > 0] *= 0.0
+        rows = over_limit(self._service_score, self.service_open, CLEAR, tick)
+        return out + [self._finding(frame, False, *row) for row in rows]
+
+    def _alone(self, k: int) -> float:
+        """Score of one phase of a branch; if the others rise with it, it is the neutral's."""
+        score = float(self._branch_score[k])
+        w = self.branch[3 * (k // 3) : 3 * (k // 3) + 3, WINDOW : WINDOW + N_WINDOW]
+        level = w[:, SE] / np.maximum(w[:, W], 1.0)
+        others = np.delete(level, k % 3)
+        if others.min() < -0.2 * abs(level[k % 3]):
+            score = min(score, 0.5)
+        # One customer's joint pulls the mean of its phase; then the customer is the place.
+        mine = (self._channel == k) & (self._services[:, REFERENCE] == PEERS)
+        if (self._service_score[mine] >= 0.5).any():
+            score = min(score, 0.5)
+        return score
+
+    def _finding(self, frame: Frame, branch: bool, k: int, score: float, since: int) -> Finding:
+        layout = self.layout
+        s = (self.branch if branch else self.service)[k]
+        if branch:
+            run = k // 3
+            node = int(layout.run_node[run])
+            kind: str = "branch"
+            asset = layout.network.tree.ids[node] if node >= 0 else ""
+            if node < 0:
+                kind, asset = "transformer", layout.area_id(int(layout.run_area[run]))
+            members = sorted(set(self.device[self._channel == k].tolist()))
+            phase = "abc"[k % 3]
+        else:
+            members = [int(self.device[k])]
+            node = int(layout.network.tree.device[layout.device[members[0]]])
+            kind, asset = "device", layout.names[members[0]]
+            if node >= 0:
+                kind, asset = layout.network.asset_of(node)
+            phase = "abc"[self.at[k]]
+        heat = s[RESISTANCE] * s[CURRENT_MAX] ** 2
+        severity: Severity = "P1" if not branch and heat > HAZARD_W else "P2"
+        blind = not np.isfinite(s[RESISTANCE])
+        rule = "the drop below the neighbours has grown with the customer's own current"
+        rule_zh = "相对邻户的压降随自身电流增大:接头接触电阻增大"
+        if branch:
+            rule = "the drop of one phase of this branch has grown with its current"
+            rule_zh = "该线路一相压降随电流增大:相线接头接触电阻增大"
+        if blind:
+            rule = "the voltage has fallen below the neighbours' and stays there"
+            rule_zh = "电压持续低于邻户:疑似接头不良"
+            severity = "P2" if s[SHIFT] > 3.0 else "P3"
+        table = BRANCH if branch else SERVICE
+        return Finding(
+            self.name,
+            "joint_resistance",
+            kind,
+            asset,
+            frame.tick_us,
+            known_at(frame, members),
+            score,
+            severity,
+            tuple(layout.names[p] for p in members),
+            Evidence(
+                rule,
+                rule_zh,
+                {
+                    "added_resistance_ohm": rounded(s[RESISTANCE]),
+                    "standard_error_ohm": None if blind else rounded(s[STDERR]),
+                    "drop_added_rms_v": rounded(s[SHIFT], 2),
+                    "heat_at_peak_w": rounded(heat, 0),
+                    "current_max_a": rounded(s[CURRENT_MAX], 1),
+                    "usual_deviation_v": rounded(math.sqrt(max(s[VAR], 0.0)), 2),
+                    "frames_learned": int(s[COUNT]),
+                    "phase": phase,
+                },
+                limit=BLIND_V if blind else float(table[1, 0]),
+                window=(since, frame.tick_us),
+                peers=() if branch else ("the same phase of the same branch",),
+                excluded=("a neighbour's load: the drop follows this current alone",),
+                next_check="tighten or replace the joints from the branch to the meter",
+                next_check_zh="紧固或更换自线路至电能表的接头",
+            ),
+            clear_below=CLEAR,
+        )

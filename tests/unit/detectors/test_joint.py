@@ -1,0 +1,94 @@
+"""Joints that gain resistance are found at the customer or the branch, told apart from loads."""
+
+import numpy as np
+import pytest
+
+from detectors.engine import Engine
+from detectors.joint import COUNT, DROP, N_STATE, OWN, REFERENCE, SERVICE, SHARED, test_drops
+from detectors.settings import DetectorSettings
+from grid.records import Finding
+from tests.unit.detectors.street import START_US, Course, Street, growing, network, step_at
+
+ALONE = DetectorSettings(disabled=("outage", "transformer", "neutral", "terminal"))
+steps = test_drops
+steps.__test__ = False
+
+
+def judge(street: Street) -> list[Finding]:
+    engine = Engine(street.net, ALONE)
+    return engine.feed("s", street.readings()) + engine.flush()
+
+
+def raised(found: list[Finding]) -> set[tuple[str, str, str]]:
+    return {(f.fault, f.asset_kind, f.asset) for f in found if f.score >= 1}
+
+
+def test_a_service_joint_is_found_at_its_customer() -> None:
+    street = Street(network(meters=9), 9.0, joint={"T1-B1-5": growing(4.0, 8.0, 1.0)})
+
+    found = judge(street)
+
+    assert raised(found) == {("joint_resistance", "usage_point", "U-T1-B1-5")}
+    assert (found[0].tick_us - START_US) / 86.4e9 < 8.0
+    assert found[0].evidence.numbers["added_resistance_ohm"] == pytest.approx(0.35, abs=0.25)
+
+
+def test_a_joint_in_one_phase_of_a_branch_is_found_at_the_branch() -> None:
+    street = Street(network(meters=9), 9.0, joint={"T1-B2": growing(4.0, 6.0, 0.4)})
+
+    found = judge(street)
+
+    assert raised(found) == {("joint_resistance", "branch", "T1-B2")}
+    assert found[0].evidence.numbers["phase"] == "a"
+
+
+def test_a_loose_neutral_is_not_taken_for_a_joint() -> None:
+    street = Street(network(meters=9), 7.0, neutral={"T1-B1": growing(4.0, 6.0, 0.6)})
+
+    assert raised(judge(street)) == set()
+
+
+def test_a_new_load_of_the_customer_is_not_a_joint() -> None:
+    evening: dict[str, Course] = {
+        "T1-B1-4": lambda d: 7000.0 * ((d > 4) & (d % 1 > 0.75) & (d % 1 < 0.95))
+    }
+
+    assert raised(judge(Street(network(meters=9), 9.0, load=evening))) == set()
+
+
+def test_without_current_a_lasting_drop_is_found() -> None:
+    """Half a volt and more below the neighbours, day and night."""
+    load = {"T2-B1-3": step_at(0.0, 600.0)}
+    street = Street(
+        network(meters=9), 9.0, load=load, joint={"T2-B1-3": step_at(5.0, 0.5)}, current=False
+    )
+
+    assert raised(judge(street)) == {("joint_resistance", "usage_point", "U-T2-B1-3")}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_three_healthy_weeks_are_quiet(seed: int) -> None:
+    assert raised(judge(Street(network(meters=9), 21.0, seed=seed, missing=0.05))) == set()
+
+
+def test_kernel_finds_the_resistance_that_was_added() -> None:
+    """Oracle: least squares over the fast window, by numpy."""
+    rng = np.random.default_rng(4)
+    n = 600
+    current = rng.gamma(2.0, 3.0, n)
+    drop = 0.2 + 0.1 * current + rng.normal(0, 0.05, n)
+    drop[560:] += 0.5 * current[560:]
+    state, score = np.zeros((1, N_STATE)), np.zeros(1)
+    decay = (float(np.exp(-0.25 / 6)), float(np.exp(-0.25 / 48)))
+    seen = np.zeros((1, 4))
+    for k in range(n):
+        seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], current[k], 0.0, 1.0
+        steps(seen, state, score, np.zeros(1, np.uint8), 1e9, 300.0, decay, SERVICE, False)
+    window = decay[0] ** np.arange(n - 301)[::-1]
+    x = current[301:]
+    e = drop[301:] - np.polyval(np.polyfit(current[:560], drop[:560], 1), x)
+    expected = (window * e * x).sum() / (window * x * x).sum()
+
+    assert score[0] > 1.0
+    assert state[0, COUNT] < n  # it stopped learning from the fault
+    assert state[0, 12] == pytest.approx(expected, abs=0.02)

@@ -4,6 +4,7 @@ Deny by default: a request goes on only to a route of the policy table, with a r
 names. A change (POST) by a browser needs its own Origin, and `check_form_token` a form token.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import Final, cast
 from urllib.parse import quote, urlsplit
@@ -17,9 +18,12 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.roles import Role
+from grid.errors import ForewattError
 from web.doors import People, PersonView
 from web.policy import ANYBODY, POLICY, Right
 from web.viewer import NOBODY, Via, Viewer, csrf_of, viewer_of
+
+log = logging.getLogger(__name__)
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NO_VIEWER: Final = frozenset({"/static/{path:path}", "/healthz", "/readyz", "/metrics"})
@@ -76,12 +80,24 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         key, right = self._right(scope)
-        safe_send = self._with_headers(send, scope, key)
+        safe_send = _Headers(send, key, self.https)
         request = Request(scope, receive)
         if key not in NO_VIEWER:
-            scope["forewatt.viewer"] = await self._viewer(request)
+            try:
+                scope["forewatt.viewer"] = await self._viewer(request)
+            except ForewattError as e:  # nobody can be known while the database is away
+                log.warning("sign-in cannot be checked: %s", e)
+                await _refuse(request, 503, "unavailable")(scope, receive, safe_send)
+                return
         refusal = self._refusal(request, right)
-        await (refusal or self.app)(scope, receive, safe_send)
+        try:
+            await (refusal or self.app)(scope, receive, safe_send)
+        except Exception:
+            # Our mistake: the log gets the whole of it, the reader a sentence.
+            log.exception("%s %s failed", scope["method"], key or scope["path"])
+            if safe_send.started:
+                raise
+            await _refuse(request, 500, "broken")(scope, receive, safe_send)
 
     def _right(self, scope: Scope) -> tuple[str, Right]:
         """Path template and right of the route; what no route answers becomes a plain 404."""
@@ -123,21 +139,27 @@ class Guard:
             return f"{parts.scheme}://{parts.netloc}" == self.public_url
         return bool(parts.netloc) and parts.netloc == request.headers.get("host", "")
 
-    def _with_headers(self, send: Send, scope: Scope, key: str) -> Send:
-        async def add(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                if self.https:
-                    headers["strict-transport-security"] = "max-age=31536000"
-                if "cache-control" not in headers:
-                    headers["cache-control"] = "no-store"
-                if not key.startswith("/static"):
-                    headers.add_vary_header("Cookie, Accept-Language, HX-Request")
-            await send(message)
 
-        return add
+class _Headers:
+    """Adds the security headers to the answer, and knows whether it has begun."""
+
+    def __init__(self, send: Send, key: str, https: bool) -> None:
+        self._send, self._key, self._https = send, key, https
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            if self._https:
+                headers["strict-transport-security"] = "max-age=31536000"
+            if "cache-control" not in headers:
+                headers["cache-control"] = "no-store"
+            if not self._key.startswith("/static"):
+                headers.add_vary_header("Cookie, Accept-Language, HX-Request")
+        await self._send(message)
 
 
 def _viewer(person: PersonView | None, via: Via, csrf: str) -> Viewer:

@@ -195,11 +195,16 @@ class Renderer:
         status: int = 200,
     ) -> Response:
         """A page for this request; `partial` is true when htmx asks for a part only."""
-        reader = self.reader(self.language(request))
+        return HTMLResponse(self.text(request, template, values), status)
+
+    def text(
+        self, request: Request, template: str, values: Mapping[str, Any] | None = None
+    ) -> Markup:
+        """A template for this request's reader and viewer."""
         query = f"?{request.url.query}" if request.url.query else ""
-        text = self.html(
+        made = self.html(
             template,
-            reader,
+            self.reader(self.language(request)),
             viewer_of(request),
             path=request.url.path,
             here=request.url.path + query,
@@ -207,4 +212,4 @@ class Renderer:
             vendored=self.vendored,
             **(values or {}),
         )
-        return HTMLResponse(text, status)
+        return Markup(made)

@@ -1,8 +1,11 @@
 """What all pages share: the desks, the counter, the board, the renderer and the live hub."""
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
+
+from markupsafe import Markup
 
 from alerts.handling import AlertDesk
 from alerts.places import Places
@@ -22,6 +25,7 @@ from web.stream import Frame, Hub, event
 from web.viewer import NOBODY
 
 FEED_MAX = 500
+log = logging.getLogger(__name__)
 
 
 class Site:
@@ -52,6 +56,7 @@ class Site:
             team_name=lambda team: next(
                 (x.name or x.id for x in self.network.teams if x.id == team), team or ""
             ),
+            row_html=self.row_html,
             asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
         )
         self.hub = Hub(
@@ -68,15 +73,31 @@ class Site:
     def figures(self) -> dict[str, Any]:
         """What stands under the header: counts, health, and the headline that stays true."""
         now = self.clock.now_us()
+        try:
+            story = headline(self.ledger, self.network, now)
+        except Exception:
+            log.exception("the headline cannot be told")
+            story = None
         return {
             "bar": bar(self.ledger, now),
             "health": self.readings.health(),
-            "headline": headline(self.ledger, self.network, now),
+            "headline": story,
         }
 
     def figures_html(self, language: Language) -> str:
         reader = self.render.reader(language)
         return self.render.html("_figures.html", reader, NOBODY, **self.figures())
+
+    def row_html(self, group: FeedGroup, language: Language, selected: str | None = None) -> Markup:
+        """One line of the feed. A line that cannot be drawn must not take the feed with it: it
+        becomes a plain link, and the log says why."""
+        reader = self.render.reader(language)
+        values: dict[str, Any] = {"group": group, "selected": selected}
+        try:
+            return Markup(self.render.html("_feed_row.html", reader, NOBODY, **values))
+        except Exception:
+            log.exception("the feed's line %s cannot be drawn", group.key)
+            return Markup(self.render.html("_feed_row_plain.html", reader, NOBODY, **values))
 
     def outbox_head(self) -> int:
         """Read before a page's data: the stream may repeat something, never miss it."""
@@ -132,14 +153,10 @@ class Site:
                 more = {"line": line, "merged": m.data.get("change") == "merged"} if draw else {}
                 group = groups.get(line) if draw and line else None
                 if group is not None:
-                    more |= {"rank": group.rank, "html": self._row_html(group, language)}
+                    more |= {"rank": group.rank, "html": self.row_html(group, language)}
                 texts[language] = event(m.topic, data | more, m.seq)
             frames.append(Frame(m.seq, m.topic, texts, str(m.data.get("work") or "")))
         return frames
-
-    def _row_html(self, group: FeedGroup, language: Language) -> str:
-        reader = self.render.reader(language)
-        return self.render.html("_feed_row.html", reader, NOBODY, group=group, selected=None)
 
     @cached_property
     def cookie(self) -> str:

@@ -1,5 +1,6 @@
 """The operator's screen: the feed folded by cause, and one alert with its reasons."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,8 @@ from web.forms import form_of, see
 from web.names import place
 from web.site import Site
 from web.viewer import Viewer, viewer_of
+
+log = logging.getLogger(__name__)
 
 
 def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
@@ -67,14 +70,25 @@ def register(app: FastAPI, site: Site) -> None:
         open_only = request.query_params.get("show") != "all"
         groups = site.feed(viewer.role, open_only)
         chosen = alert_id or (groups[0].main.alert.id if groups else None)
-        detail = alert_values(site, request, chosen) if chosen else None
+        detail = title = None
+        line = next((g.key for g in groups if g.main.alert.id == chosen), None)
+        try:
+            if chosen:
+                found = {**alert_values(site, request, chosen), "problem": problem}
+                line, title = found["line"], found["alert"]
+                detail = site.render.text(request, "_alert.html", found)
+        except Exception:
+            # Asked for, it may fail aloud; chosen by us, it must not take the feed with it.
+            if alert_id:
+                raise
+            log.exception("alert %s cannot be shown beside the feed", chosen)
         values: dict[str, Any] = {
             "after": after,
             "groups": groups,
             "open_only": open_only,
-            "selected": group_key(detail["alert"]) if detail else None,
+            "selected": line,
             "direct": alert_id is not None,
-            "problem": problem,
+            "title_alert": title if alert_id else None,
             "detail": detail,
             **site.figures(),
         }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from grid.errors import ForewattError
 from grid.records import Contact
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
@@ -402,3 +403,63 @@ def test_readings_that_are_missing_and_refused_are_listed(visit: Visit) -> None:
 
     assert "time cannot be read" in text and '"<b>231</b>"' in text
     assert "M-T1-004" in text and "M-T5-007 never" in text
+
+
+# -- when something is wrong with us -------------------------------------------------------------
+
+
+def test_a_line_that_cannot_be_drawn_does_not_take_the_feed_with_it(
+    world: World, visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = raised("outage", "transformer", "T1", NOW, replace(NEUTRAL, rule="late"))
+    world.happen(replace(broken, finding=replace(broken.finding, severity="P1")))
+    operator = visit("operator")
+    app = operator.app
+    site = app.state.site  # type: ignore[attr-defined]
+    label = site.render.environment.globals["asset_label"]
+
+    def fails(t: object, kind: str, asset: str) -> str:
+        if asset == "T1":
+            raise RuntimeError("no such name")
+        return str(label(t, kind, asset))
+
+    site.render.environment.globals["asset_label"] = fails
+    site.render.environment.cache.clear()
+    page = operator.get("/")
+
+    assert page.status_code == 200
+    assert page.text.count('class="feed-row') == 4
+    assert "P1 outage" in page.text
+    assert "cannot be drawn" in caplog.text
+
+
+def test_a_mistake_of_ours_is_a_designed_page_and_a_line_in_the_log(
+    world: World, visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(device: str) -> int:
+        raise RuntimeError("a broken invariant")
+
+    world.readings.last_seen = fails  # type: ignore[method-assign]
+    engineer = visit("engineer", "zh-CN")
+
+    answer = engineer.get("/devices/M-T1-001")
+
+    assert answer.status_code == 500
+    assert "程序内部出错" in answer.text and "a broken invariant" not in answer.text
+    assert "content-security-policy" in answer.headers
+    assert "a broken invariant" in caplog.text
+
+
+def test_a_database_that_is_away_is_said_in_one_sentence(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+
+    def away(token: str) -> None:
+        raise ForewattError("the database does not answer")
+
+    world.people.session = away  # type: ignore[method-assign]
+
+    page, api = operator.get("/tickets"), operator.get("/api/v1/alerts")
+
+    assert (page.status_code, api.status_code) == (503, 503)
+    assert "does not answer just now" in page.text
+    assert api.json()["error"] == "unavailable"

@@ -1,10 +1,19 @@
 """Sign-in: by link or password, never by a default; out means out."""
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.unit.web.visitor import HOST, Visit
 from tests.unit.web.world import World
-from web.pages.signin import HASHER
+from web.pages import signin
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real cost of a hash protects; here it would only be waited for."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(signin, "HASHER", cheap)
+    monkeypatch.setattr(signin, "NOBODYS_HASH", cheap.hash("nobody has this password"))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +48,7 @@ def test_a_customer_does_not_become_a_colleague_by_link(visit: Visit) -> None:
 
 
 def test_a_password_opens_and_a_wrong_one_does_not(world: World, visit: Visit) -> None:
-    world.people.set_password("clerk", HASHER.hash("柜台-correct-horse"))
+    world.people.set_password("clerk", signin.HASHER.hash("柜台-correct-horse"))
     form = {"login": "clerk", "next": "/tickets"}
 
     good = visit().post(
@@ -132,7 +141,7 @@ def test_a_new_password_must_be_long_and_typed_twice(world: World, visit: Visit)
 
 
 def test_changing_a_password_needs_the_present_one(world: World, visit: Visit) -> None:
-    world.people.set_password("clerk", HASHER.hash("the present password"))
+    world.people.set_password("clerk", signin.HASHER.hash("the present password"))
     clerk = visit("clerk")
     form = {"password": "a long password", "again": "a long password"}
 

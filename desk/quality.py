@@ -1,11 +1,15 @@
 """How well the desk knew first: the headline, and the counts of the operator's bar."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from alerts.ledger import Ledger, Reading
+from alerts.settings import DAY_US
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Incident, Ticket
+
+STORY_US: Final = DAY_US  # how long a story is told after its last call
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,17 @@ def bar(ledger: Ledger, now_us: int) -> Bar:
 
 
 def headline(ledger: Ledger, network: Network, now_us: int) -> Headline | None:
-    """The open incident with most calls, else the newest one with a ticket; None without any."""
+    """The incident with most calls, else the newest one with a ticket; None without any.
+
+    Open ones count, and for a day those that customers have called about: the story is still true
+    when its ticket is closed.
+    """
     with ledger.reading() as reading:
-        incidents = [
-            i
-            for i in reading.incidents(open_only=True, limit=10_000)
-            if FAULTS[i.fault].work != "inspection"
-        ]
+        found = {i.id: i for i in reading.incidents(open_only=True, limit=10_000)}
+        lately = [c for c in reading.contacts(limit=500) if c.time_us >= now_us - STORY_US]
+        called = {c.incident_id for c in lately if c.incident_id is not None}
+        found.update(reading.incidents_by_id(sorted(called - found.keys())))
+        incidents = [i for i in found.values() if FAULTS[i.fault].work != "inspection"]
         tickets = reading.tickets_by_incident([i.id for i in incidents])
         told = [i for i in incidents if i.id in tickets]
         if not told:

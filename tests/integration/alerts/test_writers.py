@@ -238,3 +238,52 @@ def test_calls_alone_from_one_area_are_one_ticket(ledger: PostgresLedger) -> Non
         (ticket,) = r.tickets()
         assert 6 == len(r.contacts(ticket_id=ticket.id))
     assert ("transformer", "T1", "received") == (ticket.asset_kind, ticket.asset, ticket.state)
+
+
+def test_a_writer_killed_at_random_places_leaves_what_an_undisturbed_one_leaves(
+    database: Database,
+) -> None:
+    """Killed before its commit, after it, or in the middle: it starts again a little before the
+    place it had reached, as from an older snapshot. Ticket numbers are the same as well."""
+    network = town()
+    rng = random.Random(7)
+    events = sorted(
+        (
+            e
+            for hour in range(0, 60, 3)
+            for first in (
+                raised("outage", ("transformer", "T1"), hour * HOUR),
+                raised("comms_failure", ("usage_point", "T1-B1-1"), hour * HOUR + MINUTE),
+                raised(
+                    "hot_terminal",
+                    ("device", f"M-T2-B1-{hour % 9 // 3 + 1}"),
+                    hour * HOUR + 2 * MINUTE,
+                ),
+            )
+            for e in (first, after(first, "cleared", first.raised_us - START + 90 * MINUTE))
+        ),
+        key=lambda e: (e.finding.tick_us, e.event_id),
+    )
+    calm, shaken = PostgresLedger(database, "calm"), PostgresLedger(database, "shaken")
+    for event in events:
+        apply_events([event], calm, network)
+
+    at = kills = 0
+    while at < len(events):
+        batch = events[at : at + 5]
+        if kills < 20 and rng.random() < 0.6:
+            kills += 1
+            with pytest.raises(RuntimeError), shaken.transaction() as tx:
+                tx.new_events(batch)
+                raise RuntimeError("kill -9")
+            at = max(0, at - rng.randint(0, 12))
+        else:
+            apply_events(batch, shaken, network)
+            at += 5
+
+    assert 20 == kills
+    assert picture(calm) == picture(shaken)
+    with calm.reading() as one, shaken.reading() as other:
+        assert [(t.number, t.episode) for t in one.tickets()] == [
+            (t.number, t.episode) for t in other.tickets()
+        ]

@@ -6,6 +6,8 @@ import pytest
 
 from alerts.apply import apply_events
 from alerts.memory import MemoryLedger
+from alerts.roles import Actor
+from alerts.tickets import TicketDesk
 from desk.counter import Counter
 from desk.quality import bar, headline, span
 from grid.records import Contact
@@ -28,6 +30,24 @@ def test_the_headline_counts_from_knowing_to_the_first_call() -> None:
     assert (told.contacts, told.tickets) == (6, 1)
     assert told.sentence.endswith("known 3 h 12 min before the first call; 6 calls, 1 ticket.")
     assert told.sentence_zh.endswith("比首个来电早3小时12分发现;6个来电,1张工单。")
+
+
+def test_the_story_is_told_for_a_day_after_its_ticket_is_closed() -> None:
+    ledger, network = MemoryLedger(), town()
+    apply_events([raised("outage", T1)], ledger, network)
+    clock = StandingClock(START + HOUR)
+    Counter(ledger, network, clock).report(Contact("phone", "c1", START + HOUR, account="A11"))
+    with ledger.reading() as r:
+        (ticket,) = r.tickets()
+    desk = TicketDesk(ledger, network, clock)
+    chief = Actor("赵值班", "operator")
+    desk.close(ticket.id, chief, ticket.version, "confirmed_fault", "weather")
+
+    soon = headline(ledger, network, START + 20 * HOUR)
+
+    assert soon is not None
+    assert (soon.contacts, soon.tickets) == (1, 1)
+    assert headline(ledger, network, START + 26 * HOUR) is None
 
 
 def test_a_customer_who_was_first_is_said_so() -> None:

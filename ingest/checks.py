@@ -18,7 +18,7 @@ from grid.network import Network
 from grid.quantities import INDEX, QUANTITIES
 from grid.readings import Quality, ReadingBatch
 from ingest.repeats import Repeats
-from ingest.rows import Rows
+from ingest.rows import REFUSALS_MAX, Rows
 
 SECOND: Final = 1_000_000
 _EARLIEST_US: Final = 946_684_800 * SECOND  # 2000-01-01: no meter has readings from before
@@ -260,7 +260,17 @@ def _refuse(
 ) -> tuple[Rows, NDArray[np.int32]]:
     if not bad.any():
         return rows, place
-    refused.extend(rows.refused(i, reason(i)) for i in np.flatnonzero(bad).tolist())
+    at = np.flatnonzero(bad)
+    counts = np.bincount(rows.origin[at], minlength=len(rows.origins))
+    summed = set[int]()  # messages with too many refused rows: kept once, whole
+    for i in at.tolist():
+        origin = int(rows.origin[i])
+        count = int(counts[origin])
+        if count <= REFUSALS_MAX or not rows.origins[origin].message:
+            refused.append(rows.refused(i, reason(i)))
+        elif origin not in summed:
+            summed.add(origin)
+            refused.append(rows.refused_message(i, count, reason(i)))
     return rows.select(~bad), place[~bad]
 
 

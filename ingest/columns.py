@@ -12,7 +12,7 @@ import numpy as np
 
 from grid.journal import Quarantined
 from grid.quantities import NAMES
-from ingest.rows import Origin, Rows, refusal, sequence_numbers
+from ingest.rows import Origin, Rows, refusal, sequence_numbers, summed_up
 from ingest.slow_json import BadPayload, BadRow, as_json, reading_of, rows_of_columns
 from ingest.times import milliseconds_us, time_us
 
@@ -37,7 +37,7 @@ def decode_columns(
     source: str, payload: bytes, received_us: int, rows_max: int
 ) -> tuple[Rows, list[Quarantined]]:
     """The rows of one batch payload, and what had to be refused of it."""
-    origin = Origin(source, None, columns=True)
+    origin = Origin(source, None, columns=True, message=payload)
     try:
         return _at_once(_read_columns(payload), received_us, rows_max, origin), []
     except (*NOT_PLAIN, ValueError):
@@ -46,7 +46,8 @@ def decode_columns(
         given = rows_of_columns(payload, rows_max)
     except BadPayload as bad:
         return Rows.empty(), [refusal(source, str(bad), payload, received_us)]
-    return _row_by_row(source, given, received_us, origin)
+    rows, refused = _row_by_row(source, given, received_us, origin)
+    return rows, summed_up(refused, source, payload, received_us)
 
 
 def _row_by_row(

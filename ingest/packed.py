@@ -68,7 +68,8 @@ def decode_packed(
     if payload[:1] == b"{":
         return decode_columns(source, payload, received_us, rows_max)
     try:
-        return _unpack(payload, received_us, rows_max, Origin(source, None, columns=True)), []
+        origin = Origin(source, None, columns=True, message=payload)
+        return _unpack(payload, received_us, rows_max, origin), []
     except (_Malformed, UnicodeDecodeError) as error:
         reason = f"the packed batch cannot be read: {error}"
         return Rows.empty(), [refusal(source, reason, payload, received_us)]

@@ -21,7 +21,7 @@ from grid.quantities import EVENT_CODE, NAMES
 from ingest.columns import NOT_PLAIN, NUMBER, SEQUENCE, TIME, decode_columns
 from ingest.mapping import Rule
 from ingest.packed import decode_packed
-from ingest.rows import Origin, Rows, refusal, sequence_numbers, shortened
+from ingest.rows import Origin, Rows, refusal, sequence_numbers, shortened, summed_up
 from ingest.slow_json import BadPayload, BadRow, event_of, objects_of, parse_json, reading_of
 from ingest.sparkplug import NAMESPACE, SparkplugHost
 from ingest.times import milliseconds_us, time_us
@@ -162,8 +162,9 @@ class PayloadDecoder:
         except NOT_PLAIN:
             self._slowly(source, device, payload, received_us, reading_of)
             return
-        whole = payload if len(readings) == 1 else None
-        self._keep(readings, device, received_us, Origin(source, whole), repeat(0))
+        self._keep(
+            readings, device, received_us, _origin(source, payload, len(readings)), repeat(0)
+        )
 
     def _add_events(self, source: str, device: str, payload: bytes, received_us: int) -> None:
         self._slowly(source, device, payload, received_us, event_of)
@@ -182,6 +183,8 @@ class PayloadDecoder:
             self._refuse(source, str(bad), payload, received_us, device)
             return
         whole = payload if len(objects) == 1 else None
+        origin = _origin(source, payload, len(objects))
+        refused = []
         for place, given in enumerate(objects):
             try:
                 fields = one(given, device)
@@ -189,15 +192,17 @@ class PayloadDecoder:
             except BadRow as bad:
                 reason = str(bad) if whole is not None else f"row {place}: {bad}"
                 text = bad.payload if whole is None else whole
-                self._refuse(source, reason, text, received_us, device)
+                refused.append(refusal(source, reason, text, received_us, device))
                 continue
-            self._keep((Reading(**fields),), device, received_us, Origin(source, whole), (event,))
+            self._keep((Reading(**fields),), device, received_us, origin, (event,))
+        self._quarantined += summed_up(refused, source, payload, received_us)
 
     def _keep(
         self, readings: Any, device: str, received_us: int, origin: Origin, events: Any
     ) -> None:
         place = self._names.setdefault(device, len(self._names))
-        self._origins.append(origin)
+        if not self._origins or self._origins[-1] is not origin:
+            self._origins.append(origin)
         if len(readings) == 1:
             self._readings.append(readings[0])
             self._device.append(place)
@@ -235,13 +240,15 @@ class PayloadDecoder:
             self._refuse(source, reason, payload, received_us)
             return
         # A row of such a message cannot be written in its own form again: the message is kept.
+        origin = Origin(source, payload, message=payload)
+        refused = []
         for row in found:
             if isinstance(row, BadRow):
-                self._refuse(source, str(row), payload, received_us)
+                refused.append(refusal(source, str(row), payload, received_us))
             else:
                 device, fields = row
-                origin = Origin(source, payload)
                 self._keep((Reading(**fields),), device, received_us, origin, (0,))
+        self._quarantined += summed_up(refused, source, payload, received_us)
 
     def _add_sparkplug(
         self, host: SparkplugHost, topic: str, source: str, _: str, payload: bytes, received_us: int
@@ -320,3 +327,7 @@ class PayloadDecoder:
         decoded = Decoded(Rows.concat(self._parts), self._quarantined)
         self._parts, self._quarantined = [], []
         return decoded
+
+
+def _origin(source: str, payload: bytes, rows: int) -> Origin:
+    return Origin(source, payload) if rows == 1 else Origin(source, None, message=payload)

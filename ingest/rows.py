@@ -16,6 +16,7 @@ from grid.journal import Quarantined
 from grid.quantities import EVENTS, NAMES
 
 TEXT_MAX: Final = 500
+REFUSALS_MAX: Final = 100  # refused rows of one message; beyond this it is kept once, whole
 _PAYLOAD_MAX: Final = 1 << 16  # of an oversized message so much is kept for the people who look
 
 
@@ -43,6 +44,20 @@ def refusal(
     return Quarantined(printable(source), printable(reason), payload, received_us, name)
 
 
+def crowd(count: int, reason: str) -> str:
+    """The reason for a whole message of which many rows are refused."""
+    return f"{count:,} rows of this message are refused, the first: {reason}"
+
+
+def summed_up(
+    refused: list[Quarantined], source: str, payload: bytes, received_us: int
+) -> list[Quarantined]:
+    """The refused rows of one message, or the message once when they are too many to keep each."""
+    if len(refused) <= REFUSALS_MAX:
+        return refused
+    return [refusal(source, crowd(len(refused), refused[0].reason), payload, received_us)]
+
+
 def shortened(payload: bytes, note: str) -> bytes:
     """The beginning of an oversized payload, with a note (size, digest) that keeps it unique."""
     return payload[:_PAYLOAD_MAX] + b" [" + note.encode() + b"]"
@@ -52,12 +67,14 @@ def shortened(payload: bytes, note: str) -> bytes:
 class Origin:
     """Where rows came from: the quarantine source, and the payload when it held just one row.
 
-    `columns` tells that a single row of it must be written as a columnar batch to be replayed.
+    `columns` tells that a single row of it must be written as a columnar batch to be replayed,
+    `message` is the whole payload of a message of many rows.
     """
 
     source: str
     payload: bytes | None
     columns: bool = False
+    message: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -186,6 +203,12 @@ class Rows:
         if payload is None:
             payload = self._as_json(row, device, origin.columns)
         return refusal(origin.source, reason, payload, int(self.received[row]), device)
+
+    def refused_message(self, row: int, count: int, reason: str) -> Quarantined:
+        """The whole message of a row, when too many of its rows are refused to keep each."""
+        origin = self.origins[self.origin[row]]
+        text = crowd(count, reason)
+        return refusal(origin.source, text, origin.message, int(self.received[row]))
 
     def _as_json(self, row: int, device: str, columns: bool) -> bytes:
         time_us = int(self.time[row])

@@ -270,3 +270,21 @@ def test_the_result_does_not_depend_on_how_messages_are_batched() -> None:
 
     assert keys(one_by_one) == keys([at_once])
     assert sum(c.duplicates for c in one_by_one) == at_once.duplicates
+
+
+def test_a_batch_of_unknown_devices_is_kept_once_and_its_neighbours_row_by_row(
+    checks: Checks,
+) -> None:
+    decoder = PayloadDecoder()
+    crowd = {"t": MS, "device": [f"X{i}" for i in range(200)] + ["M1"], "v_a": [230.0] * 201}
+    few = {"t": MS + 1, "device": ["Y", "M1"], "v_a": [230.0, 231.0]}
+    for batch in (crowd, few):
+        decoder.add("forewatt/v1/G/batch", json.dumps(batch).encode(), NOW)
+
+    checked = checks.apply(decoder.take().rows)
+
+    assert [230.0, 231.0] == checked.batch.value("v_a").tolist()
+    whole, alone = checked.quarantined
+    assert whole.reason.startswith("200 rows of this message are refused, the first: device 'X0'")
+    assert json.dumps(crowd).encode() == whole.payload
+    assert {"t": [MS + 1], "device": ["Y"], "v_a": [230.0]} == json.loads(alone.payload)

@@ -372,3 +372,25 @@ def test_random_bytes_are_quarantined(payload: bytes) -> None:
     found = decode(READINGS, payload, 1)
 
     assert len(found.rows) + len(found.quarantined) >= 1
+
+
+def test_a_message_of_nothing_but_mistakes_is_kept_once_and_not_ten_thousand_times() -> None:
+    """A device gone mad must not fill memory and quarantine with its rows."""
+    rows = [{"t": T, "volt": i} for i in range(9_999)] + [{"t": T, "v_a": 230.0}]
+    payload = json.dumps(rows).encode()
+
+    found = one(READINGS, payload)
+
+    assert 1 == len(found.rows)  # the good row among them is stored
+    (kept,) = found.quarantined
+    assert kept.reason.startswith("9,999 rows of this message are refused, the first: row 0: ")
+    assert payload == kept.payload
+
+
+def test_a_batch_of_nothing_but_mistakes_is_kept_once() -> None:
+    batch = {"t": T, "device": ["A"] * 500, "v_a": ["x"] * 499 + [1]}
+
+    found = one(BATCH, batch)
+
+    assert (1, 1) == (len(found.rows), len(found.quarantined))
+    assert json.dumps(batch).encode() == found.quarantined[0].payload

@@ -267,7 +267,8 @@ class Reconciler(TicketKeeping):
             place = s.asset
         if before is None or incident != before.incident:
             incident = replace(incident, version=s.incident.version + (before is not None))
-            self.tx.put_incident(incident)
+            if before is not None or incident != s.incident:
+                self.tx.put_incident(incident)
             moved = before is not None and place != before.asset
             if before is not None and moved:
                 why = "the cause was located again"

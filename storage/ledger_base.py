@@ -99,6 +99,16 @@ def ticket_list(name: str) -> str:
 
 
 @cache
+def add_ticket() -> str:
+    """The statement for a new ticket; id and number are the database's to give."""
+    names = tuple(n for n in rows.TICKET if n not in ("id", "number"))
+    made = queries("ledger").compose(
+        "add_ticket", columns=rows.columns(names), values=rows.values(names)
+    )
+    return made.as_string()
+
+
+@cache
 def put_alerts() -> str:
     made = queries("ledger").compose(
         "put_alerts",

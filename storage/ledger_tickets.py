@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from grid.records import (
     Incident,
@@ -13,6 +14,7 @@ from storage.desk_records import Move, Step, Timer
 from storage.ledger_base import (
     Asset,
     TableView,
+    add_ticket,
     split,
     ticket_list,
     update,
@@ -172,24 +174,28 @@ class TicketTables(TableView):
         return self._do("fire", [t.ticket_id, t.metric, t.rung, t.start_us, t.fired_us]) == 1
 
     def add_ticket(self, ticket: Ticket, day: str, step: Step) -> Ticket | None:
-        if self.ticket_of_episode(ticket.episode) is not None:
+        given = {"realm": self._key, "day": day, **rows.row_of(ticket), **_step(step)}
+        found = self._all(add_ticket(), given)
+        if not found:
             return None
-        number = self._all(self._queries["next_number"], [self._key, day])[0]["last"]
-        ticket = replace(ticket, number=f"{day}-{number:04d}")
-        made = replace(ticket, id=self._add("add_ticket", ticket, rows.TICKET))
-        self._add_step(replace(step, ticket_id=made.id, version=made.version))
-        return made
+        return replace(ticket, id=found[0]["id"], number=found[0]["number"])
 
     def change_ticket(self, ticket: Ticket, version: int, step: Step) -> Ticket | None:
         made = replace(ticket, version=version + 1)
-        query = update("change_ticket", rows.TICKET)
-        given = {"realm": self._key, "old_version": version, **rows.row_of(made)}
-        if not self._all(query, given):
-            return None
-        self._add_step(replace(step, ticket_id=made.id, version=made.version))
-        return made
+        given = {"realm": self._key, "old_version": version, **rows.row_of(made), **_step(step)}
+        return made if self._all(update("change_ticket", rows.TICKET), given) else None
 
-    def _add_step(self, step: Step) -> None:
-        s = step
-        given = [s.ticket_id, s.version, s.action, s.from_state, s.to_state, s.actor, s.role]
-        self._do("add_step", [*given, s.at_us, s.reason, rows.json(dict(s.data))])
+
+def _step(step: Step) -> dict[str, Any]:
+    """A step as parameters; ticket and version are those of the ticket beside it."""
+    s = step
+    return {
+        "s_action": s.action,
+        "s_from_state": s.from_state,
+        "s_to_state": s.to_state,
+        "s_actor": s.actor,
+        "s_role": s.role,
+        "s_at_us": s.at_us,
+        "s_reason": s.reason,
+        "s_data": rows.json(dict(s.data)),
+    }

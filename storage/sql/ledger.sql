@@ -191,27 +191,41 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 SELECT incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason
 FROM incident_move WHERE incident_id = %s ORDER BY id
 
--- name: next_number
--- The next ticket number of a day.
-INSERT INTO ticket_number (realm, day, last) VALUES (%s, %s, 1)
-ON CONFLICT (realm, day) DO UPDATE SET last = ticket_number.last + 1
-RETURNING last
-
 -- name: add_ticket
--- A new ticket; its id is given here.
-INSERT INTO ticket (realm, {columns}) VALUES (%(realm)s, {values}) RETURNING id
+-- A new ticket with the next number of its day and its first step, in one statement; nothing if
+-- its episode has had a ticket, and then no number is used up.
+WITH n AS (
+    INSERT INTO ticket_number (realm, day, last)
+    SELECT %(realm)s, %(day)s, 1
+    WHERE NOT EXISTS (SELECT FROM ticket WHERE realm = %(realm)s AND episode = %(episode)s)
+    ON CONFLICT (realm, day) DO UPDATE SET last = ticket_number.last + 1
+    RETURNING last
+), t AS (
+    INSERT INTO ticket (realm, number, {columns})
+    SELECT %(realm)s, %(day)s || '-' || lpad(last::text, greatest(4, length(last::text)), '0'),
+        {values}
+    FROM n RETURNING id, number
+), s AS (
+    INSERT INTO ticket_transition
+        (ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data)
+    SELECT id, %(version)s, %(s_action)s, %(s_from_state)s, %(s_to_state)s, %(s_actor)s,
+        %(s_role)s, %(s_at_us)s, %(s_reason)s, %(s_data)s
+    FROM t
+)
+SELECT id, number FROM t
 
 -- name: change_ticket
--- Replace a ticket that nobody has changed since it was read.
-UPDATE ticket SET {updates}
-WHERE realm = %(realm)s AND id = %(id)s AND version = %(old_version)s
-RETURNING version
-
--- name: add_step
--- One more line of a ticket's history.
+-- Replace a ticket that nobody has changed since it was read, with one more step.
+WITH t AS (
+    UPDATE ticket SET {updates}
+    WHERE realm = %(realm)s AND id = %(id)s AND version = %(old_version)s
+    RETURNING id, version
+)
 INSERT INTO ticket_transition
     (ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT id, version, %(s_action)s, %(s_from_state)s, %(s_to_state)s, %(s_actor)s, %(s_role)s,
+    %(s_at_us)s, %(s_reason)s, %(s_data)s
+FROM t RETURNING version
 
 -- name: steps
 -- The history of a ticket, oldest first.

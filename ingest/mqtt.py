@@ -32,6 +32,8 @@ from ingest.sparkplug import NAMESPACE, SparkplugHost
 RECONNECT_FIRST_S: Final = 0.25
 RECONNECT_MOST_S: Final = 15.0
 BATCH_BYTES: Final = 8 << 20  # of payload in one journal append
+OLD_WINDOW: Final = 20  # messages that Mosquitto sends ahead by default
+_LAST_LOOK_S: Final = 0.002
 _STEADY_S: Final = 10.0  # a connection that stood so long was a good one
 
 log = logging.getLogger(__name__)
@@ -130,6 +132,8 @@ class MqttCollector:
         while not stop.is_set():
             now = time.monotonic()
             wait_s = first_at + linger_s - now if session.queue else settings.quiet_s
+            if self._protocol != MQTTProtocolVersion.MQTTv5 and len(session.queue) >= OLD_WINDOW:
+                wait_s = min(wait_s, _LAST_LOOK_S)
             came = session.pump(min(wait_s, settings.quiet_s), settings.batch_messages)
             now = time.monotonic()
             if session.subscribed and not greeted:
@@ -145,6 +149,8 @@ class MqttCollector:
             waiting = len(session.queue)
             metrics.queue_depth = waiting
             full = waiting >= settings.batch_messages or session.queued_bytes >= BATCH_BYTES
+            if waiting >= OLD_WINDOW and not came and self._protocol != MQTTProtocolVersion.MQTTv5:
+                full = True  # 3.1.1 has no receive maximum: the broker may be waiting for us
             if waiting and (full or now - first_at >= linger_s):
                 if not self._commit(session, stop, connected=True):
                     return

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from forewatt.services import find_or_fetch
 from forewatt.services.ports import free_port, is_listening
 from ingest.broker_check import PROBE_MESSAGES, probe_broker, promises
 from ingest.journal import SqliteJournal
-from tests.integration.ingest.rig import mqtt_collector, network_of, running, source_of
+from tests.integration.ingest.rig import (
+    mqtt_collector,
+    network_of,
+    publish,
+    publisher,
+    running,
+    source_of,
+)
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.services
@@ -84,6 +93,24 @@ def test_messages_dropped_by_the_broker_are_counted(tmp_path: Path) -> None:
             wait_for(lambda: metrics.dropped_by_broker == 200, 10)
 
     assert 0 == metrics.quarantined.total()
+
+
+def test_the_small_window_of_an_old_protocol_does_not_slow_the_collector(tmp_path: Path) -> None:
+    """MQTT 3.1.1 and twenty messages in flight: a linger of a second would mean 20 a second."""
+    with mosquitto(tmp_path, "max_inflight_messages 20\nmax_queued_messages 0") as url:
+        journal = SqliteJournal(tmp_path / "journal")
+        source = source_of(url)
+        old, metrics = mqtt_collector(source, journal, network_of("M1"), linger_ms=1000)
+        old._protocol = MQTTProtocolVersion.MQTTv311
+        old._first = old._new_session()
+        t = time.time_ns() // 1_000_000
+        with running(old), publisher(url) as client:
+            wait_for(lambda: metrics.connected)
+            began = time.monotonic()
+            messages = [("forewatt/v1/M1/readings", {"t": t - i, "v_a": 1}) for i in range(600)]
+            publish(client, messages)
+            wait_for(lambda: metrics.readings == 600, 30)
+            assert time.monotonic() - began < 15
 
 
 class Answer:

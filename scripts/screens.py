@@ -23,7 +23,7 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-README_PICTURE = ROOT / "docs" / "pictures" / "operator.png"
+README_PICTURE = ROOT / "docs" / "images" / "operator-en.png"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 PAGES = {
@@ -95,7 +95,10 @@ def story(found: dict[str, str]) -> dict[str, str]:
                 client.get(found["clerk"])
                 page = client.get(f"/tickets/{ticket['id']}").text
                 accounts = re.findall(r"/desk\?account=(\w+)", page)
+                alerts = client.get("/api/v1/alerts").json()["items"]
+                growing = [a["id"] for a in alerts if a["fault"].startswith("neutral")]
                 return {
+                    "growing": f"/alerts/{growing[0] if growing else alert}",
                     "alert": f"/alerts/{alert}",
                     "ticket": f"/tickets/{ticket['id']}",
                     "device": devices[0] if devices else "",
@@ -170,8 +173,8 @@ def main() -> None:
 
         def pictures(found: dict[str, str]) -> None:
             places = story(found)
-            page = open_page(browser, found, "operator", "en-US", SIZES["desk"], False)
-            take(page, found["url"] + places["alert"], README_PICTURE, whole=False)
+            page = open_page(browser, found, "operator", "en-US", (1440, 1040), False)
+            take(page, found["url"] + places["growing"], README_PICTURE, whole=False)
             if not arguments.readme:
                 everything(browser, found, places, arguments.out)
 

@@ -90,9 +90,11 @@ class Hub:
         *,
         streams_max: int = 1_000,
         heartbeat_s: float = 5.0,
+        recheck_s: float = 30.0,
     ) -> None:
         self._ledger, self._render, self._figures, self._beat = ledger, render, figures, beat
         self.streams_max, self.heartbeat_s = streams_max, heartbeat_s
+        self.recheck_s = recheck_s
         self.clients: set[Client] = set()
         self.seq = 0
         self.live = False
@@ -186,8 +188,14 @@ class Hub:
         self.clients.add(client)
         return client
 
-    async def events(self, client: Client, after: int | None) -> AsyncIterator[bytes]:
-        """The stream of one client that has joined: replay from `after`, then live."""
+    async def events(
+        self, client: Client, after: int | None, allowed: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
+        """The stream of one client that has joined: replay from `after`, then live.
+
+        `allowed` is asked now and then whether the session still holds: a stream lives for a
+        shift, and who is signed out in between must not go on reading.
+        """
         try:
             yield b"retry: 1000\n\n" + event("beat", {**self._beat(), "live": self.live})
             sent = client.joined_at if after is None else after
@@ -205,7 +213,12 @@ class Hub:
                     # Away for too long: the page reads itself anew instead.
                     yield event("reset", {}, self.seq)
                     sent, more = self.seq, False
+            asked = time.monotonic()
             while not client.behind or not client.queue.empty():
+                if time.monotonic() - asked >= self.recheck_s:
+                    if not await asyncio.to_thread(allowed):
+                        return
+                    asked = time.monotonic()
                 try:
                     frame = await asyncio.wait_for(client.queue.get(), self.heartbeat_s)
                 except TimeoutError:

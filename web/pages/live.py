@@ -26,8 +26,16 @@ def register(app: FastAPI, site: Site) -> None:
             client = site.hub.join(role, language)
         except TooManyStreams as e:
             return JSONResponse({"error": "busy", "detail": str(e)}, 503, {"retry-after": "10"})
+        token = request.cookies.get(site.cookie, "")
+        bearer = viewer_of(request).via == "bearer"
+
+        def allowed() -> bool:
+            if bearer:
+                return site.people.bearer(request.headers["authorization"][7:].strip()) is not None
+            return site.people.session(token) is not None
+
         return StreamingResponse(
-            site.hub.events(client, after),
+            site.hub.events(client, after, allowed),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )

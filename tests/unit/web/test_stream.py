@@ -300,6 +300,28 @@ def test_each_language_is_rendered_once_whatever_the_number_of_pages() -> None:
     run(story())
 
 
+def test_a_stream_ends_when_its_session_does() -> None:
+    async def story() -> None:
+        hub = hub_of(LiveMemory(), recheck_s=0.0)
+        hub.start()
+        try:
+            signed_in = True
+            client = hub.join("operator", "en")
+            reader = Reader(hub.events(client, None, lambda: signed_in))
+            await reader.next("beat")
+            await reader.next("beat")
+
+            signed_in = False
+
+            async with asyncio.timeout(WITHIN_S):
+                assert [c async for c in reader.stream if b"event: alert" in c] == []
+            assert client not in hub.clients
+        finally:
+            hub.stop()
+
+    run(story())
+
+
 def test_stopping_ends_every_stream() -> None:
     async def story() -> None:
         hub = hub_of(LiveMemory())

@@ -202,15 +202,26 @@ def unit(name: str) -> str:
 
 
 def _axis(found: Sequence[Series]) -> NDArray[np.int64]:
-    """All times of all devices, thinned to at most `POINTS_MAX`."""
+    """All times of all devices, thinned to at most `POINTS_MAX`; one moment more in each gap of a
+    device, so that its line has somewhere to break."""
     if not found:
         return np.empty(0, np.int64)
-    axis: NDArray[np.int64] = found[0].time
-    for other in found[1:]:
-        axis = np.union1d(axis, other.time)
+    axis: NDArray[np.int64] = np.empty(0, np.int64)
+    for one in found:
+        axis = np.union1d(axis, np.union1d(one.time, gaps_of(one.time)))
     if axis.size > POINTS_MAX:
         axis = axis[np.linspace(0, axis.size - 1, POINTS_MAX).astype(np.int64)]
     return axis
+
+
+def gaps_of(time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Moments at which a device should have reported and began not to."""
+    if time.size < 3:
+        return np.empty(0, np.int64)
+    steps = np.diff(time)
+    usual = np.median(steps)
+    began: NDArray[np.int64] = time[:-1][steps > GAP_STEPS * usual] + np.int64(usual)
+    return began
 
 
 def sparse(

@@ -10,6 +10,7 @@ import pytest
 from grid.faults import FAULTS
 from grid.quantities import INDEX
 from grid.records import Alert
+from storage.series import Series
 from tests.unit.web.world import DAY, HOUR, NOW, FakeReadings, StandingClock, World, network
 from web.charts import (
     DEVICE_PANELS,
@@ -94,6 +95,20 @@ def test_a_line_breaks_where_its_own_device_missed_readings_only() -> None:
 
     assert line["at"] == [0, 3, 6, 9, 10, 21, 24]
     assert line["mean"] == [1, 1, 1, 1, None, 1, 1]
+
+
+def test_a_line_breaks_even_when_every_device_was_silent() -> None:
+    class Dark(FakeReadings):
+        def series(self, *given: Any) -> Series:
+            time = np.array([0, 60, 120, 180, 3600, 3660], np.int64) * 1_000_000 + NOW - HOUR
+            values = np.full(6, 230, np.float32)
+            return Series(time, 0.0, {"v_a": (values, values, values)})
+
+    made = device_chart(
+        Dark(GRID, StandingClock()), GRID, "M-T1-001", NOW - HOUR, NOW, SHANGHAI, words("en")
+    )
+
+    assert made["panels"][0]["lines"][0]["mean"] == [230, 230, 230, 230, None, 230, 230]
 
 
 def test_a_device_without_readings_has_no_panels_and_a_sentence() -> None:

@@ -26,8 +26,8 @@ from storage.migrate import migrate
 from tests.integration.storage.memory_journal import MINUTE_US, START_US
 from tests.waiting import wait_for
 
-KILLS = 8
-ENTRIES = 120
+KILLS = 6
+ENTRIES = 80
 ROWS = 400
 DEVICES = 10
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -154,7 +154,7 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(
         worker = threading.Thread(target=work)
         worker.start()
         try:
-            for target in (20, 50, 80):
+            for target in (15, 45):
                 wait_for(lambda target=target: len(steps) > target, 60.0)  # type: ignore[misc]
                 before = len(errors)
                 own_services.stop_database("kill")
@@ -167,6 +167,6 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(
         got = content(database)
 
     journal.close()
-    assert len(errors) >= 3
+    assert len(errors) >= 2
     for name in QUERIES:
         assert got[name] == expected[name], name

@@ -4,13 +4,19 @@ The database is asked once, for a network that no folder gives; when it is away,
 beside the journal serves.
 """
 
+import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
 
 from forewatt.config import Config, ModbusConfig, MqttConfig
 from forewatt.health import HealthFile
 from forewatt.site import Place, site_network
+from grid.clock import Clock, SimulatedClock
+from grid.journal import Record
 from ingest.checks import CheckSettings
 from ingest.collector import Collector
 from ingest.journal import SqliteJournal
@@ -18,20 +24,25 @@ from ingest.metrics import CollectorMetrics
 from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
 
 REPORT_S = 0.5
+# At sixty times real time a second is a minute in which nobody is told.
+REAL = {"tick_s": 1.0, "settle_s": 1.0}
+SIMULATED = {"tick_s": 0.2, "settle_s": 0.4}
 
 
 def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
     """Until told to stop; what has been received is appended and acknowledged before the end."""
     network = site_network(config)
-    journal = SqliteJournal(place.journal, max_bytes=config.journal.max_bytes)
+    clock = config.clock()
+    journal = SiteJournal(place.journal, clock, config.journal.max_bytes)
     metrics = CollectorMetrics()
+    logging.getLogger("ingest.modbus").addFilter(lambda record: not standing(clock))
     settings = collector_settings(config, journal.uuid)
-    collector = Collector(settings, journal, network, config.clock(), metrics)
+    collector = Collector(settings, journal, network, clock, metrics)
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="collector") as pool:
             running = pool.submit(collector.run, stop)
             while not wait([running], timeout=REPORT_S).done:
-                say(health, metrics)
+                say(health, metrics, standing(clock))
         running.result()
     finally:
         journal.close()
@@ -44,6 +55,7 @@ def collector_settings(config: Config, journal: str) -> CollectorSettings:
         modbus=tuple(_modbus(bus) for bus in config.modbus),
         batch_messages=config.collect.batch_messages,
         linger_ms=config.collect.linger_ms,
+        **(REAL if config.site.clock == "real" else SIMULATED),
         checks=CheckSettings(future_s=config.collect.future_s, late_s=config.collect.late_s),
     )
 
@@ -69,11 +81,39 @@ def _modbus(bus: ModbusConfig) -> ModbusBus:
     return ModbusBus(url=bus.url, units=units, timeout_s=bus.timeout_s)
 
 
-def say(health: HealthFile, metrics: CollectorMetrics) -> None:
+class SiteJournal(SqliteJournal):
+    """The journal of a site whose clock may be moved by hand.
+
+    While it is, nobody can say "everything up to now has come": a replay may have moved the clock
+    and not yet sent what happened. So ticks are left out then, and event time follows the readings.
+    """
+
+    def __init__(self, path: Path, clock: Clock, max_bytes: int) -> None:
+        super().__init__(path, max_bytes=max_bytes)
+        self._clock = clock
+
+    def append(self, records: Sequence[Record]) -> int:
+        """As the journal's own, without ticks while the clock stands."""
+        if standing(self._clock):
+            records = [replace(r, ticks=()) for r in records if len(r.batch) or r.quarantined]
+        return super().append(records)
+
+
+def standing(clock: Clock) -> bool:
+    """Whether site time stands still or is moved by hand: then no poll is due either, and a bus
+    that does not answer yet is no trouble."""
+    return isinstance(clock, SimulatedClock) and clock.state.speed == 0
+
+
+def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -> None:
     """Report: ready once every broker has let us in, then how each source does."""
     sources = metrics.sources
     brokers = [s for name, s in sources.items() if name.startswith("mqtt")]
-    trouble = [f"{name}: {s.trouble}" for name, s in sources.items() if s.trouble]
+    trouble = [
+        f"{name}: {s.trouble}"
+        for name, s in sources.items()
+        if s.trouble and not (standing and name.startswith("modbus"))
+    ]
     appended = max((s.last_append for s in sources.values()), default=0.0)
     health.say(
         ready=bool(sources) and all(s.connections for s in brokers),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forewatt.run import catch_stop
 from forewatt.shared_clock import SharedClock
-from forewatt.stepping import AFTER_US, PROFILES, play_all, prepare_clock
+from forewatt.stepping import play_all, prepare_clock, run_out
 from grid.errors import BadInput
 from simulators.replay import ReplaySummary, replay
 from simulators.scenario import simulate
@@ -67,21 +67,19 @@ def _play(args: argparse.Namespace, stop: threading.Event) -> ReplaySummary:
             args.folder,
             args.mqtt,
             modbus_port=args.modbus,
-            profiles=PROFILES,
             speed=args.speed,
             stop=stop,
         )
     clock = _clock(args.folder, args.clock)
     if args.speed is None:
         told = play_all(args.folder, args.mqtt, clock, stop=stop)
-        clock.run(0.0, clock.now_us() + AFTER_US)
+        run_out(clock, stop)
         return told
     clock.run(args.speed)
     told = replay(
         args.folder,
         args.mqtt,
         modbus_port=args.modbus,
-        profiles=PROFILES,
         clock=clock,
         stop=stop,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from forewatt.config import Config, load_config
-from forewatt.demo_town import TownData, Towns, demo_scenario
+from forewatt.demo_town import TownData, Towns, demo_scenario, source_key
 from forewatt.plan import Plan
 from forewatt.run import catch_stop, check_port, child_spec
 from forewatt.services import PrivateServices
@@ -55,13 +55,13 @@ def demo(args: argparse.Namespace) -> int:
         towns = Towns(folder / "towns")
         simulation = towns.start(args.scenario or demo_scenario())
         ending.callback(simulation.stop)
-        warm = _warm_up()
-        ending.callback(warm.kill)
+        warm = WarmUp(folder / "compiled")
+        ending.callback(warm.stop)
         services = ending.enter_context(PrivateServices.start(folder / "services"))
         database_url = services.new_database("forewatt")
         town = simulation.wait()
         towns.forget_old()
-        _wait_warm(warm)
+        warm.wait()
         house = House.build(folder / "run", town, services.mqtt_url, database_url, args)
         _say("playing the healthy week before the story ...")
         house.live(args)
@@ -76,21 +76,43 @@ def _say(sentence: str) -> None:
     print(f"forewatt: {sentence}", file=sys.stderr, flush=True)
 
 
-def _warm_up() -> "subprocess.Popen[bytes]":
-    """Compile the detectors' kernels once, before several processes want them."""
-    program = "from detectors.compiled import warm_up; warm_up()"
-    return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL)
+class WarmUp:
+    """Compiles the detectors' kernels in a process of its own, before several want them at once.
 
+    Loading numba to find that nothing is to be done costs a second, so a marker says it.
+    """
 
-def _wait_warm(warm: "subprocess.Popen[bytes]") -> None:
-    try:
-        status = warm.wait(WARM_UP_S)
-    except subprocess.TimeoutExpired:
-        raise ForewattError(
-            f"the detectors were not compiled within {WARM_UP_S:.0f} s; is the machine busy?"
-        ) from None
-    if status:
-        raise ForewattError("the detectors could not be compiled, see above; run: forewatt doctor")
+    def __init__(self, folder: Path) -> None:
+        self._marker = folder / source_key("detectors")
+        self._process: subprocess.Popen[bytes] | None = None
+        if not self._marker.exists():
+            words = (sys.executable, "-c", "import detectors.engine  # compiles while it loads")
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+
+    def wait(self) -> None:
+        """Until the kernels are there; ForewattError when they cannot be compiled."""
+        if self._process is None:
+            return
+        try:
+            status = self._process.wait(WARM_UP_S)
+        except subprocess.TimeoutExpired:
+            raise ForewattError(
+                f"the detectors were not compiled within {WARM_UP_S:.0f} s; is the machine busy?"
+            ) from None
+        if status:
+            raise ForewattError(
+                "the detectors could not be compiled, see above; run: forewatt doctor"
+            )
+        self._marker.parent.mkdir(parents=True, exist_ok=True)
+        for old in self._marker.parent.iterdir():
+            old.unlink()
+        self._marker.touch()
+
+    def stop(self) -> None:
+        """End a compiler that nobody waits for any more."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
 
 
 @dataclass(frozen=True)
@@ -240,6 +262,10 @@ def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int)
             f'url = "{mqtt}"',
             "session_expiry_s = 3600",
             *(bus if units else []),
+            # In the healthy week the meters' history comes hours (of site time) after the clock:
+            # the pollers, who have nothing to do then, must not run ahead of it.
+            "[detectors]",
+            f"patience_s = {7 * 86_400}",
             "[web]",
             f'listen = "{HOST}:{port}"',
             "",

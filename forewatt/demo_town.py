@@ -24,19 +24,19 @@ SIMULATE_S = 300.0
 
 def demo_scenario() -> Path:
     """The story that is told when no other is named."""
-    import simulators
-
-    return Path(simulators.__file__).parent / "scenarios" / "demo.toml"
+    return Path(__file__).resolve().parents[1] / "simulators" / "scenarios" / "demo.toml"
 
 
 def town_key(scenario: Path) -> str:
     """Hash of the scenario and of every source file that a simulation runs through."""
-    import grid
-    import simulators
+    return source_key("simulators", "grid", also=scenario.read_bytes())
 
-    digest = hashlib.sha256(scenario.read_bytes())
-    for package in (simulators, grid):
-        folder = Path(str(package.__file__)).parent
+
+def source_key(*packages: str, also: bytes = b"") -> str:
+    """Hash of all sources of some rooms, without importing them, and of the Python that runs."""
+    digest = hashlib.sha256(sys.version.encode() + also)
+    for package in packages:
+        folder = Path(__file__).resolve().parents[1] / package
         for file in sorted(folder.rglob("*")):
             if file.suffix in (".py", ".csv", ".json", ".toml") and file.is_file():
                 digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())

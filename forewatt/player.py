@@ -19,10 +19,11 @@ from forewatt.child import begin
 from forewatt.health import HealthFile, read_reports
 from forewatt.plan import Plan
 from forewatt.shared_clock import SharedClock
-from forewatt.stepping import PROFILES, play_all
+from forewatt.stepping import play_all
 from grid.dataset import read_dataset
 from simulators.replay import ReplayProgress, replay
 
+CONNECTED_S = 60.0
 JUDGED_S = 120.0
 POLL_S = 0.05
 POST_S = 10.0
@@ -95,6 +96,7 @@ class Player:
 
     def _healthy_week(self) -> None:
         plan = self._plan
+        self._until("the collector to be connected", self._connected, CONNECTED_S)
         began = time.monotonic()
         sent = play_all(
             Path(plan.town), plan.mqtt, self._clock, end_us=plan.story_us, stop=self._stop
@@ -103,6 +105,11 @@ class Player:
         self._until("the healthy week to be stored and judged", self._judged, JUDGED_S)
         self._clock.run(0.0, plan.story_us)
         log.info("healthy week stored and judged after %.1f s", time.monotonic() - began)
+
+    def _connected(self) -> bool:
+        """The broker keeps for the collector only what comes after it has subscribed."""
+        collect = read_reports(Path(self._plan.health)).get("collect")
+        return collect is not None and collect.ready
 
     def _judged(self) -> bool:
         """History holds what the journal holds, and the detectors have come to the week's end."""
@@ -131,7 +138,6 @@ class Player:
             Path(plan.town),
             plan.mqtt,
             modbus_port=plan.modbus_port,
-            profiles=PROFILES,
             clock=StoryClock(self._clock, plan.speed),
             start_us=start_us,
             stop=self._stop,

@@ -1,41 +1,32 @@
-"""A dataset through a running Forewatt as fast as it is taken, on the clock that all share."""
+"""A dataset through a running Forewatt as fast as it is taken, on the clock that all share.
+
+The clock is moved a quarter of an hour, then everything that arrived in it is published. While it
+is moved by hand no collector says "everything up to now has come" (`forewatt.collect.SiteJournal`):
+event time follows the readings alone, however late the machine is.
+"""
 
 import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
-import ingest
+import numpy as np
+from numpy.typing import NDArray
+
 from forewatt.shared_clock import SharedClock
 from grid.clock import SimulatedClock
 from grid.dataset import read_dataset
 from grid.errors import BadInput
-from simulators.replay import ReplaySummary, replay
+from grid.readings import ReadingBatch
+from simulators.devices import Publisher, batch_messages, event_message
+from simulators.replay import ReplaySummary
 
-PROFILES = Path(str(ingest.__file__)).parent / "profiles"
 STEP_US = 900_000_000
-AFTER_US = 600_000_000  # closes the last frames, and is too short to look like silence
-
-
-class SteppingClock:
-    """Moves the shared clock from one quarter of an hour with arrivals to the next, as fast as
-    they are sent.
-
-    What waits for a time gets the end of its quarter at once, so days pass in seconds, and the
-    clock never stands behind what has been sent. (Stepping to each arrival by itself took ten
-    times as long: one message and one write of the clock a reading.)
-    """
-
-    def __init__(self, shared: SimulatedClock) -> None:
-        self._shared = shared
-
-    def now_us(self) -> int:
-        """Where the shared clock was put."""
-        return self._shared.now_us()
-
-    def real_seconds_until(self, site_us: int) -> float:
-        """Always 0: the clock has been moved there."""
-        if site_us > self._shared.now_us():
-            self._shared.run(0.0, -(-site_us // STEP_US) * STEP_US)
-        return 0.0
+# So far time runs on at the end: closes the last frames, and is too short to look like silence.
+AFTER_US = 900_000_000
+AFTER_SPEED = 300.0
+GATEWAY = "replay"
 
 
 def prepare_clock(folder: Path, path: Path) -> SharedClock:
@@ -54,7 +45,74 @@ def play_all(
     end_us: int | None = None,
     stop: threading.Event | None = None,
 ) -> ReplaySummary:
-    """Everything before `end_us` over MQTT, in columns; the clock ends at the last arrival."""
-    return replay(
-        folder, mqtt_url, clock=SteppingClock(clock), form="batch", end_us=end_us, stop=stop
+    """Everything with `time < end_us` over MQTT, in columns, in the order of arrival.
+
+    Returns when the broker has acknowledged it all; the clock then stands within `STEP_US` after
+    the last arrival. Raises BrokerGone without a broker.
+    """
+    began = time.perf_counter()
+    stop = stop or threading.Event()
+    rows = events = 0
+    with Publisher(mqtt_url, stop=stop) as publisher:
+        clock.hold()
+        for batch, seq in _numbered(folder, end_us):
+            for step_us, part in _steps(batch):
+                if stop.is_set():
+                    break
+                if step_us > clock.now_us():
+                    clock.run(0.0, step_us)
+                sent = batch.select(part)
+                _publish(publisher, sent, seq[part])
+                rows += int((sent.event == 0).sum())
+                events += int((sent.event != 0).sum())
+        publisher.drain()
+    seconds = time.perf_counter() - began
+    return ReplaySummary(
+        rows, events, publisher.published, publisher.acked, seconds, stopped=stop.is_set()
     )
+
+
+def run_out(clock: SimulatedClock, stop: threading.Event | None = None) -> None:
+    """Let time run on by `AFTER_US` after the last reading, then hold it."""
+    end_us = clock.now_us() + AFTER_US
+    clock.run(AFTER_SPEED)
+    (stop or threading.Event()).wait(clock.real_seconds_until(end_us))
+    clock.hold()
+
+
+def _steps(batch: ReadingBatch) -> Iterator[tuple[int, slice]]:
+    """The rows of each step with the time at its end."""
+    ends = -(-batch.received // STEP_US) * STEP_US
+    cuts = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(batch)]
+    for first, last in pairwise(cuts):
+        yield int(ends[first]), slice(first, last)
+
+
+def _publish(publisher: Publisher, batch: ReadingBatch, seq: NDArray[np.int64]) -> None:
+    """Readings as columns, events where they stand among them."""
+    at = 0
+    for mark in [*np.flatnonzero(batch.event).tolist(), len(batch)]:
+        if mark > at:
+            part = slice(at, mark)
+            for topic, payload, _ in batch_messages(GATEWAY, batch.select(part), seq[part]):
+                publisher.publish(topic, payload)
+        if mark < len(batch):
+            publisher.publish(*event_message(batch, mark))
+        at = mark + 1
+
+
+def _numbered(folder: Path, end_us: int | None) -> Iterator[tuple[ReadingBatch, NDArray[np.int64]]]:
+    """Batches in the order of arrival with each device's running number of its readings, counted
+    from the beginning as `simulators.replay` does, so that a story can go on from here."""
+    count: dict[str, int] = {}
+    for batch in read_dataset(folder).batches(order="received"):
+        seq = np.full(len(batch), -1, np.int64)
+        for k, name in enumerate(batch.names):
+            mine = np.flatnonzero((batch.device == k) & (batch.event == 0))
+            seq[mine] = count.get(name, 0) + np.arange(mine.size)
+            count[name] = count.get(name, 0) + mine.size
+        if end_us is not None:
+            keep = batch.time < end_us
+            batch, seq = batch.select(keep), seq[keep]
+        if len(batch):
+            yield batch, seq

@@ -22,7 +22,7 @@ from forewatt.demo_town import TownData
 from forewatt.health import Report, read_reports
 from forewatt.services.ports import free_port
 from forewatt.site import Place
-from forewatt.stepping import AFTER_US, play_all, prepare_clock
+from forewatt.stepping import play_all, prepare_clock, run_out
 from simulators.replay import ReplaySummary
 from storage.database import Database
 from tests.waiting import wait_for
@@ -175,17 +175,17 @@ snapshot_every_s = 1
         until = min(self.clock.now_us() + round(share * (last - first)), last - MINUTE_US)
         wait_for(lambda: self.clock.now_us() >= until, 120.0, "the replay to go on")
 
-    def settle(self, readings: int, beyond_us: int = AFTER_US) -> None:
-        """Let time pass after the last reading, and wait until all is stored and judged."""
+    def settle(self, readings: int) -> None:
+        """Let time run on after the last reading, and wait until all is stored and judged."""
         wait_for(lambda: self.count("reading") >= readings, 120.0, f"{readings} readings stored")
-        end_us = self.clock.now_us() + beyond_us
-        self.clock.run(0.0, end_us)
+        run_out(self.clock)
+        end_us = self.clock.now_us()
 
         def judged() -> bool:
             reports = self.reports()
             behind = [reports[role].lag for role in ("historian", "watch") if role in reports]
             reached = reports["watch"].detail.get("watermark_us", 0) if "watch" in reports else 0
-            return behind == [0, 0] and reached >= end_us - 3 * MINUTE_US
+            return behind == [0, 0] and reached >= end_us - 6 * MINUTE_US
 
         wait_for(judged, 120.0, f"all judged; reports: {self.reports()}")
 

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from forewatt.demo_town import KEPT, TownData, Towns, demo_scenario, town_key
-from forewatt.stepping import STEP_US, SteppingClock, prepare_clock
-from grid.clock import SimulatedClock
-from grid.dataset import read_dataset
 from grid.errors import ForewattError
 
 
@@ -63,18 +60,3 @@ def test_the_customer_of_the_demo_is_one_who_will_notice(town: Path) -> None:
         point.transformer for point in data.network.usage_points if point.account == account
     }
     assert transformers <= {"T1", "T2"} and transformers
-
-
-def test_a_stepping_clock_moves_the_shared_clock_to_what_is_waited_for(
-    town: Path, tmp_path: Path
-) -> None:
-    shared = prepare_clock(town, tmp_path / "clock.json")
-    first = next(iter(read_dataset(town).batches())).received[0]
-    clock = SteppingClock(shared)
-
-    wanted = int(first) + 900_000_000
-    waited_s = clock.real_seconds_until(wanted)
-
-    assert 0.0 == waited_s
-    assert SimulatedClock(shared.path).now_us() == clock.now_us()
-    assert 0 <= clock.now_us() - wanted < STEP_US

@@ -314,8 +314,9 @@ def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
             len(raised) <= 2 and not urgent,
         )
     ]
+    stepped = {v: station.step_trials(area, v, size.trials) for v in (-1.0, -0.5)}
     for volts, within_h in ((-1.0, 168.0), (-1.0, 24.0), (-0.5, 168.0)):
-        trials = station.step_trials(area, volts, size.trials)
+        trials = stepped[volts]
         alerts = [t.alert_h for t in trials]
         share = station.share_within(alerts, within_h)
         ticketed = station.share_within([t.ticket_h for t in trials], within_h)

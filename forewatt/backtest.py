@@ -14,6 +14,7 @@ from pathlib import Path
 from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
+from forewatt.admission import Admission
 from forewatt.config import AlertConfig, DetectorConfig, load_config
 from forewatt.judging import Judge
 from grid.dataset import Dataset, read_dataset
@@ -48,7 +49,8 @@ def backtest(
     network = dataset.network
     judge = Judge(network, detectors or DetectorConfig(), alerts or AlertConfig(), country)
     ledger = MemoryLedger()
-    rows, events = _judge_all(dataset, network, judge, ledger)
+    admission = Admission(network)
+    rows, events = _judge_all(dataset, network, judge, ledger, admission)
     lines = alert_lines(ledger)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     beside = out.with_suffix(out.suffix + ".tmp")
@@ -61,17 +63,17 @@ def backtest(
         len(lines),
         sum(bool(line["ticket"]) for line in lines),
         time.perf_counter() - started,
-        tuple(dataset.notes.sentences),
+        (*dataset.notes.sentences, *admission.sentences()),
     )
 
 
 def _judge_all(
-    dataset: Dataset, network: Network, judge: Judge, ledger: MemoryLedger
+    dataset: Dataset, network: Network, judge: Judge, ledger: MemoryLedger, admission: Admission
 ) -> tuple[int, int]:
     rows = made = 0
     for batch in dataset.batches(order="received"):
         rows += len(batch)
-        events = judge.batch(SOURCE, batch)
+        events = judge.batch(SOURCE, admission.admit(batch))
         apply_events(events, ledger, network)
         made += len(events)
     events = judge.flush()

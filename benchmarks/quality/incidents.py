@@ -78,8 +78,10 @@ def incidents(rng: np.random.Generator, seed: int, strength: float, areas: int) 
 def _place(kind: str, area: int, branch: int, rng: np.random.Generator) -> str:
     """A branch, or a usage point of its half of the area (branches follow each other in order)."""
     at_branch = {
-        "neutral_loose": 0.8,
-        "neutral_broken": 0.8,
+        # The neutral of a single-phase service carries what its phase carries: readings cannot
+        # tell its joint from the phase's, so neutrals fail where three phases share them.
+        "neutral_loose": 1.0,
+        "neutral_broken": 1.0,
         "joint_resistance": 0.35,
         "outage": 0.7,
         "phase_loss": 1.0,

@@ -69,6 +69,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def count(text: str) -> int:
+    """A number of processes."""
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A span of real time."""
     try:
@@ -164,6 +171,15 @@ def _data(commands: Any) -> None:
     )
     simulate.add_argument("scenario", type=Path, metavar="SCENARIO.toml")
     simulate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    simulate.add_argument("--processes", type=count, default=1, help="areas at once; default: 1")
+    simulate.add_argument(
+        "--validate",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="MEASURED",
+        help="print how real the town is, beside a measured dataset if one is named",
+    )
     _json(simulate)
 
     replay = _add(
@@ -172,7 +188,10 @@ def _data(commands: Any) -> None:
         "forewatt.datasets:replay_command",
         "play a dataset over the wire: devices with a profile by Modbus, the rest by MQTT",
     )
-    replay.add_argument("folder", type=Path, metavar="DIR")
+    replay.add_argument("folder", type=Path, metavar="DIR", help="or a recording, with --map")
+    replay.add_argument(
+        "--map", type=Path, metavar="TOML", help="which column of a recording is which quantity"
+    )
     replay.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     replay.add_argument("--modbus", type=port, metavar="PORT")
     replay.add_argument("--speed", type=speed, default=1.0, help="a number, or max")

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from forewatt.run import catch_stop
 from forewatt.shared_clock import SharedClock
@@ -21,7 +23,8 @@ SHOWN_EVERY_S = 2.0
 
 def simulate_command(args: argparse.Namespace) -> int:
     """`forewatt simulate SCENARIO.toml --out DIR`."""
-    summary = simulate(args.scenario, args.out, progress=_Progress("simulated").share)
+    progress = _Progress("simulated").share
+    summary = simulate(args.scenario, args.out, processes=args.processes, progress=progress)
     if args.json:
         print(json.dumps(dataclasses.asdict(summary), default=str))
     else:
@@ -30,17 +33,41 @@ def simulate_command(args: argparse.Namespace) -> int:
             f"devices, {summary.faults} faults, {summary.contacts} calls: simulated in "
             f"{summary.seconds:.1f} s, written to {args.out}"
         )
+    if args.validate:
+        from simulators.realism import realism_text
+
+        measured = {} if args.validate is True else {"measured": args.validate}
+        text = realism_text({"simulated": args.out, **measured})
+        print(text, file=sys.stderr if args.json else sys.stdout)
     return 0
 
 
 def replay_command(args: argparse.Namespace) -> int:
     """`forewatt replay DIR`: until the dataset ends or SIGINT or SIGTERM comes."""
-    if args.prepare:
+    with ExitStack() as ending:
+        if args.map is not None:
+            args.folder = _converted(args.folder, args.map, ending)
+        if not args.prepare:
+            return _replay(args)
         if args.clock is None:
             raise BadInput("--prepare needs a clock", fix="add --clock FILE")
         prepare_clock(args.folder, args.clock)
         print(f"{args.clock} stands at the first reading; start forewatt run, then replay")
         return 0
+
+
+def _converted(recording: Path, mapping: Path, ending: ExitStack) -> Path:
+    """A recording as a dataset folder that goes with the command."""
+    from simulators.recorded import convert_recorded
+
+    place = Path(ending.enter_context(TemporaryDirectory(prefix="forewatt-recording-")))
+    found = convert_recorded(recording, mapping, place / "dataset")
+    if found.unreadable:
+        print(f"forewatt: {found.unreadable} cells could not be read", file=sys.stderr)
+    return found.folder
+
+
+def _replay(args: argparse.Namespace) -> int:
     stop = threading.Event()
     asked = catch_stop()
     with ThreadPoolExecutor(1) as pool:

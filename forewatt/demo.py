@@ -86,7 +86,7 @@ class WarmUp:
         self._marker = folder / source_key("detectors")
         self._process: subprocess.Popen[bytes] | None = None
         if not self._marker.exists():
-            words = (sys.executable, "-c", "import detectors.engine  # compiles while it loads")
+            words = (sys.executable, "-c", "from detectors import warm_up; warm_up()")
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
 
     def wait(self) -> None:

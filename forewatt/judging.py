@@ -61,7 +61,7 @@ class Judge:
                 findings += self.engine.feed(record.source, _owned(record.batch))
             for tick in record.ticks:
                 findings += self.engine.tick(tick.source, tick.up_to_us)
-        return self._judged(findings)
+        return self.book.judge(findings, self.settled_us)
 
     def batch(self, source: str, batch: ReadingBatch) -> list[AlertEvent]:
         """The events that follow from one more batch of a dataset."""
@@ -73,10 +73,19 @@ class Judge:
 
     def flush(self) -> list[AlertEvent]:
         """The events at the end of data."""
-        return self._judged(self.engine.flush())
+        return self.book.judge(self.engine.flush())
 
-    def _judged(self, findings: list[Finding]) -> list[AlertEvent]:
-        return self.book.judge(findings)
+    @property
+    def settled_us(self) -> int | None:
+        """Event time up to which no finding can come any more; None before there is any data.
+
+        A frame of step S closes S/2 and its group's delay after its tick, so every tick that lies
+        further behind the watermark than the longest of these has been judged.
+        """
+        frames, groups = self.engine.frames, self.engine.fleet.groups
+        waits = [g.step_us // 2 + int(frames.shape[i, 1]) for i, g in enumerate(groups)]
+        watermark = self.engine.watermark_us
+        return watermark - max(waits) - 1 if waits and watermark > 0 else None
 
 
 def _owned(batch: ReadingBatch) -> ReadingBatch:

@@ -43,11 +43,13 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
             return
         network = site_network(config, database)
         _first_person(People(database), config)
-        settings = web_settings(config, place, database, network)
+        app = create_app(web_settings(config, place, database, network))
+        # The first caller of the day must not wait for the customers' index.
+        app.state.site.counter._index.warm()
         host, port = config.web.address
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(settings),
+                app,
                 host=host,
                 port=port,
                 log_config=None,

@@ -9,8 +9,8 @@ import threading
 import time
 
 from alerts.apply import apply_events
+from alerts.keeper import keep
 from alerts.places import Places
-from alerts.reminders import remind
 from forewatt.config import Config
 from forewatt.health import HealthFile
 from forewatt.historian import hold
@@ -29,7 +29,7 @@ from storage.migrate import migrate
 CONSUMER = "watch"
 ENTRIES = 200
 IDLE_S = 0.05
-REMIND_EVERY_S = 10.0
+KEEP_EVERY_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Watch:
         self._events = self._reminders = 0
         self._places = Places(network)
         self._clock = config.clock()
-        self._remind_at = 0.0
+        self._keep_at = 0.0
         self._restore()
 
     def _fresh(self) -> Judge:
@@ -111,7 +111,7 @@ class Watch:
         if self._pending is None:
             entries = self._journal.read(self.offset, ENTRIES)
             if not entries:
-                self._remind_if_due()
+                self._keep_if_due()
                 self._say()
                 self._save_if_due()
                 return 0
@@ -128,12 +128,13 @@ class Watch:
         self._save_if_due()
         return count
 
-    def _remind_if_due(self) -> None:
-        """Promises that are about to be broken, when nothing waits to be judged."""
-        if time.monotonic() < self._remind_at:
+    def _keep_if_due(self) -> None:
+        """What time alone brings (mutes that end, promises nearly broken), while nothing waits."""
+        if time.monotonic() < self._keep_at:
             return
-        self._remind_at = time.monotonic() + REMIND_EVERY_S
-        self._reminders += len(remind(self._ledger, self._network, self._clock.now_us()))
+        self._keep_at = time.monotonic() + KEEP_EVERY_S
+        kept = keep(self._ledger, self._network, self._clock.now_us())
+        self._reminders += len(kept.reminders)
 
     def _say(self) -> None:
         self._health.say(

@@ -15,7 +15,7 @@ import time
 import numba
 import numpy as np
 
-from detectors.compiled import warm_up
+from detectors import warm_up
 from grid.network import Device, Feeder, Network, Transformer, UsagePoint
 from grid.readings import ReadingBatch
 

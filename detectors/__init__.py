@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from detectors.settings import COUNTRIES, Country, DetectorSettings
 
 if TYPE_CHECKING:
-    from detectors.compiled import warm_up
     from detectors.engine import Engine
     from detectors.localise import locate
+    from detectors.warming import warm_up
 
 __all__ = ["COUNTRIES", "Country", "DetectorSettings", "Engine", "locate", "warm_up"]
 
 _LAZY = {
     "Engine": "detectors.engine",
     "locate": "detectors.localise",
-    "warm_up": "detectors.compiled",
+    "warm_up": "detectors.warming",
 }
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from detectors.base import Detector
 from detectors.joint import JointDetector
 from detectors.neutral import NeutralDetector
+from detectors.supply import SupplyDetector
 from detectors.terminal import TerminalDetector
 from detectors.transformer import TransformerDetector
 
@@ -13,4 +14,5 @@ FAMILIES: Final[tuple[type[Detector], ...]] = (
     JointDetector,
     TerminalDetector,
     TransformerDetector,
+    SupplyDetector,
 )

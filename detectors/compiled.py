@@ -8,7 +8,6 @@ room, of numba and of the processor: any change compiles anew.
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,12 @@ def cache_root() -> Path:
     return Path(tempfile.gettempdir()) / f"forewatt-numba-{user}"
 
 
-def _forget_old(root: Path, keep: Path) -> None:
+SOURCE_HASH = source_hash()
+CACHE = cache_root() / SOURCE_HASH
+CACHE.mkdir(parents=True, exist_ok=True)
+
+
+def forget_old(root: Path = CACHE.parent, keep: Path = CACHE) -> None:
     """Remove caches of earlier sources, all but the newest few."""
     others = [f for f in root.iterdir() if f.is_dir() and f != keep]
     others.sort(key=lambda f: f.stat().st_mtime, reverse=True)
@@ -68,11 +72,6 @@ def _forget_old(root: Path, keep: Path) -> None:
         for file in sorted(folder.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink(missing_ok=True)
         folder.rmdir()
-
-
-SOURCE_HASH = source_hash()
-CACHE = cache_root() / SOURCE_HASH
-CACHE.mkdir(parents=True, exist_ok=True)
 
 
 def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
@@ -90,18 +89,3 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
             numba.config.CACHE_DIR = before
 
     return decorate
-
-
-def warm_up() -> float:
-    """Compile or load every kernel; returns the seconds it took. Call before child processes
-    start, so that they only load."""
-    start = time.perf_counter()
-    # Kernels carry signatures: importing the modules that hold them compiles them.
-    import detectors.engine  # noqa: F401
-
-    try:
-        _forget_old(CACHE.parent, CACHE)
-    except OSError:
-        # Another process may be clearing the same folder; the next start tries again.
-        return time.perf_counter() - start
-    return time.perf_counter() - start

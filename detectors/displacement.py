@@ -28,9 +28,10 @@ N_PLACE: Final = 10
 COUNT, MZ_RE, MZ_IM, MI_RE, MI_IM, S_II, S_RE, S_IM, VAR = range(9)
 M_0, M_T, S_TT, S_0T = range(9, 13)
 LAST_SIZE, RESISTANCE, SHIFT, SIZE, EXPLAINED, FROZEN, USUAL_LINE = range(13, 20)
-WINDOW = 20  # two windows, fast and slow, of ten columns each:
+WINDOW = 20  # two windows, fast and slow:
 W, A, B, E, X0, Y0 = 0, 1, 2, 3, 4, 7  # weight, sum I^2, sum e*I, sum e^2, the same by phase
-N_WINDOW: Final = 10
+E_RE, E_IM, I_RE, I_IM = 10, 11, 12, 13  # sums of the residual and of the current
+N_WINDOW: Final = 14
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
 BROKEN_V: Final = 15.0
@@ -297,9 +298,10 @@ def resistance_score(
 ) -> float:
     """Score of one window: does an added resistance explain what is left over?
 
-    limit : float64[5]   least resistance, ohm; as a share of the healthy slope; volt rms it must
+    limit : float64[6]   least resistance, ohm; as a share of the healthy slope; volt rms it must
                          explain; its own size in standard errors (which allow for residuals not
-                         being independent); share of the residual's power explained
+                         being independent); share of the residual's power explained; 1 = the
+                         slope must remain when a constant shift is allowed for (a winding step)
     """
     if w[W] < 2.5 or (w[A] < 1e-6 and not blind):
         return 0.0
@@ -311,6 +313,10 @@ def resistance_score(
     x = min(r / max(limit[0], limit[1] * slope), r * math.sqrt(w[A] / w[W]) / limit[2])
     x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / limit[3])
     x = min(x, neutral / max(1.5 * w[E], 1e-9) / limit[4])
+    if limit[5] > 0.0:
+        spread = w[A] - (w[I_RE] * w[I_RE] + w[I_IM] * w[I_IM]) / w[W]
+        along = -w[B] - (w[E_RE] * w[I_RE] + w[E_IM] * w[I_IM]) / w[W]
+        x = min(x, 2.0 * max(-along, 0.0) / max(spread, 1e-9) / max(r, 1e-9))
     for c in range(3):
         joint = w[X0 + c] * w[X0 + c] / w[Y0 + c] if w[Y0 + c] > 1e-6 else 0.0
         if joint > neutral and w[X0 + c] > 0.0:
@@ -336,11 +342,11 @@ def test_places(
     Parameters
     ----------
     place : float64[n, 10]    from `observe`
-    state : float64[n, 40]   updated
+    state : float64[n, 48]   updated
     score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
     memory, learn : float    frames remembered; frames needed before judging
     decay : float, float     what is kept of the fast and slow window a frame
-    limits : float64[2, 5]   of the fast and slow window, see `resistance_score`
+    limits : float64[2, 6]   of the fast and slow window, see `resistance_score`
     """
     for k in range(place.shape[0]):
         row = place[k]
@@ -413,6 +419,10 @@ def test_places(
                 w[A] += i_re * i_re + i_im * i_im
                 w[B] -= e_re * i_re + e_im * i_im
                 w[E] += size2
+                w[E_RE] += e_re
+                w[E_IM] += e_im
+                w[I_RE] += i_re
+                w[I_IM] += i_im
                 for c in range(3):
                     x = 0.0 if blind else row[I_0 + c]
                     w[X0 + c] -= x * (e_0 + e_re * COS[c] + e_im * SIN[c])

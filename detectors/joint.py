@@ -433,6 +433,12 @@ class JointDetector(Detector):
             self._finding(frame, True, *row)
             for row in over_limit(self._branch_score, self.branch_open, CLEAR, tick)
         ]
+        # Measured against the transformer, several customers of a branch show what they share.
+        weak = (self._services[:, REFERENCE] == MONITOR_REF) & (self._service_score >= 0.5)
+        if weak.any():
+            run = self._channel // 3
+            several = np.bincount(run[self._service_score >= 0.5], minlength=len(self._sums)) > 1
+            self._service_score[weak & several[run]] = 0.5
         # A branch's joint explains what its customers show.
         self._service_score[self.branch_open[self._channel] > 0] *= 0.0
         rows = over_limit(self._service_score, self.service_open, CLEAR, tick)

@@ -47,11 +47,11 @@ LEARN_FRAMES: Final = 60
 WINDOW_HOURS: Final = (1.0, 12.0)
 # Fast and slow window: ohm, share of the healthy slope, volt rms, standard errors, explained.
 # Set at about 1.3 times what healthy simulated months with new vehicles, panels and taps reach.
-LIMITS: Final = np.array([[0.05, 0.6, 1.7, 6.5, 0.5], [0.03, 0.6, 0.75, 8.0, 0.5]])
+LIMITS: Final = np.array([[0.05, 0.6, 1.7, 6.5, 0.5, 0], [0.03, 0.6, 0.75, 8.0, 0.5, 0]])
 # At the transformer a monitor sees the supply alone: almost nothing moves there while healthy.
-MONITOR_LIMITS: Final = np.array([[0.02, 1.0, 1.0, 7.0, 0.5], [0.015, 1.0, 0.5, 10.0, 0.5]])
+MONITOR_LIMITS: Final = np.array([[0.02, 1.0, 1.0, 7.0, 0.5, 1], [0.015, 1.0, 0.5, 10.0, 0.5, 1]])
 # One customer: a neighbour's load moves the shared neutral too, so half a day must agree.
-DEVICE_LIMITS: Final = np.array([[0.3, 3.0, 99.0, 9.0, 0.8], [0.3, 3.0, 2.0, 9.0, 0.8]])
+DEVICE_LIMITS: Final = np.array([[0.3, 3.0, 99.0, 9.0, 0.8, 1], [0.3, 3.0, 2.0, 9.0, 0.8, 1]])
 OPEN: Final = {"area": "area_open", "run": "run_open", "three": "device_open"}
 Index = NDArray[np.intp]
 FAULTS: Final = ("neutral_loose", "neutral_broken")

@@ -87,7 +87,7 @@ def listen(
 
     `missed` is the number of whole intervals since the last reading, 0 after a reading, and
     stays 0 for devices whose interval is unknown or that deliver in bulk. `low[d]` = 1 + phase
-    that has lost its voltage, 0 none.
+    that has lost its voltage, 0 none, -1 where a shifted neutral was seen in the area.
     """
     n_areas = offsets.size - 1
     for k in range(n_areas):
@@ -113,7 +113,7 @@ def listen(
                 missed[d] = 0
                 seen[d] += 1
                 last_alive[d] = max(last_alive[d], t)
-                low[d] = 0
+                low[d] = -1 if shifted else 0
                 if not shifted:
                     limit = 0.6 * nominal[k]
                     if phase[p] == 3:
@@ -222,6 +222,8 @@ def weigh(
         weight[0, at] += power
         weight[1, at] += comms
         for c in range(3):
+            if low[d] < 0:
+                weight[2 + c, at] -= GASP  # the star point has moved: the neutral's affair
             if phase[d] == c:
                 if low[d] == c + 1:
                     weight[2 + c, at] += LOW_PHASE

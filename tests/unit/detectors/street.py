@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.catalogue import FAMILIES
+from detectors.outage import OutageDetector
+from detectors.settings import DetectorSettings
 from grid.network import (
     Device,
     Feeder,
@@ -215,6 +218,12 @@ class Street:
         if asset in self.net.device_index:
             return device == asset
         return any(d.id == device for d in self.net.devices_within(kind, asset))
+
+
+def only(name: str, **settings: Any) -> DetectorSettings:
+    """Settings with one detector running."""
+    names = [OutageDetector.name, *(f.name for f in FAMILIES)]
+    return DetectorSettings(disabled=tuple(n for n in names if n != name), **settings)
 
 
 def step_at(day: float, ohm: float) -> Course:

@@ -53,7 +53,7 @@ def test_settings_refuse_what_cannot_be() -> None:
 def test_a_disabled_detector_is_silent() -> None:
     net = network()
     street = Street(net, 4.0, neutral={"T1-B1": growing(3.0, 3.5, 1.5)})
-    engine = Engine(net, DetectorSettings(disabled=("neutral",)))
+    engine = Engine(net, DetectorSettings(disabled=("neutral", "joint")))
 
     found = engine.feed("s", street.readings()) + engine.flush()
 

@@ -5,11 +5,10 @@ import pytest
 
 from detectors.engine import Engine
 from detectors.joint import COUNT, DROP, N_STATE, OWN, REFERENCE, SERVICE, SHARED, test_drops
-from detectors.settings import DetectorSettings
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, Course, Street, growing, network, step_at
+from tests.unit.detectors.street import START_US, Course, Street, growing, network, only, step_at
 
-ALONE = DetectorSettings(disabled=("outage", "transformer", "neutral", "terminal"))
+ALONE = only("joint")
 steps = test_drops
 steps.__test__ = False
 

@@ -4,13 +4,12 @@ import pytest
 
 from detectors.displacement import line_voltage
 from detectors.engine import Engine
-from detectors.settings import DetectorSettings
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, Street, growing, network, step_at
+from tests.unit.detectors.street import START_US, Street, growing, network, only, step_at
 
 
 def judge(street: Street) -> list[Finding]:
-    engine = Engine(street.net, DetectorSettings(disabled=("outage", "transformer")))
+    engine = Engine(street.net, only("neutral"))
     return engine.feed("s", street.readings()) + engine.flush()
 
 

@@ -5,18 +5,17 @@ from dataclasses import replace
 import pytest
 
 from detectors.engine import Engine
-from detectors.settings import DetectorSettings
 from grid.network import PlannedWork
 from grid.quantities import EVENT_CODE
 from grid.readings import ReadingBatch
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, Street, network
+from tests.unit.detectors.street import START_US, Street, network, only
 
 DARK = (1.0 + 7 / 1440, 1.0 + 127 / 1440)  # 00:07 to 02:07 of the second day
 
 
 def judge(street: Street, extra: ReadingBatch | None = None) -> list[Finding]:
-    engine = Engine(street.net, DetectorSettings(disabled=("neutral", "transformer")))
+    engine = Engine(street.net, only("outage"))
     rows = street.readings()
     if extra is not None:
         rows = ReadingBatch.concat([rows, extra]).sort()

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from detectors.engine import Engine
-from detectors.settings import DetectorSettings
 from grid.readings import ReadingBatch
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, STEP_US, Floats, network
+from tests.unit.detectors.street import START_US, STEP_US, Floats, network, only
 
-ALONE = DetectorSettings(disabled=("outage", "transformer", "neutral", "joint"))
+ALONE = only("terminal")
 
 
 def judge(extra: Callable[[Floats, Floats], Floats], days: float = 8.0) -> list[Finding]:

@@ -1,0 +1,337 @@
+"""What a transformer hands out: level, balance of phases, balance of load, leakage to earth.
+
+Four slow conditions of the transformer itself, each a dose or a lasting shift against what it
+learned: voltage outside the country's limits, one phase's winding ratio that stepped away from
+the other two, load that sits on one phase, residual current that grows. None of them is judged
+from a single frame.
+"""
+
+import math
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from detectors.base import Detector, known_at, over_limit, rounded
+from detectors.compiled import F4, F8, I1, I4, I8, kernel
+from detectors.displacement import COS, SIN
+from detectors.frames import NEVER, Frame
+from detectors.layout import CHANNEL, GroupLayout
+from detectors.settings import DetectorSettings
+from detectors.supply_words import TEXTS
+from grid.faults import Severity
+from grid.records import Evidence, Finding
+
+V, I_A, LEAK = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["i_residual"]
+
+# Columns of an area's state.
+HIGH, LOW, LEVEL, LEVEL_BASE, COUNT = range(5)
+C_RE, C_IM, Z_RE, Z_IM, Z_SIZE, Z_VAR = range(5, 11)
+UNBALANCE_MIN, LEAK_FAST, LEAK_BASE, LEAK_VAR, LEAK_COUNT, UNBALANCE, LOAD, FROZEN = range(11, 19)
+NEUTRAL, S_NN, S_NL, LEAK_NOW = range(19, 23)
+N_STATE: Final = 23
+
+FAULTS: Final = (
+    "over_voltage",
+    "under_voltage",
+    "transformer_winding",
+    "unbalance",
+    "insulation_leakage",
+)
+OVER, UNDER, WINDING, UNBALANCED, LEAKING = range(5)
+
+LEVEL_HOURS: Final = 12.0
+BEYOND: Final = 0.01  # of nominal beyond the limit before a reading counts as outside
+OUTSIDE_LIMIT: Final = 0.5  # share of half a day outside
+FALL: Final = 0.05  # of nominal: so far below its own usual level the supply is abnormal
+FALL_NEAR: Final = 0.045  # and so near to the limit
+WINDING_SHIFT: Final = 0.006  # of nominal, a third of a 1.8 % step of one phase
+WINDING_HOURS: Final = 8.0
+WINDING_SIGMA: Final = 6.0
+UNBALANCE_LIMIT: Final = 0.5  # of the mean current
+UNBALANCE_LOAD: Final = 0.25  # of rating: light load is never balanced
+UNBALANCE_DOSE_MIN: Final = 240.0
+LEAK_MIN_A: Final = 0.1
+LEAK_DANGER_A: Final = 1.0
+LEAK_SIGMA: Final = 6.0
+LEAK_HOURS: Final = 3.0
+MEMORY_DAYS: Final = 14.0
+LEARN_DAYS: Final = 3.0
+FREEZE_FRAMES: Final = 2880
+CLEAR: Final = 0.6
+
+
+@kernel(
+    "void(int64, float64, float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1],"
+    "float64[::1], float64, float64, float64[:, ::1], int64[::1], float64[:, ::1])"
+)
+def follow_supply(
+    tick: int,
+    step_h: float,
+    values: F4,
+    phase: I1,
+    offsets: I4,
+    monitor: I4,
+    nominal: F8,
+    rated: F8,
+    high: float,
+    low: float,
+    state: F8,
+    last: I8,
+    score: F8,
+) -> None:
+    """Advance every area by one frame.
+
+    high, low : limits, per unit of nominal
+    state : float64[areas, 23], last : int64[areas]  tick last seen; both updated
+    score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
+    """
+    memory = MEMORY_DAYS * 24.0 / step_h
+    learn = max(60.0, LEARN_DAYS * 24.0 / step_h)
+    for k in range(offsets.size - 1):
+        s = state[k]
+        for c in range(5):
+            score[k, c] = math.nan
+        u = nominal[k]
+        m = monitor[k]
+        # Level: the mean over everything single-phase or three-phase that was heard.
+        total = 0.0
+        number = 0
+        above = 0
+        below = 0
+        for p in range(offsets[k], offsets[k + 1]):
+            for c in range(3 if phase[p] == 3 else 1):
+                v = float(values[p, V + c])
+                if 0.5 * u < v < 1.6 * u:
+                    total += v
+                    number += 1
+                    above += v > (high + BEYOND) * u
+                    below += v < (low - BEYOND) * u
+        if number == 0:
+            continue
+        gap_h = step_h
+        if last[k] > NEVER:
+            gap_h = min(24.0, max(step_h, (tick - last[k]) / 3.6e9))
+        last[k] = tick
+        level = total / number / u
+        f = 1.0 - math.exp(-gap_h / LEVEL_HOURS)
+        s[HIGH] += f * ((1.0 if above * 2 >= number else 0.0) - s[HIGH])
+        s[LOW] += f * ((1.0 if below * 2 >= number else 0.0) - s[LOW])
+        if s[COUNT] == 0.0:
+            s[LEVEL] = level
+            s[LEVEL_BASE] = level
+        s[LEVEL] += f * (level - s[LEVEL])
+        s[COUNT] += 1.0
+        learned = s[COUNT] > learn
+        fall = s[LEVEL_BASE] - s[LEVEL]
+        score[k, 0] = s[HIGH] / OUTSIDE_LIMIT
+        score[k, 1] = s[LOW] / OUTSIDE_LIMIT
+        if learned:
+            # Fallen or risen far from its own level, up to the limit's edge: something is wrong.
+            near = min(fall / FALL, 2.0 - (s[LEVEL] - low) / FALL_NEAR)
+            score[k, 1] = max(score[k, 1], near)
+            near = min(-fall / FALL, 2.0 - (high - s[LEVEL]) / FALL_NEAR)
+            score[k, 0] = max(score[k, 0], near)
+        a = max(1.0 / s[COUNT], 1.0 / memory)
+        if max(score[k, 0], score[k, 1]) < 0.6 or not learned:
+            s[LEVEL_BASE] += a * (level - s[LEVEL_BASE])
+        if m < 0:
+            continue
+        # One phase against the other two: direction and size of the asymmetry, at the monitor.
+        z_re = 0.0
+        z_im = 0.0
+        whole = True
+        for c in range(3):
+            v = float(values[m, V + c])
+            whole = whole and 0.7 * u < v < 1.4 * u
+            z_re += v / u * COS[c] * 2.0 / 3.0
+            z_im += v / u * SIN[c] * 2.0 / 3.0
+        if whole:
+            if s[C_RE] == 0.0 and s[C_IM] == 0.0:
+                s[C_RE] = z_re
+                s[C_IM] = z_im
+                s[Z_VAR] = 1e-6
+            d_re = z_re - s[C_RE]
+            d_im = z_im - s[C_IM]
+            size2 = d_re * d_re + d_im * d_im
+            g = 1.0 - math.exp(-gap_h / WINDING_HOURS)
+            s[Z_RE] += g * (d_re - s[Z_RE])
+            s[Z_IM] += g * (d_im - s[Z_IM])
+            s[Z_SIZE] += g * (math.sqrt(size2) - s[Z_SIZE])
+            mean = math.sqrt(s[Z_RE] * s[Z_RE] + s[Z_IM] * s[Z_IM])
+            if learned:
+                # A loose neutral turns with the load; a winding keeps its direction.
+                steady = mean / max(s[Z_SIZE], 1e-9)
+                x = min(mean / WINDING_SHIFT, mean / (WINDING_SIGMA * math.sqrt(s[Z_VAR])))
+                score[k, 2] = min(x, 1.5 * (steady - 0.75) / 0.1) if steady > 0.75 else 0.0
+            if not learned or mean < 0.5 * WINDING_SHIFT or s[FROZEN] > FREEZE_FRAMES:
+                s[C_RE] += a * d_re
+                s[C_IM] += a * d_im
+                s[Z_VAR] += a * (min(size2, 1e-3) - s[Z_VAR])
+            if mean >= 0.5 * WINDING_SHIFT:
+                s[FROZEN] += 1.0
+            else:
+                s[FROZEN] = 0.0
+        # Load that sits on one phase, while there is load.
+        amps = 0.0
+        most = 0.0
+        n_re = 0.0
+        n_im = 0.0
+        known = True
+        for c in range(3):
+            i = abs(float(values[m, I_A + c]))
+            known = known and not math.isnan(i)
+            amps += i / 3.0
+            most = max(most, i)
+            n_re += i * COS[c]
+            n_im += i * SIN[c]
+        if known and amps > 0.0:
+            s[UNBALANCE] = most / amps - 1.0
+            s[LOAD] = 3.0 * amps * u / rated[k]
+            if s[UNBALANCE] > UNBALANCE_LIMIT and s[LOAD] > UNBALANCE_LOAD:
+                s[UNBALANCE_MIN] += min(gap_h, 1.0) * 60.0
+            s[UNBALANCE_MIN] = min(s[UNBALANCE_MIN], 2.0 * UNBALANCE_DOSE_MIN)
+            s[UNBALANCE_MIN] *= math.exp(-gap_h / 48.0)
+            if not math.isnan(s[LOAD]):
+                score[k, 3] = s[UNBALANCE_MIN] / UNBALANCE_DOSE_MIN
+        # Leakage to earth.
+        x = float(values[m, LEAK])
+        if not math.isnan(x):
+            s[LEAK_COUNT] += 1.0
+            if s[LEAK_COUNT] == 1.0:
+                s[LEAK_FAST] = x
+                s[LEAK_BASE] = x
+                s[LEAK_VAR] = 1e-4
+            # Part of the neutral current returns through the earth and is no leakage.
+            s[LEAK_NOW] = x
+            d_n = math.sqrt(n_re * n_re + n_im * n_im) if known else s[NEUTRAL]
+            if s[LEAK_COUNT] == 1.0:
+                s[NEUTRAL] = d_n
+            d_n -= s[NEUTRAL]
+            share = max(0.0, s[S_NL] / s[S_NN]) if s[S_NN] > 1e-6 else 0.0
+            raw = x - s[LEAK_BASE]
+            x -= share * d_n
+            s[LEAK_FAST] += (1.0 - math.exp(-gap_h / LEAK_HOURS)) * (x - s[LEAK_FAST])
+            grown = s[LEAK_FAST] - s[LEAK_BASE]
+            limit = max(LEAK_MIN_A, LEAK_SIGMA * math.sqrt(s[LEAK_VAR]) / 2.0)
+            if s[LEAK_COUNT] > learn:
+                score[k, 4] = grown / limit
+            score[k, 4] = max(
+                s[LEAK_FAST] / LEAK_DANGER_A, 0.0 if math.isnan(score[k, 4]) else score[k, 4]
+            )
+            b = max(1.0 / s[LEAK_COUNT], 1.0 / memory)
+            if score[k, 4] < 0.5 or s[LEAK_COUNT] <= learn:
+                e = x - s[LEAK_BASE]
+                s[LEAK_BASE] += b * e
+                s[NEUTRAL] += b * d_n
+                s[S_NN] += b * (d_n * d_n - s[S_NN])
+                s[S_NL] += b * (d_n * raw - s[S_NL])
+                s[LEAK_VAR] += b * (min(e * e, 1.0) - s[LEAK_VAR])
+
+
+class SupplyDetector(Detector):
+    """Every transformer of a group."""
+
+    name: ClassVar[str] = "supply"
+    version: ClassVar[int] = 1
+    faults: ClassVar[tuple[str, ...]] = FAULTS
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__(layout, settings)
+        n = layout.n_areas
+        self.track = self._array("track", "area", (n, N_STATE), float)
+        self.last = self._array("last", "area", n, np.int64, NEVER)
+        self.open = self._array("open", "area", (n, len(FAULTS)), np.int64)
+        self._score = np.full((n, len(FAULTS)), np.nan)
+        self._none = layout.transformer < 0
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout, limits = self.layout, self.settings.limits
+        follow_supply(
+            frame.tick_us,
+            layout.step_us / 3.6e9,
+            frame.values,
+            layout.phase,
+            layout.offsets,
+            layout.monitor,
+            layout.nominal_v,
+            layout.rated_va,
+            limits.high,
+            limits.low,
+            self.track,
+            self.last,
+            self._score,
+        )
+        self._score[self._none] = np.nan
+        out = []
+        for what in range(len(FAULTS)):
+            rows = over_limit(self._score[:, what], self.open[:, what], CLEAR, frame.tick_us)
+            out += [self._finding(frame, what, *row) for row in rows]
+        return out
+
+    def _finding(self, frame: Frame, what: int, k: int, score: float, since: int) -> Finding:
+        layout, s = self.layout, self.track[k]
+        u = float(layout.nominal_v[k])
+        limits = self.settings.limits
+        severity: Severity = "P2" if what in (WINDING, LEAKING) else "P3"
+        shift = math.hypot(s[Z_RE], s[Z_IM])
+        numbers: dict[str, Any]
+        if what in (OVER, UNDER):
+            limit = round((limits.high if what == OVER else limits.low) * u, 1)
+            numbers = {
+                "mean_v": rounded(s[LEVEL] * u, 1),
+                "usual_v": rounded(s[LEVEL_BASE] * u, 1),
+                "share_outside": rounded(s[HIGH if what == OVER else LOW], 2),
+                "rule_of": limits.source,
+            }
+        elif what == WINDING:
+            limit = round(WINDING_SHIFT * u, 2)
+            # A step of one phase alone shows with two thirds of its size.
+            angle = [s[Z_RE] * COS[c] + s[Z_IM] * SIN[c] for c in range(3)]
+            c = int(np.argmax(np.abs(angle)))
+            numbers = {
+                "step_percent": rounded(150.0 * angle[c], 2),
+                "phase": "abc"[c],
+                "asymmetry_v": rounded(shift * u, 2),
+                "usual_deviation_v": rounded(math.sqrt(max(s[Z_VAR], 0.0)) * u, 2),
+            }
+        elif what == UNBALANCED:
+            limit = UNBALANCE_LIMIT
+            numbers = {
+                "unbalance": rounded(s[UNBALANCE], 2),
+                "load_factor": rounded(s[LOAD], 2),
+                "minutes_unbalanced": rounded(s[UNBALANCE_MIN], 0),
+            }
+        else:
+            limit = LEAK_MIN_A
+            numbers = {
+                "residual_a": rounded(s[LEAK_NOW], 3),
+                "without_neutral_share_a": rounded(s[LEAK_FAST], 3),
+                "usual_a": rounded(s[LEAK_BASE], 3),
+            }
+            if s[LEAK_FAST] > LEAK_DANGER_A:
+                severity = "P1"
+        rule, rule_zh, excluded, following, following_zh = TEXTS[FAULTS[what]]
+        members = slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))
+        monitor = int(layout.monitor[k])
+        return Finding(
+            self.name,
+            FAULTS[what],
+            "transformer",
+            layout.area_id(k),
+            frame.tick_us,
+            known_at(frame, members),
+            score,
+            severity,
+            (layout.names[monitor],) if monitor >= 0 else layout.names[members],
+            Evidence(
+                rule,
+                rule_zh,
+                numbers,
+                limit=limit,
+                window=(since, frame.tick_us),
+                excluded=(excluded,),
+                next_check=following,
+                next_check_zh=following_zh,
+            ),
+            clear_below=CLEAR,
+        )

@@ -1,0 +1,105 @@
+"""Slow conditions of a transformer: level, winding, balance, leakage; and what only looks alike."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.engine import Engine
+from grid.readings import ReadingBatch
+from grid.records import Finding
+from tests.unit.detectors.street import START_US, STEP_US, Floats, network, only
+
+ALONE = only(
+    "supply",
+    country="EU",
+)
+DAYS = 9.0
+Shape = Callable[[Any, Any], Any]
+
+
+def judge(
+    volts: Shape = lambda t, c: np.zeros(t.size),
+    amps: Shape = lambda t, c: np.zeros(t.size),
+    leak: Shape = lambda t, neutral: np.zeros(t.size),
+) -> list[Finding]:
+    """One monitored transformer; what is added to volts and amperes of a phase, and to leakage."""
+    net = network(areas=1, branches=0, rated_kva=50.0)
+    rng = np.random.default_rng(6)
+    n = round(DAYS * 96)
+    t = np.arange(n) / 96
+    level = 231.0 + 2.0 * np.sin(2 * np.pi * t)
+    base = 18.0 + 8.0 * np.cos(2 * np.pi * (t - 0.8))
+    values: dict[str, Floats] = {}
+    phasor = np.zeros(n, complex)
+    for c, name in enumerate("abc"):
+        i = base + rng.gamma(2.0, 1.5, n) + amps(t, c)
+        values[f"i_{name}"] = i
+        values[f"v_{name}"] = level - 0.02 * i + rng.normal(0, 0.1, n) + volts(t, c)
+        phasor += i * np.exp(-2j * np.pi * c / 3)
+    neutral = np.abs(phasor)
+    values["i_residual"] = 0.03 + 0.002 * neutral + rng.normal(0, 0.003, n) + leak(t, neutral)
+    engine = Engine(net, ALONE)
+    rows = ReadingBatch.of(["T1-TM"], np.zeros(n, int), START_US + np.arange(n) * STEP_US, values)
+    return engine.feed("s", rows) + engine.flush()
+
+
+def raised(found: list[Finding]) -> set[str]:
+    return {f.fault for f in found if f.score >= 1}
+
+
+def test_a_healthy_transformer_is_quiet() -> None:
+    assert judge() == []
+
+
+def test_one_phase_that_steps_up_and_stays_is_its_winding() -> None:
+    found = judge(volts=lambda t, c: 3.5 * (t > 6) * (c == 1))
+
+    assert raised(found) == {"transformer_winding"}
+    assert found[0].evidence.numbers["phase"] == "b"
+    assert found[0].evidence.numbers["step_percent"] == pytest.approx(1.5, abs=0.4)
+    assert found[0].severity == "P2"
+    assert (found[0].tick_us - START_US) / 86.4e9 < 7.0
+
+
+@pytest.mark.parametrize("volt", [5.5, -5.5])
+def test_a_tap_change_moves_all_phases_and_is_nothing(volt: float) -> None:
+    assert judge(volts=lambda t, c: np.where(t > 6, volt, 0.0)) == []
+
+
+def test_half_a_day_above_the_limit_is_over_voltage() -> None:
+    found = judge(volts=lambda t, c: np.where(t > 6, 26.0, 0.0))
+
+    assert raised(found) == {"over_voltage"}
+    assert found[0].severity == "P3"
+
+
+def test_a_level_fallen_to_the_limit_is_under_voltage() -> None:
+    assert raised(judge(volts=lambda t, c: np.where(t > 6, -20.0, 0.0))) == {"under_voltage"}
+
+
+def test_an_hour_outside_the_limit_is_nothing() -> None:
+    assert judge(volts=lambda t, c: np.where((t > 6) & (t < 6.05), 30.0, 0.0)) == []
+
+
+def test_evenings_on_one_phase_are_unbalance() -> None:
+    evening = lambda t, c: 60.0 * ((t > 6) & (t % 1 > 0.7)) * (c == 0)  # noqa: E731
+
+    assert raised(judge(amps=evening)) == {"unbalance"}
+
+
+def test_leakage_that_grows_is_found_early() -> None:
+    found = judge(leak=lambda t, n: 0.3 * np.clip(t - 5, 0, None))
+
+    assert raised(found) == {"insulation_leakage"}
+    assert float(found[0].evidence.numbers["residual_a"] or 0) < 0.5
+
+
+def test_more_neutral_current_is_no_leakage() -> None:
+    """Part of it returns through the earth, as it always did."""
+    evening = lambda t, c: 25.0 * ((t > 6) & (t % 1 > 0.7)) * (c == 0)  # noqa: E731
+
+    found = judge(amps=evening, leak=lambda t, n: 0.002 * np.maximum(n - 20.0, 0.0) * (t > 6))
+
+    assert "insulation_leakage" not in raised(found)

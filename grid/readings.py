@@ -98,10 +98,10 @@ class ReadingBatch:
         n = time.size
 
         def column(given: Any, dtype: Any, default: Any) -> Any:
-            if given is None:
-                given = default
-            out = np.ascontiguousarray(np.broadcast_to(np.asarray(given, dtype), (n,)))
-            return out
+            array = np.ascontiguousarray(default if given is None else given, dtype)
+            if array.shape == (n,):
+                return array
+            return np.array(np.broadcast_to(array, (n,)))
 
         unknown = [name for name in values if name not in INDEX]
         if unknown:

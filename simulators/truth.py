@@ -48,12 +48,16 @@ def differing(faulted: Reports, healthy: Reports) -> NDArray[np.bool_]:
         if kind == "e" or kind not in NOISE:
             continue
         absolute, relative = NOISE[kind]
-        other = healthy.columns[name]
+        other = healthy.columns.get(name)
+        if other is None:
+            differs |= faulted.present & ~np.isnan(column)
+            continue
         with np.errstate(invalid="ignore"):
             far = np.abs(column - other) > absolute + relative * np.abs(other)
         differs |= far & faulted.present & healthy.present
     for register in ("e_import", "e_export"):
-        if register in faulted.columns:
+        # Only the faulted twin exports where, say, a fault lets generation exceed the load.
+        if register in faulted.columns and register in healthy.columns:
             with np.errstate(invalid="ignore"):
                 # Consumption may differ a little; a register that jumps back does not.
                 differs |= faulted.columns[register] < healthy.columns[register] - 1e5

@@ -36,9 +36,12 @@ def chromium() -> str:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests; each test has a context of its own."""
+    """One browser for a file; each test has a context of its own.
+
+    Not for the session: while Playwright runs, no other test can have an event loop of its own.
+    """
     path = chromium()
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=path, headless=True, args=ARGUMENTS)

@@ -7,6 +7,7 @@ up is let go: it comes back and replays.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,8 @@ from grid.records import OutboxMessage
 from web.doors import LiveLedger
 from web.i18n import LANGUAGES, Language
 from web.policy import PERSONAL_DATA
+
+log = logging.getLogger(__name__)
 
 QUEUE_MAX: Final = 256
 REPLAY_BATCH: Final = 500
@@ -146,13 +149,13 @@ class Hub:
                     texts = {x: event("figures", self._figures(x)) for x in self._languages()}
                     self._hand([Frame(None, "figures", texts)])
                     drawn, dirty = now, False
-            except ForewattError as e:
-                self._say_live(False, str(e))
+            except Exception as e:
+                if not isinstance(e, ForewattError):
+                    log.exception("the outbox could not be handed on; it is tried again")
+                # /readyz and every page say so until it works again.
+                self._say_live(False, str(e) or type(e).__name__)
                 self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
-            except BaseException as e:  # the thread ends: /readyz and every page must say so
-                self._say_live(False, f"{type(e).__name__}: {e}")
-                raise
 
     def _languages(self) -> list[Language]:
         used = {c.language for c in tuple(self.clients)}

@@ -6,7 +6,7 @@ them by key, so that an edited network keeps what it can.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -61,10 +61,15 @@ class Stateful(ABC):
 class Detector(Stateful):
     """A detector of one group of areas."""
 
+    listens: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__()
         self.layout = layout
         self.settings = settings
+
+    def link(self, others: "Sequence[Detector]") -> None:
+        """Meet the group's other detectors; those named in `listens` may be asked in `step`."""
 
     @abstractmethod
     def step(self, frame: Frame) -> "list[Any]":

@@ -74,6 +74,9 @@ class Engine:
             [family(g, self.settings) for family in FAMILIES if family.name not in off]
             for g in self.fleet.groups
         ]
+        for group in self.detectors:
+            for detector in group:
+                detector.link(group)
         self.outage = (
             None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
         )

@@ -132,9 +132,11 @@ def scatter(
             counters[4] = sink
         t = time[r]
         sure = (quality[r] & skewed) == 0 and t <= received[r] + slack
-        if sure and t > newest[me]:
-            newest[me] = t
-            leader = max(leader, t)
+        # A clock that runs ahead must not make everybody else late: arrival bounds it.
+        reached = min(t, received[r])
+        if sure and reached > newest[me]:
+            newest[me] = reached
+            leader = max(leader, reached)
             mark = leader
             for j in range(newest.size):
                 if newest[j] >= leader - patience:
@@ -175,7 +177,7 @@ def scatter(
             r += 1
             continue
         if frame >= shape[g, 6] + shape[g, 2]:
-            if sure:
+            if sure and newest[me] >= t:
                 return r, mark
             counters[2] += 1
             r += 1

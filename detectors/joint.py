@@ -8,6 +8,7 @@ appears and stays is looked for instead.
 """
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from detectors.compiled import F4, F8, I1, I4, U1, kernel
 from detectors.displacement import phase_current
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
+from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
 from grid.records import Evidence, Finding
@@ -42,8 +44,9 @@ CLEAR: Final = 0.6
 HAZARD_W: Final = 50.0  # heat in one joint that scorches
 FREEZE_FRAMES: Final = 2880
 # Two windows: ohm, share of the usual slope, volt rms explained, standard errors, share explained.
-SERVICE: Final = np.array([[0.08, 0.5, 0.95, 7.0, 0.6], [0.06, 0.4, 0.5, 6.0, 0.5]])
-BRANCH: Final = np.array([[0.03, 0.6, 1.0, 8.0, 0.6], [0.02, 0.5, 0.55, 9.0, 0.5]])
+SERVICE: Final = np.array([[0.15, 1.0, 1.2, 7.0, 0.6], [0.15, 1.0, 0.8, 7.0, 0.55]])
+BRANCH: Final = np.array([[0.06, 1.0, 1.5, 8.0, 0.6], [0.04, 1.0, 0.9, 9.0, 0.55]])
+ODD_V: Final = 6.0
 BLIND_V: Final = 0.9  # V, where no current is known
 BLIND_T: Final = 9.0
 
@@ -70,7 +73,7 @@ def observe_drops(
     """What each service (a device's phase slot) and each phase of each branch shows in a frame.
 
     device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
-    sums : float64[n_runs, 3, 3]   scratch by branch and phase: volt, number, ampere
+    sums : float64[n_runs, 3, 6]   scratch by branch and phase: volt, number, ampere, mean, odd ones
     services : float64[m, 4], branches : float64[n_runs * 3, 4]   out; NaN drop = not seen
     """
     sums.fill(0.0)
@@ -97,6 +100,28 @@ def observe_drops(
             sums[r, at[j], 1] += 1.0
         if not math.isnan(i):
             sums[r, at[j], 2] += i
+    # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
+    for r in range(sums.shape[0]):
+        for c in range(3):
+            if sums[r, c, 1] > 0.0:
+                sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
+    area = 0
+    for j in range(device.size):
+        p = device[j]
+        while p >= offsets[area + 1]:
+            area += 1
+        r = run[p]
+        v = float(values[p, V + slot[j]])
+        if r < 0 or at[j] < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
+            continue
+        if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
+            sums[r, at[j], 4] += v
+            sums[r, at[j], 5] += 1.0
+    for r in range(sums.shape[0]):
+        for c in range(3):
+            if sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
+                sums[r, c, 0] -= sums[r, c, 4]
+                sums[r, c, 1] -= sums[r, c, 5]
     area = 0
     for j in range(device.size):
         p = device[j]
@@ -108,11 +133,14 @@ def observe_drops(
             continue
         c = at[j]
         i = phase_current(values, p, slot[j], nominal[area])
-        others = sums[r, c, 1] - 1.0
+        # Leave this one out of the mean, unless it was left out as odd.
+        odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
+        odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
+        others = sums[r, c, 1] - (0.0 if odd else 1.0)
         m = monitor[area]
         reference = math.nan
         if others >= 2.0:
-            reference = (sums[r, c, 0] - v) / others
+            reference = (sums[r, c, 0] - (0.0 if odd else v)) / others
             services[j, REFERENCE] = PEERS
         elif m >= 0 and m != p:
             reference = float(values[m, V + c])
@@ -338,6 +366,7 @@ class JointDetector(Detector):
     name: ClassVar[str] = "joint"
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
+    listens: ClassVar[tuple[str, ...]] = ("neutral",)
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -366,7 +395,8 @@ class JointDetector(Detector):
         self.memory = MEMORY_DAYS * 86400.0 / step_s
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
-        self._sums = np.zeros((runs, 3, 3))
+        self.neutral: NeutralDetector | None = None
+        self._sums = np.zeros((runs, 3, 6))
         self._services = np.full((m, 4), np.nan)
         self._branches = np.full((3 * runs, 4), np.nan)
         self._service_score = np.full(m, np.nan)
@@ -374,6 +404,9 @@ class JointDetector(Detector):
         self._service_hold = np.zeros(m, np.uint8)
         self._branch_hold = np.zeros(3 * runs, np.uint8)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
+
+    def link(self, others: Sequence[Detector]) -> None:
+        self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "service":
@@ -426,6 +459,11 @@ class JointDetector(Detector):
             SERVICE,
             False,
         )
+        if self.neutral is not None:
+            # Where a neutral moves, every drop moves with it.
+            moved = self.neutral.moved_runs()
+            self._branch_score[np.repeat(moved, 3)] *= 0.0
+            self._service_score[moved[self._channel // 3]] *= 0.0
         for k in np.flatnonzero(self._branch_score >= CLEAR).tolist():
             self._branch_score[k] = self._alone(k)
         tick = frame.tick_us
@@ -478,7 +516,7 @@ class JointDetector(Detector):
                 kind, asset = layout.network.asset_of(node)
             phase = "abc"[self.at[k]]
         heat = s[RESISTANCE] * s[CURRENT_MAX] ** 2
-        severity: Severity = "P1" if not branch and heat > HAZARD_W else "P2"
+        severity: Severity = "P1" if not branch and heat > HAZARD_W and score > 1.5 else "P2"
         blind = not np.isfinite(s[RESISTANCE])
         rule = "the drop below the neighbours has grown with the customer's own current"
         rule_zh = "相对邻户的压降随自身电流增大:接头接触电阻增大"

@@ -47,7 +47,7 @@ LEARN_FRAMES: Final = 60
 WINDOW_HOURS: Final = (1.0, 12.0)
 # Fast and slow window: ohm, share of the healthy slope, volt rms, standard errors, explained.
 # Set at about 1.3 times what healthy simulated months with new vehicles, panels and taps reach.
-LIMITS: Final = np.array([[0.05, 0.6, 1.7, 6.5, 0.5, 0], [0.03, 0.6, 0.75, 8.0, 0.5, 0]])
+LIMITS: Final = np.array([[0.08, 1.0, 1.7, 6.5, 0.5, 0], [0.05, 1.0, 0.75, 8.0, 0.5, 1]])
 # At the transformer a monitor sees the supply alone: almost nothing moves there while healthy.
 MONITOR_LIMITS: Final = np.array([[0.02, 1.0, 1.0, 7.0, 0.5, 1], [0.015, 1.0, 0.5, 10.0, 0.5, 1]])
 # One customer: a neighbour's load moves the shared neutral too, so half a day must agree.
@@ -97,6 +97,13 @@ class NeutralDetector(Detector):
         self._three_area = layout.area[self.three]
         self._three_run = layout.run[self.three]
         self._run_area = layout.run_area
+
+    def moved_runs(self) -> NDArray[np.bool_]:
+        """Branches whose star point is, or may be, displaced now."""
+        with np.errstate(invalid="ignore"):
+            mine = np.asarray((self._run_score >= 0.5).any(1) | (self.run_open > 0).any(1))
+            above = np.asarray((self._area_score >= 0.5).any(1) | (self.area_open > 0).any(1))
+        return np.asarray(mine | above[self._run_area])
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout

@@ -44,7 +44,7 @@ SWITCH_MEMORY_US: Final = 86400 * SECOND
 PRIOR: Final = np.array(
     [
         [16.0, 16.0, 15.0, 14.0, 12.0],  # without supply
-        [13.0, 13.0, 8.0, 15.5, 60.0],  # out of reach; a single device is judged by itself
+        [13.0, 13.0, 8.0, 13.5, 60.0],  # out of reach: likelier than no supply where nobody gasped
         [17.0, 17.0, 16.0, 15.0, 60.0],  # without phase a, b, c; at a single-phase
         [17.0, 17.0, 16.0, 15.0, 60.0],  # customer that is an outage
         [17.0, 17.0, 16.0, 15.0, 60.0],

@@ -38,7 +38,7 @@ DANGER_K: Final = 30.0
 CLEAR: Final = 0.6
 WINDOW_HOURS: Final = (6.0, 48.0)
 # Fast and slow: K/A^2, share of the usual k, K rms explained, standard errors, share explained.
-LIMITS: Final = np.array([[0.008, 0.5, 1.6, 7.0, 0.6], [0.006, 0.5, 0.8, 8.0, 0.5]])
+LIMITS: Final = np.array([[0.015, 2.0, 2.0, 7.0, 0.6], [0.012, 2.0, 1.2, 8.0, 0.5]])
 # Without current a steady excess counts; the kernel's limit for that is a volt: one is 5 K here.
 KELVIN_BLIND: Final = 5.0
 

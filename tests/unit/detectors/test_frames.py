@@ -143,6 +143,22 @@ def test_a_clock_running_ahead_does_not_move_the_watermark() -> None:
     assert engine.late == 0
 
 
+def test_a_drifting_clock_makes_nobody_late() -> None:
+    """Ten minutes a day ahead: its readings count, the watermark goes by their arrival."""
+    engine, watch = watched(lateness_s=120.0)
+    for k in range(96):
+        at = START_US + k * STEP_US
+        ahead = at + 3000 * SECOND
+        engine.feed(
+            "s", ReadingBatch.of(["T1-B1-2"], [0], [ahead], {"v_a": [230.0]}, received=[at])
+        )
+        engine.feed("s", one("T1-B1-1", k * 900, 230.0))
+    engine.flush()
+
+    assert engine.late == 0
+    assert sum("T1-B1-1" in row for _, row in watch.seen) == 96
+
+
 def test_impossible_values_never_reach_a_frame() -> None:
     engine, watch = watched()
 

@@ -77,12 +77,16 @@ def parse_time(text: str) -> int:
 
 
 class _Rows:
-    """One CSV file: iterates (line, row) and parses cells, collecting errors."""
+    """One CSV file: iterates (line, row) and parses cells, collecting errors.
+
+    `unreadable` once some of the file could not be read: what it lists is not known then.
+    """
 
     def __init__(self, path: Path, columns: Sequence[str], required: Sequence[str]) -> None:
         self.path, self.columns = path, tuple(columns)
         self.errors: list[BadInput] = []
         self.notes: list[str] = []
+        self.unreadable = False
         self.line = 1
         self.row: dict[str, str] = {}
         self.lines: dict[str, int] = {}
@@ -90,24 +94,26 @@ class _Rows:
 
     def error(self, problem: str, column: str | None, fix: str, line: int | None = None) -> None:
         at = line or self.line
-        self.errors.append(
-            BadInput(problem, file=f"network/{self.path.name}", line=at, column=column, fix=fix)
-        )
+        self.errors.append(BadInput(problem, file=str(self.path), line=at, column=column, fix=fix))
+
+    def unread(self, problem: str, fix: str) -> None:
+        self.unreadable = True
+        self.error(problem, None, fix)
 
     def __iter__(self) -> Iterator[None]:
         try:
             text = self.path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as e:
-            self.error(f"byte {e.start} is not UTF-8", None, "save the file as UTF-8")
+            self.unread(f"byte {e.start} is not UTF-8", "save the file as UTF-8")
             return
         if "\0" in text:
-            self.error("the file holds NUL characters", None, "save the file as plain UTF-8 text")
+            self.unread("the file holds NUL characters", "save the file as plain UTF-8 text")
             return
         reader = csv.reader(text.splitlines(), strict=True)
         try:
             header = [c.strip() for c in next(reader, [])]
         except csv.Error as e:
-            self.error(f"the header cannot be read ({e})", None, "check the quotes in line 1")
+            self.unread(f"the header cannot be read ({e})", "check the quotes in line 1")
             return
         for name in self._required:
             if name not in header:
@@ -115,10 +121,11 @@ class _Rows:
                 hint = f"rename {near[0]!r}" if near else "add it"
                 self.error(f"column {name!r} is missing", name, f"{hint} in the first line", 1)
         if self.errors:
+            self.unreadable = True
             return
         unknown = [c for c in header if c and c not in self.columns]
         if unknown:
-            self.notes.append(f"network/{self.path.name}: left aside {', '.join(unknown)}")
+            self.notes.append(f"{self.path}: left aside {', '.join(unknown)}")
         seen: dict[str, int] = {}
         key = self._required[0] if self._required else None
         try:
@@ -161,7 +168,7 @@ class _Rows:
                 yield
         except csv.Error as e:
             self.line = reader.line_num
-            self.error(f"the row cannot be read ({e})", None, "check the quotes in this row")
+            self.unread(f"the row cannot be read ({e})", "check the quotes in this row")
 
     def text(self, column: str, default: str = "") -> str:
         return self.row.get(column, "") or default
@@ -209,6 +216,7 @@ class _Loader:
         self.folder = folder
         self.errors: list[BadInput] = []
         self.notes: list[str] = []
+        self.unreadable: set[str] = set()
 
     def _read(
         self,
@@ -226,6 +234,8 @@ class _Loader:
                     out.append(made)
         self.errors.extend(rows.errors)
         self.notes.extend(rows.notes)
+        if rows.unreadable:
+            self.unreadable.add(name)
         return out, rows
 
     def _refer(
@@ -237,12 +247,15 @@ class _Loader:
         known: Iterable[str],
         where: str,
     ) -> None:
+        """Check `column` of `items` against the ids of the file `where`, if that could be read."""
+        if where in self.unreadable:
+            return
         names = set(known)
         for item in items:
             value = getattr(item, column)
             if value and value not in names:
                 near = difflib.get_close_matches(value, sorted(names), 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"add it to network/{where}"
+                hint = f"did you mean {near[0]!r}?" if near else f"add it to {self.folder / where}"
                 line = rows.lines.get(getattr(item, key))
                 rows.error(f"{column} {value!r} does not exist", column, hint, line)
                 self.errors.append(rows.errors[-1])

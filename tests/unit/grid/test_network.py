@@ -1,5 +1,6 @@
 """Loading a network: what is right is joined up, what is wrong is named with place and fix."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,8 @@ def test_columns_in_another_order_and_unknown_ones_are_fine(tmp_path: Path) -> N
     network = load_network(folder_with(tmp_path, transformers=text))
 
     assert [200.0, None] == [t.rated_kva for t in network.transformers]
-    assert ("network/transformers.csv: left aside colour",) == network.notes
+    path = tmp_path / "network" / "transformers.csv"
+    assert (f"{path}: left aside colour",) == network.notes
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,43 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         load_network(folder_with(tmp_path, devices="device,usage_point\nM1,X\nM2,Y\n"))
 
     assert 2 == len(str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize("given", ["town", "town/network", "other"])
+def test_a_mistake_is_named_by_the_path_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """With or without the folder `network`, and wherever the files lie."""
+    monkeypatch.chdir(tmp_path)
+    Path("town").mkdir()
+    folder_with(Path("town"), devices="device,usage_point\nM1,X\n")
+    shutil.copytree("town/network", "other")
+
+    with pytest.raises(BadInput) as caught:
+        load_network(Path(given))
+
+    folder = "other" if given == "other" else "town/network"
+    assert str(caught.value).startswith(f"{folder}/devices.csv:2, column usage_point: ")
+    assert f"{folder}/usage_points.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("feeders", "name,substation\nNorth,S1\n"),
+        ("sections", 'section,"feeder\nS1,F1\n'),
+        ("transformers", "id,feeder\nT1,F1\n"),
+        ("usage_points", 'usage_point,transformer\nU1,T1\n"U2,T1\n'),
+    ],
+)
+def test_what_refers_to_an_unreadable_file_is_not_blamed(
+    tmp_path: Path, file: str, text: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_network(folder_with(tmp_path, **{file: text}))
+
+    (line,) = str(caught.value).splitlines()
+    assert f"{file}.csv:" in line
 
 
 def test_a_folder_without_devices_says_so(tmp_path: Path) -> None:

@@ -279,6 +279,15 @@ def _keeping(commands: Any) -> None:
     _config(migrate)
     _json(migrate)
 
+    rebuild = _add(
+        commands,
+        "rebuild",
+        "forewatt.rebuild:rebuild_command",
+        "judge stored history again; alerts that are known already stay as they are",
+    )
+    _config(rebuild)
+    _json(rebuild)
+
     user = commands.add_parser("user", help="look after people's access")
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = _add(actions, "add", "forewatt.keeping:user_add", "a person, with a sign-in link")

@@ -181,6 +181,12 @@ class DetectorConfig:
         high=30 * DAY_S,
     )
     disabled: tuple[str, ...] = setting((), doc="names of detectors that shall not run")
+    rebuild_days: float = setting(
+        40.0,
+        doc="days of history judged again when the detectors' state is lost or of another version",
+        low=1,
+        high=3650,
+    )
 
 
 @dataclass(frozen=True, slots=True)

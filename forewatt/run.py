@@ -139,4 +139,6 @@ def _sentence(report: Report) -> str:
         words.append(f"{report.lag} entries behind")
     if report.commit_at is not None:
         words.append(f"last commit {time.time() - report.commit_at:.0f} s ago")
+    if report.detail.get("rebuilt"):
+        words.append(str(report.detail["rebuilt"]))
     return ", ".join(words)

@@ -1,7 +1,8 @@
 """The process that judges: journal in, alerts and tickets in the database out.
 
 Effects follow from newly inserted alert events only, so judging an entry twice is harmless. That
-is why the state may be a snapshot of some time ago: the rest is judged again from the journal.
+is why the state may be a snapshot of some time ago: the rest is judged again from the journal, or,
+where the journal has been trimmed, from history (`forewatt.rebuild`).
 """
 
 import logging
@@ -15,6 +16,7 @@ from forewatt.config import Config
 from forewatt.health import HealthFile
 from forewatt.historian import hold
 from forewatt.judging import Judge
+from forewatt.rebuild import journal_is_short, judge_history
 from forewatt.site import Place, site_network
 from forewatt.snapshot import SnapshotDamaged, SnapshotHead, read_snapshot, write_snapshot
 from grid.errors import ForewattError
@@ -44,7 +46,9 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
         try:
             ledger = PostgresLedger(database, config.site.realm)
             watch = Watch(config, place, network, journal, ledger, health)
-            health.say(ready=True)
+            hold(stop, health, lambda: watch.rebuild_if_lost(database, stop))
+            if not stop.is_set():
+                health.say(ready=True)
             while not stop.is_set():
                 if hold(stop, health, watch.step) == 0:
                     stop.wait(IDLE_S)
@@ -77,6 +81,8 @@ class Watch:
         self._places = Places(network)
         self._clock = config.clock()
         self._keep_at = 0.0
+        self.rebuilt = ""  # what judging history again came to, for people
+        self._lost = ""  # why there is no state to go on from
         self._restore()
 
     def _fresh(self) -> Judge:
@@ -88,19 +94,60 @@ class Watch:
         try:
             found = read_snapshot(self._path)
             if found is None:
+                self._lost = "there is no snapshot of the detectors' state"
                 return
             head, engine, book = found
             if head.journal != self._journal.uuid:
-                log.warning("the snapshot belongs to another journal; judging this one anew")
+                self._lost = "the snapshot belongs to another journal"
                 return
             self.judge.engine.restore(engine)
             self.judge.book.restore(book)
             self.offset = self._saved_offset = head.offset
         except SnapshotDamaged as error:
-            log.error("%s", error)
+            self._lost = str(error)
         except ForewattError as error:
-            log.error("the snapshot does not fit (%s); judging the journal anew", error)
+            self._lost = f"the snapshot does not fit ({error})"
             self.judge = self._fresh()
+
+    def rebuild_if_lost(self, database: Database, stop: threading.Event) -> bool:
+        """Without a snapshot: judge history again if the journal alone is not enough."""
+        if not self._lost:
+            return True
+        if journal_is_short(database, self._journal, self._config.site.realm):
+            why = f"{self._lost}, and the journal no longer holds everything"
+            return self.rebuild(database, stop, why=why)
+        log.warning("%s; judging the journal from its beginning", self._lost)
+        return True
+
+    def rebuild(self, database: Database, stop: threading.Event, *, why: str) -> bool:
+        """Judge history again and write a snapshot of the result; False when told to stop."""
+        log.warning(
+            "%s: judging the last %g days of history again",
+            why,
+            self._config.detectors.rebuild_days,
+        )
+        self.judge, self._pending = self._fresh(), None
+        done = judge_history(
+            self.judge,
+            self._config,
+            self._network,
+            self._journal,
+            database,
+            self._ledger,
+            stop=stop,
+            progress=lambda part: self._health.say(
+                waiting_for=f"history to be judged again ({100 * part:.0f} %)"
+            ),
+        )
+        if done is None:
+            return False
+        self.offset, self._saved_offset = done.offset, -1
+        self.rebuilt = done.sentence
+        self._health.say(waiting_for="")
+        log.warning("%s", done.sentence)
+        self.save()
+        self._lost = ""
+        return True
 
     def step(self) -> int:
         """Judge at most `ENTRIES` more entries and commit what follows; how many there were.
@@ -146,6 +193,7 @@ class Watch:
                 "late_total": self.judge.engine.late,
                 "reminders_total": self._reminders,
                 "snapshot_bytes": self._saved_bytes,
+                **({"rebuilt": self.rebuilt} if self.rebuilt else {}),
             },
         )
 

@@ -12,13 +12,14 @@ from alerts.errors import Conflict, MissingDetail, UnknownTicket
 from alerts.ledger import FINAL_STATES, Transaction
 from alerts.opening import incident_data
 from alerts.roles import Actor, may_see
+from alerts.settings import AHEAD_MAX_US
 from alerts.states import CAUSES, HOLD_REASONS, STATES, VERDICTS, Action, causes_for
 from grid.network import Network
 from grid.records import Incident, Ticket, TicketState
+from storage.desk_text import plain
 
 Details = dict[str, Any]
 PRIORITY_MAX: Final = 99_999
-TEXT_MAX: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,31 @@ def effect(action: str, at: Moment, ticket: Ticket, rule: Action, details: Detai
 
     Raises MissingDetail, UnknownTicket or Conflict; the caller's transaction is then undone.
     """
-    return _WORK.get(action, _plain)(at, ticket, rule, details)
+    return _WORK.get(action, _plain)(at, ticket, rule, _kept(details))
 
 
 Work = Callable[[Moment, Ticket, Action, Details], Change]
+
+
+def _kept(details: Details) -> Details:
+    """What was given, as text that can be kept and whole numbers; nothing else says anything."""
+    kept: Details = {}
+    for field, value in details.items():
+        if value is not None and not isinstance(value, str | int):
+            raise MissingDetail(
+                field,
+                f"Give '{field}' as a text or a whole number.",
+                f"“{field}”应为文字或整数。",
+            )
+        kept[field] = plain(value) if isinstance(value, str) else value
+    return kept
 
 
 def _text(details: Details, field: str, english: str, chinese: str) -> str:
     value = str(details.get(field) or "").strip()
     if not value:
         raise MissingDetail(field, english, chinese)
-    return value[:TEXT_MAX]
+    return value
 
 
 def _reason(details: Details) -> str:
@@ -63,7 +78,7 @@ def _reason(details: Details) -> str:
 
 
 def _remark(details: Details) -> str:
-    return str(details.get("note") or details.get("reason") or "").strip()[:TEXT_MAX]
+    return str(details.get("note") or details.get("reason") or "").strip()
 
 
 def _to(ticket: Ticket, rule: Action) -> Ticket:
@@ -207,7 +222,7 @@ def _open_incident_again(tx: Transaction, ticket: Ticket, now_us: int) -> None:
 
 
 def _merge(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:
-    number = _text(details, "target", "Name the main ticket.", "请填写主单编号。")
+    number = _text(details, "target_number", "Name the main ticket.", "请填写主单编号。")
     target = at.tx.ticket_numbered(number)
     if target is None or not may_see(target.work, at.actor.role):
         raise UnknownTicket(number)
@@ -216,6 +231,13 @@ def _merge(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change
         raise Conflict(
             f"Ticket {target.number} is {state.name}; choose another open ticket as the main one.",
             f"工单{target.number}为“{state.name_zh}”,请选择另一张未办结的主单。",
+            target,
+        )
+    if "inspection" in (ticket.work, target.work) and ticket.work != target.work:
+        # The calls of customers would follow to where the counter may not look.
+        raise Conflict(
+            f"Ticket {target.number} is other work than {ticket.number}: inspections stay apart.",
+            f"工单{target.number}与{ticket.number}类别不同,稽查工单不与其他工单合并。",
             target,
         )
     now_us = at.now_us
@@ -299,13 +321,14 @@ def _prioritise(at: Moment, ticket: Ticket, rule: Action, details: Details) -> C
 
 
 def _future(at: Moment, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value <= at.now_us:
+    whole = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if not at.now_us < whole <= at.now_us + AHEAD_MAX_US:
         raise MissingDetail(
             "estimated_us",
-            "Give a time after now for the expected restoration.",
-            "预计恢复时间应晚于现在。",
+            "Give a time after now and within a year for the expected restoration.",
+            "预计恢复时间应晚于现在,且在一年之内。",
         )
-    return value
+    return whole
 
 
 def _estimate(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:

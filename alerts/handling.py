@@ -16,6 +16,7 @@ from alerts.settings import DAY_US
 from grid.clock import Clock
 from grid.records import Alert
 from storage.desk_records import HumanInput
+from storage.desk_text import plain
 
 # A shelf without an end, or with one too far away, is where alerts are forgotten.
 SHELF_DAYS_MAX: Final = 7
@@ -33,6 +34,7 @@ class AlertDesk:
     def acknowledge(self, alert_id: str, actor: Actor, note: str = "") -> Alert:
         """Seen: it no longer counts as waiting. Seeing it twice keeps the first name."""
         _permit(actor, "acknowledge", "确认", _SEE)
+        note = plain(note)
 
         def seen(alert: Alert, now_us: int) -> Alert:
             if alert.handling == "acked":
@@ -42,7 +44,7 @@ class AlertDesk:
                 handling="acked",
                 acked_by=actor.name,
                 acked_at_us=now_us,
-                ack_note=note.strip()[:4000],
+                ack_note=note,
                 shelved_until_us=None,
             )
 
@@ -63,7 +65,8 @@ class AlertDesk:
                 f"Shelve it until a time within the next {SHELF_DAYS_MAX} days.",
                 f"搁置的截止时间应在今后{SHELF_DAYS_MAX}天之内。",
             )
-        if not reason.strip():
+        reason = plain(reason)
+        if not reason:
             raise MissingDetail("reason", "Say why it is put aside.", "请填写搁置原因。")
 
         def aside(alert: Alert, now_us: int) -> Alert:
@@ -72,7 +75,7 @@ class AlertDesk:
                 handling="shelved",
                 acked_by=actor.name,
                 acked_at_us=now_us,
-                ack_note=reason.strip()[:4000],
+                ack_note=reason,
                 shelved_until_us=until_us,
             )
 

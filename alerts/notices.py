@@ -21,6 +21,7 @@ from grid.clock import Clock
 from grid.network import Customer, Network
 from grid.records import Incident, Ticket
 from storage.desk_records import Draft, HumanInput, Notice
+from storage.desk_text import plain
 
 Trigger = Literal["power_out", "initial_etr", "etr_change", "inform_dispatched", "power_restored"]
 
@@ -269,8 +270,8 @@ class NoticeDesk:
             now_us = self.clock.now_us()
             draft = replace(
                 draft,
-                text=(text or draft.text).strip(),
-                text_zh=(text_zh or draft.text_zh).strip(),
+                text=plain(text or draft.text),
+                text_zh=plain(text_zh or draft.text_zh),
                 state="approved",
                 decided_by=actor.name,
                 decided_us=now_us,

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 3600 * 1_000_000
 DAY_US: Final = 24 * HOUR_US
+# Times that people give lie at most this far ahead: beyond it is a slip of the pen.
+AHEAD_MAX_US: Final = 365 * DAY_US
 
 
 @dataclass(frozen=True, slots=True)

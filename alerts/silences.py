@@ -13,12 +13,13 @@ from alerts.ledger import Ledger
 from alerts.places import Asset, Places, places_of
 from alerts.reconcile import publish_alert
 from alerts.roles import Actor, Role
-from alerts.settings import DAY_US
+from alerts.settings import AHEAD_MAX_US, DAY_US
 from grid.clock import Clock
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Alert
 from storage.desk_records import HumanInput, Mute, Silence
+from storage.desk_text import plain
 
 DAYS_MAX: Final = {"silence": 7, "maintenance": 60}
 _ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin")
@@ -70,13 +71,12 @@ class SilenceDesk:
             raise WrongRole("silence", "silence", "静默", actor.role, _ROLES)
         now_us = self.clock.now_us()
         start_us = now_us if start_us is None else start_us
+        reason = plain(reason)
         self._check(kind, asset, fault, start_us, end_us, reason, now_us)
         places = places_of(self.network)
         with self.ledger.transaction() as tx:
             made = tx.add_silence(
-                Silence(
-                    kind, asset[0], asset[1], actor.name, reason.strip(), start_us, end_us, fault
-                )
+                Silence(kind, asset[0], asset[1], actor.name, reason, start_us, end_us, fault)
             )
             given = {"id": made.id, "end_us": end_us, "reason": made.reason, "fault": fault}
             subject = f"{asset[0]}:{asset[1]}"
@@ -109,8 +109,14 @@ class SilenceDesk:
             raise MissingDetail(
                 "fault", f"There is no fault kind '{fault}'.", f"没有“{fault}”这类故障。", names
             )
-        if not reason.strip():
+        if not reason:
             raise MissingDetail("reason", "Say why.", "请填写原因。")
+        if start_us > now_us + AHEAD_MAX_US:
+            raise MissingDetail(
+                "start_us",
+                "Give a beginning within a year.",
+                "开始时间应在一年之内。",
+            )
         days = DAYS_MAX[kind]
         if end_us <= now_us or not start_us < end_us <= start_us + days * DAY_US:
             raise MissingDetail(

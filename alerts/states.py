@@ -157,7 +157,7 @@ ACTIONS: Final[dict[str, Action]] = {
         _OPEN,
         "merged",
         _DESK,
-        ("target",),
+        ("target_number",),
     ),
     "unmerge": Action("take out of the main ticket", "撤销并单", _from("merged"), None, _DESK),
     "reopen": Action(

@@ -109,7 +109,7 @@ class TicketDesk:
 
     def merge(self, ticket_id: int, actor: Actor, version: int, target_number: str) -> Ticket:
         """并入主单: the ticket follows another; its contacts and alerts do too."""
-        return self.perform("merge", ticket_id, actor, version, target=target_number)
+        return self.perform("merge", ticket_id, actor, version, target_number=target_number)
 
     def unmerge(self, ticket_id: int, actor: Actor, version: int) -> Ticket:
         """Undo a merge: state, contacts and alerts are as before."""

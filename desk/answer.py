@@ -249,7 +249,8 @@ def _known(
     until, until_zh = "", ""
     if ticket is not None and ticket.estimated_restoration_us is not None:
         end, end_zh = day_time(ticket.estimated_restoration_us, now_us, zone)
-        until, until_zh = f" It is expected to be mended by {end}.", f"预计{end_zh}前恢复。"
+        done_zh = "恢复供电" if incident.incident_class == "supply" else "处理完毕"
+        until, until_zh = f" It is expected to be mended by {end}.", f"预计{end_zh}前{done_zh}。"
     return f"{first} {doing}{until}".strip(), f"{first_zh}{doing_zh}{until_zh}"
 
 

@@ -132,9 +132,9 @@ class Board:
             alerts = reading.alerts(
                 open_only=open_only, fault=fault, handling=handling, limit=limit, before=before
             )
-            return self._rows(reading, [a for a in alerts if may_see(a.work, role)])
+            return self._rows(reading, [a for a in alerts if may_see(a.work, role)], role)
 
-    def _rows(self, reading: Reading, alerts: Sequence[Alert]) -> list[FeedRow]:
+    def _rows(self, reading: Reading, alerts: Sequence[Alert], role: Role) -> list[FeedRow]:
         ids = list(dict.fromkeys(a.incident_id for a in alerts if a.incident_id is not None))
         incidents: Mapping[int, Incident] = reading.incidents_by_id(ids)
         tickets = reading.tickets_by_incident(ids)
@@ -143,7 +143,7 @@ class Board:
             FeedRow(
                 a,
                 incidents.get(a.incident_id or 0),
-                tickets.get(a.incident_id or 0),
+                _visible(tickets.get(a.incident_id or 0), role),
                 mutes.get(a.id, ()),
             )
             for a in alerts
@@ -155,7 +155,7 @@ class Board:
             alert = reading.alert(alert_id)
             if alert is None or not may_see(alert.work, role):
                 return None
-            row = self._rows(reading, [alert])[0]
+            row = self._rows(reading, [alert], role)[0]
             siblings: Sequence[Alert] = ()
             if alert.incident_id is not None:
                 siblings = reading.alerts_of([alert.incident_id]).get(alert.incident_id, ())
@@ -234,9 +234,13 @@ class Board:
             procedure(ticket.fault, language),
             self.places.call_first(here),
             moves,
-            reading.merged_into(ticket.id),
-            reading.ticket(ticket.merged_into) if ticket.merged_into else None,
+            [t for t in reading.merged_into(ticket.id) if may_see(t.work, role)],
+            _visible(reading.ticket(ticket.merged_into) if ticket.merged_into else None, role),
         )
+
+
+def _visible(ticket: Ticket | None, role: Role) -> Ticket | None:
+    return ticket if ticket is not None and may_see(ticket.work, role) else None
 
 
 def route(ticket: Ticket, steps: Sequence[Step]) -> list[RouteStop]:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alerts.errors import UnknownAccount
+from alerts.errors import MissingDetail, UnknownAccount
 from alerts.ledger import Ledger, Reading, Transaction
 from alerts.places import Asset, Places, places_of
-from alerts.roles import Actor
-from alerts.settings import DAY_US, DeskSettings
+from alerts.roles import Actor, may_see
+from alerts.settings import AHEAD_MAX_US, DAY_US, DeskSettings
 from desk.answer import (
     Answer,
     NoReadings,
@@ -27,9 +27,11 @@ from desk.intake import TOGETHER_US, attach, open_for
 from desk.outages import Frequent, frequency, of_line
 from desk.search import CustomerIndex, Hit
 from grid.clock import Clock
+from grid.faults import FAULTS
 from grid.network import Customer, Network, PlannedWork, UsagePoint
 from grid.records import Contact, Incident, Ticket
 from storage.desk_records import LastSeen
+from storage.desk_text import nameable, plain
 
 # What a caller may have noticed; the measuring itself and inspections are not theirs to hear.
 TOLD_CLASSES: Final = ("supply", "neutral", "joint", "voltage", "thermal", "winding", "unbalance")
@@ -82,7 +84,7 @@ class Counter:
         if "-" in wanted and wanted.replace("-", "").isdigit():
             with self.ledger.reading() as reading:
                 ticket = reading.ticket_numbered(wanted)
-            if ticket is not None and ticket.work != "inspection":
+            if ticket is not None and may_see(ticket.work, "clerk"):
                 found = Hit(
                     "ticket", "ticket", ticket_id=ticket.id, number=ticket.number, score=100
                 )
@@ -122,7 +124,7 @@ class Counter:
         if script in ("arrears", "closed", "in_home"):
             incident = None
         tickets = reading.tickets_by_incident([incident.id] if incident else [])
-        ticket = tickets.get(incident.id) if incident else None
+        ticket = _told(tickets.get(incident.id) if incident else None)
         sentence, sentence_zh = say(
             script, judged, now_us, self.settings.time_zone, incident, ticket, planned
         )
@@ -222,8 +224,7 @@ class Counter:
         (待受理); arrears, a closed account, announced work, a live meter with a single call and
         everything that is no fault do not. True opens one on the clerk's word, False never.
         """
-        if contact.account is not None:
-            self._customer(contact.account)  # an account typed wrong is refused before storing
+        contact = self._checked(contact)
         with self.ledger.transaction() as tx:
             repeated = tx.contact(contact.channel, contact.external_id)
             if repeated is not None:
@@ -241,6 +242,24 @@ class Counter:
                 self._publish(tx, made, known=False)
                 return ContactOutcome(made, None, None, False, False, False, answer)
             return self._opened(tx, taken, answer, actor)
+
+    def _checked(self, contact: Contact) -> Contact:
+        """The contact as it can be kept; what is wrong with it is said before anything is."""
+        if contact.account is not None:
+            self._customer(contact.account)  # an account typed wrong is refused before storing
+        if not nameable(contact.external_id):
+            raise MissingDetail(
+                "external_id",
+                "Give the contact's id in readable characters.",
+                "来电记录编号含有无法识别的字符,请更正。",
+            )
+        if not 0 <= contact.time_us <= self.clock.now_us() + AHEAD_MAX_US:
+            raise MissingDetail(
+                "time",
+                "Give the time of the contact, between 1970 and a year from now.",
+                "来电时间有误,应在1970年之后、一年之内。",
+            )
+        return replace(contact, text=plain(contact.text), phone=plain(contact.phone, 40))
 
     def _deserves(self, reading: Reading, contact: Contact, answer: Answer | None) -> bool:
         """Whether a fault report that nothing known explains opens a ticket by the rules.
@@ -264,8 +283,10 @@ class Counter:
         return any(p.transformer in areas for a in others if a for p in found.get(a, ()))
 
     def _repeated(self, tx: Transaction, contact: Contact) -> ContactOutcome:
+        ticket = _told(tx.ticket(contact.ticket_id) if contact.ticket_id else None)
         incident = tx.incident(contact.incident_id) if contact.incident_id else None
-        ticket = tx.ticket(contact.ticket_id) if contact.ticket_id else None
+        if incident is not None and not may_see(FAULTS[incident.fault].work, "clerk"):
+            incident = None
         answer = self._answer(tx, contact.account) if contact.account else None
         return ContactOutcome(contact, incident, ticket, incident is not None, False, True, answer)
 
@@ -275,7 +296,7 @@ class Counter:
         made, incident, ticket = attach(tx, contact, incident_id)
         self._publish(tx, made, known=True)
         again = self._answer(tx, contact.account) if contact.account else answer
-        return ContactOutcome(made, incident, ticket, True, False, False, again)
+        return ContactOutcome(made, incident, _told(ticket), True, False, False, again)
 
     def _opened(
         self, tx: Transaction, contact: Contact, answer: Answer | None, actor: Actor | None
@@ -299,6 +320,11 @@ class Counter:
             "known": known,
         }
         tx.publish("contact", f"{contact.channel}:{contact.external_id}", contact.time_us, data)
+
+
+def _told(ticket: Ticket | None) -> Ticket | None:
+    """A ticket as the counter may name it: an inspection is nobody's business there."""
+    return ticket if ticket is not None and may_see(ticket.work, "clerk") else None
 
 
 def _script(

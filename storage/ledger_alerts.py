@@ -9,6 +9,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.desk_records import Mute, Silence, Waking
+from storage.desk_text import nameable
 from storage.ledger_base import (
     Asset,
     TableView,
@@ -24,7 +25,7 @@ class AlertTables(TableView):
 
     def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
         put = {i: self._alerts[i] for i in alert_ids if i in self._alerts}
-        asked = [i for i in alert_ids if i not in put]
+        asked = [i for i in alert_ids if i not in put and nameable(i)]
         query = self._select("alerts_by_id", rows.ALERT)
         found = self._all(query, [self._key, asked]) if asked else []
         return {**{row["id"]: rows.alert_of(row) for row in found}, **put}
@@ -116,6 +117,8 @@ class AlertTables(TableView):
         return [Silence(**row) for row in found]
 
     def silence(self, silence_id: int) -> Silence | None:
+        if not nameable(silence_id):
+            return None
         found = self._all(self._queries["silence"], [self._key, silence_id])
         return Silence(**found[0]) if found else None
 

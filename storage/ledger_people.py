@@ -11,6 +11,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.desk_records import Draft, HumanInput, Notice
+from storage.desk_text import nameable
 from storage.ledger_base import (
     TableView,
     select,
@@ -24,6 +25,8 @@ class PeopleTables(TableView):
     """The questions and changes of `alerts.ledger.Transaction` about people and the stream."""
 
     def contact(self, channel: Channel, external_id: str) -> Contact | None:
+        if not nameable(external_id):
+            return None
         query = self._select("contact", rows.CONTACT)
         found = self._all(query, [self._key, channel, external_id])
         return Contact(**found[0]) if found else None
@@ -86,6 +89,8 @@ class PeopleTables(TableView):
         return [Draft(**row) for row in self._all(select("drafts", rows.DRAFT), given)]
 
     def draft(self, draft_id: int) -> Draft | None:
+        if not nameable(draft_id):
+            return None
         found = self._all(select("draft", rows.DRAFT), [self._key, draft_id])
         return Draft(**found[0]) if found else None
 

@@ -11,6 +11,7 @@ from grid.records import (
 )
 from storage import ledger_rows as rows
 from storage.desk_records import Move, Step, Timer
+from storage.desk_text import nameable
 from storage.ledger_base import (
     Asset,
     TableView,
@@ -25,6 +26,8 @@ class TicketTables(TableView):
     """The questions and changes of `alerts.ledger.Transaction` about incidents and tickets."""
 
     def incident(self, incident_id: int) -> Incident | None:
+        if not nameable(incident_id):
+            return None
         found = self._all(self._select("incident", rows.INCIDENT), [self._key, incident_id])
         return Incident(**found[0]) if found else None
 
@@ -82,6 +85,8 @@ class TicketTables(TableView):
         self, *, id: int | None = None, number: str | None = None, episode: str | None = None
     ) -> Ticket | None:
         given = {"realm": self._key, "id": id, "number": number, "episode": episode}
+        if not any(nameable(key) for key in (id, number, episode)):
+            return None
         found = self._all(self._select("ticket", rows.TICKET), given)
         return Ticket(**found[0]) if found else None
 

@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 
 from grid.errors import BadInput
 from storage.database import Database
+from storage.desk_text import nameable, plain
 from storage.ledger_rows import json
 from storage.queries import queries
 
@@ -91,7 +92,7 @@ class People:
             raise BadInput(
                 "a customer has an account, staff has none", fix="give account for role customer"
             )
-        given = [_login(login), display_name, role, account, language, password_hash]
+        given = [_login(login), plain(display_name, 200), role, account, language, password_hash]
         made = self._one("create", given)
         if made is None:
             raise BadInput(f"the login '{login}' is taken", fix="choose another")
@@ -99,7 +100,7 @@ class People:
 
     def find(self, login: str) -> Person | None:
         """The person with that login, active or not."""
-        return self._one("by_login", [login.strip().lower()])
+        return self._one("by_login", [login.strip().lower()]) if nameable(login) else None
 
     def get(self, person_id: int) -> Person | None:
         """The person with that id."""
@@ -153,7 +154,11 @@ class People:
     def _changed(self, login: str, *, sign_out: bool, **values: Any) -> Person:
         names = ("display_name", "role", "language", "active", "password_hash")
         given = {name: values.get(name) for name in names}
-        made = self._one("change", {"login": login.strip().lower(), **given})
+        if given["display_name"] is not None:
+            given["display_name"] = plain(given["display_name"], 200)
+        made = None
+        if nameable(login):
+            made = self._one("change", {"login": login.strip().lower(), **given})
         if made is None:
             raise BadInput(f"nobody has the login '{login}'", fix="list people, then try again")
         if sign_out:
@@ -165,7 +170,7 @@ class People:
     def open_session(self, person_id: int, lifetime_s: float, *, user_agent: str = "") -> str:
         """A new session; the token for the cookie, of which only the hash is kept."""
         token = secrets.token_urlsafe(32)
-        self._do("open_session", [_hash(token), person_id, lifetime_s, user_agent[:300]])
+        self._do("open_session", [_hash(token), person_id, lifetime_s, plain(user_agent, 300)])
         return token
 
     def session(self, token: str) -> Person | None:
@@ -218,7 +223,8 @@ class People:
         self, actor: str, action: str, subject: str, detail: Mapping[str, Any] | None = None
     ) -> None:
         """Note who did what to whom: sign-ins, reveals of masked data, exports, settings."""
-        self._do("audit", [actor, action, subject, json(dict(detail or {}))])
+        given = [plain(text) for text in (actor, action, subject)]
+        self._do("audit", [*given, json(dict(detail or {}))])
 
     def audit_entries(
         self, limit: int = 100, *, subject: str | None = None, before: int | None = None
@@ -234,7 +240,8 @@ class People:
 
 def _login(text: str) -> str:
     login = text.strip().lower()
-    if not login or any(c.isspace() for c in login) or len(login) > 100:
+    odd = any(c.isspace() or not c.isprintable() for c in login)
+    if not login or odd or len(login) > 100:
         raise BadInput(f"'{text}' cannot be a login", fix="use letters and digits without spaces")
     return login
 

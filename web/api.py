@@ -1,5 +1,6 @@
 """`/api/v1`: the same desk as the pages, for programs. Answers JSON, refuses with one sentence."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from alerts.errors import DeskError
+from alerts.errors import DeskError, MissingDetail
+from alerts.settings import AHEAD_MAX_US
 from alerts.states import ACTIONS, STATES
 from grid.quantities import INDEX
 from grid.records import Alert, Channel, Contact, ContactKind, Incident, Ticket, TicketState
+from storage.desk_text import plain
 from web.charts import POINTS_MAX, SPANS, alert_chart, device_chart, span_of
 from web.forms import whole
 from web.pages.tickets import details_of, status_of
@@ -38,10 +41,17 @@ class ContactIn(BaseModel):
 
 
 def iso(us: int | None) -> str | None:
-    """RFC 3339 in UTC."""
+    """RFC 3339 in UTC; a time beyond the calendar as it is kept.
+
+    >>> iso(1_772_323_200_000_000), iso(2**63 - 1)
+    ('2026-03-01T00:00:00Z', '9223372036854775807 us')
+    """
     if us is None:
         return None
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{us} us"
 
 
 def alert_json(alert: Alert, opens_ticket: bool) -> dict[str, Any]:
@@ -174,9 +184,11 @@ def register(app: FastAPI, site: Site) -> None:
             raise HTTPException(404, "no_alert")
         q = request.query_params
         reader = site.render.reader(site.render.language(request))
-        start_us, end_us = span_of(
-            page.row.alert, reader.now_us, q.get("span"), _us(q.get("from")), _us(q.get("to"))
-        )
+        try:
+            given = [_us(q, name, reader.now_us) for name in ("from", "to")]
+        except MissingDetail as e:
+            return refusal(request, site, e)
+        start_us, end_us = span_of(page.row.alert, reader.now_us, q.get("span"), *given)
         return JSONResponse(
             alert_chart(
                 site.readings,
@@ -197,7 +209,7 @@ def register(app: FastAPI, site: Site) -> None:
 
         def act() -> Response:
             try:
-                note = str(given.get("note", ""))[:2_000]
+                note = plain(str(given.get("note", "")), 2_000)
                 changed = site.alerts.acknowledge(alert_id, viewer.actor, note=note)
             except DeskError as e:
                 return refusal(request, site, e)
@@ -290,9 +302,13 @@ def register(app: FastAPI, site: Site) -> None:
         if device not in site.network.device_index:
             raise HTTPException(404, "no_device")
         now = site.clock.now_us()
-        end_us = _us(q.get("to")) or now
-        span_s = SPANS.get(q.get("span", ""), 86_400)
-        start_us = _us(q.get("from")) or end_us - span_s * 1_000_000
+        try:
+            start_us, end_us = (_us(q, name, now) for name in ("from", "to"))
+        except MissingDetail as e:
+            return refusal(request, site, e)
+        end_us = now if end_us is None else end_us
+        if start_us is None:
+            start_us = end_us - SPANS.get(q.get("span", ""), 86_400) * 1_000_000
         if start_us >= end_us:
             raise HTTPException(422, "bad_span")
         reader = site.render.reader(site.render.language(request))
@@ -327,17 +343,27 @@ def _plain(values: Any) -> list[float | None]:
     return [None if v != v else round(v, 3) for v in values.tolist()]
 
 
-def _us(given: str | None) -> int | None:
-    """A time of a query: microseconds UTC, or RFC 3339."""
+def _us(query: Mapping[str, str], name: str, now_us: int) -> int | None:
+    """A time of a query: microseconds UTC, or RFC 3339; MissingDetail when it is neither or lies
+    where no reading can lie."""
+    given = query.get(name)
     if not given:
         return None
-    if given.lstrip("-").isdecimal():
-        return int(given)
     try:
-        at = datetime.fromisoformat(given)
-    except ValueError:
-        return None
-    return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1e6)
+        if given.lstrip("-").isdecimal():
+            time_us = int(given)
+        else:
+            at = datetime.fromisoformat(given)
+            time_us = int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1e6)
+    except (ValueError, OverflowError):
+        time_us = -1
+    if not 0 <= time_us <= now_us + AHEAD_MAX_US:
+        raise MissingDetail(
+            name,
+            f"Give '{name}' as microseconds UTC or RFC 3339, between 1970 and a year from now.",
+            f"“{name}”应为1970年之后、一年之内的时间(UTC微秒数或RFC 3339格式)。",
+        )
+    return time_us
 
 
 async def _object(request: Request) -> dict[str, Any]:
@@ -346,7 +372,7 @@ async def _object(request: Request) -> dict[str, Any]:
         return {}
     try:
         given = await request.json()
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise HTTPException(422, "bad_json") from e
     if not isinstance(given, dict):
         raise HTTPException(422, "bad_json")

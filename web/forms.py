@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from storage.desk_text import plain
+
 TEXT_MAX = 2_000
 
 
@@ -20,7 +22,7 @@ async def form_of(request: Request) -> Fields:
     """The fields of a form, each at most `TEXT_MAX` characters; files are refused."""
     form = await request.form(max_files=0, max_fields=100)
     return Fields(
-        (k, v.strip()[:TEXT_MAX])
+        (k, plain(v, TEXT_MAX))
         for k, v in form.multi_items()
         if isinstance(v, str) and k != "_csrf"
     )
@@ -45,11 +47,11 @@ def site_time_us(given: str, zone: ZoneInfo) -> int | None:
     """
     try:
         at = datetime.fromisoformat(given)
-    except ValueError:
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=zone)
+        return int(at.timestamp() * 1e6)
+    except (ValueError, OverflowError):
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=zone)
-    return int(at.timestamp() * 1e6)
 
 
 def whole(given: str | None, default: int = 0) -> int:

@@ -39,10 +39,14 @@ class Reader:
         return datetime.fromtimestamp(us / 1e6, UTC).astimezone(self.zone)
 
     def clock(self, us: int | None, seconds: bool = False) -> str:
-        """`14:02` today, `11-20 14:02` this year, else with the year."""
+        """`14:02` today, `11-20 14:02` this year, else with the year; a time beyond the calendar
+        as it is kept, because one wrong time must not take the page with it."""
         if us is None:
             return "–"
-        at, now = self.local(us), self.local(self.now_us)
+        try:
+            at, now = self.local(us), self.local(self.now_us)
+        except (ValueError, OverflowError, OSError):
+            return f"{us} µs"
         form = "%H:%M:%S" if seconds else "%H:%M"
         if at.date() != now.date():
             form = ("%m-%d " if at.year == now.year else "%Y-%m-%d ") + form
@@ -52,8 +56,11 @@ class Reader:
         """A `<time>` element: readable by people, exact for programs."""
         if us is None:
             return Markup("–")
-        iso = datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
-        full = self.local(us).strftime("%Y-%m-%d %H:%M:%S %Z")
+        try:
+            iso = datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
+            full = self.local(us).strftime("%Y-%m-%d %H:%M:%S %Z")
+        except (ValueError, OverflowError, OSError):
+            return Markup("{} µs").format(us)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             iso, full, self.clock(us, seconds)
         )

@@ -47,7 +47,7 @@ DETAILS: dict[str, dict[str, Any]] = {
     "send_back": {"reason": "不属本班组"},
     "hold": {"reason": "material"},
     "cancel": {"reason": "误报"},
-    "merge": {"target": "20260301-0002"},
+    "merge": {"target_number": "20260301-0002"},
     "reopen": {"reason": "又停电了"},
     "prioritise": {"priority": 90_000, "reason": "领导关注"},
     "estimate": {"estimated_us": START + 9 * HOUR},

@@ -18,6 +18,7 @@ REPORTING_KINDS = frozenset({"meter", "transformer_monitor"})
 INTERVAL_S = 900.0  # assumed where the network does not say
 OVERDUE_FACTOR = 2.0
 GRACE_S = 30.0  # for the way from the device to the table
+SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Readings owed strictly between two stored ones; closed when they came or were given up."""
+    """Readings owed strictly between two stored ones; closed when they came or were given up.
+
+    `reason` is "sequence", "interval" or `SILENCE`: the device is silent still, `before_us` is now,
+    and no row is stored yet (`id` 0, `opened_us` is when the silence became too long).
+    """
 
     id: int
     device: str
@@ -165,11 +170,26 @@ def gaps(
     open_only: bool = True,
     limit: int = 500,
     realm: str = "live",
+    network: Network | None = None,
+    now_us: int | None = None,
 ) -> list[Gap]:
-    """What devices owe (or, with `open_only=False`, ever owed), newest first."""
-    given = {"realm": realm, "device": device, "open_only": open_only, "limit": limit}
+    """What devices owe (or, with `open_only=False`, ever owed), newest first.
+
+    A stored gap lies between two readings, so a silence has no row until the device speaks again.
+    With `network` and site time `now_us` the silences that go on come first, the longest first,
+    with reason `SILENCE`; devices never heard are in `silent_devices` only.
+    """
+    silences: list[Gap] = []
+    if network is not None and now_us is not None:
+        silences = _silences(database, network, now_us, device, realm)[:limit]
+    given = {
+        "realm": realm,
+        "device": device,
+        "open_only": open_only,
+        "limit": limit - len(silences),
+    }
     with database.connection() as connection:
-        return [
+        return silences + [
             Gap(
                 id,
                 name,
@@ -185,6 +205,21 @@ def gaps(
                 connection.execute(queries("fleet")["gaps"], given)
             )
         ]
+
+
+def _silences(
+    database: Database, network: Network, now_us: int, device: str | None, realm: str
+) -> list[Gap]:
+    """A gap up to now for each device that was heard once and is silent for too long."""
+    out: list[Gap] = []
+    for s in silent_devices(database, network, now_us, realm=realm):
+        if s.newest_us is None or device not in (None, s.device):
+            continue
+        interval_s = network.devices[network.device_index[s.device]].interval_s or INTERVAL_S
+        missing = int((now_us - s.newest_us) / (interval_s * 1e6))
+        since = s.newest_us + round(s.allowed_s * 1e6)
+        out.append(Gap(0, s.device, s.newest_us, now_us, SILENCE, missing, 0, since, None))
+    return out
 
 
 def give_up_gaps(database: Database, before_us: int, *, realm: str = "live") -> int:

@@ -35,7 +35,10 @@ RHYTHM_DAYS = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class HistorianStep:
-    """What one commit did; `entries` 0 means that the journal had nothing new."""
+    """What one commit did; `entries` 0 means that the journal had nothing new.
+
+    `gaps_closed` counts the gaps that were filled, and those that proved to be a device's rhythm.
+    """
 
     rows: int = 0
     duplicates: int = 0
@@ -145,7 +148,7 @@ class Historian:
             conflicts=self._write_conflicts(connection, merged) + done.conflicts,
             events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
             gaps_opened=self._open_gaps(connection, gaps),
-            gaps_closed=self._fill_gaps(connection, rows, gaps),
+            gaps_closed=self._fill_gaps(connection, rows, gaps) + self._undo_gaps(connection, gaps),
             quarantined=write_quarantine(connection, self._realm, refused),
             offset=entries[-1].offset,
             entries=len(entries),
@@ -282,6 +285,18 @@ class Historian:
                 "before": [moment(t) for t in gaps.before.tolist()],
                 "reason": ["sequence" if s else "interval" for s in gaps.by_sequence.tolist()],
                 "missing": np.minimum(gaps.missing, 2**31 - 1).tolist(),
+            },
+        ).rowcount
+
+    def _undo_gaps(self, connection: Connection, gaps: GapsFound) -> int:
+        if not gaps.undone_device.size:
+            return 0
+        return connection.execute(
+            queries("readings")["undo_gaps"],
+            {
+                "realm": self._realm,
+                "device": gaps.undone_device.tolist(),
+                "after": [moment(t) for t in gaps.undone_after.tolist()],
             },
         ).rowcount
 

@@ -90,7 +90,7 @@ SELECT id, name FROM device ORDER BY id
 SELECT max(time) FROM latest WHERE realm = %s
 
 -- name: device_state
--- The newest reading of each device with the four before it, to know the rhythm of each.
+-- The newest reading of each device with the five before it, to know the rhythm of each.
 SELECT l.device, l.time, l.seq, p.times
 FROM latest l
 CROSS JOIN LATERAL (
@@ -98,7 +98,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT time FROM reading
         WHERE realm = %(realm)s AND device = l.device AND time < l.time AND time > %(since)s
-        ORDER BY time DESC LIMIT 4
+        ORDER BY time DESC LIMIT 5
     ) r
 ) p
 WHERE l.realm = %(realm)s
@@ -126,6 +126,14 @@ SELECT %(realm)s, * FROM unnest(
     %(reason)s::text[], %(missing)s::int[]
 )
 ON CONFLICT DO NOTHING
+
+-- name: undo_gaps
+-- Steps that were taken for gaps until they proved to be the rhythm of the device; one that late
+-- readings have begun to fill was owed indeed.
+DELETE FROM gap g
+USING unnest(%(device)s::int[], %(after)s::timestamptz[]) AS undone (device, after)
+WHERE g.realm = %(realm)s AND g.device = undone.device AND g.after = undone.after
+  AND g.reason = 'interval' AND g.closed_at IS NULL AND g.filled = 0
 
 -- name: late_gaps
 -- Open gaps into which late readings fall.

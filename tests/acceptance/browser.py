@@ -1,17 +1,15 @@
 """A real Chromium and a real server on a made-up town: what a person at the desk sees."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.acceptance.needed import chromium
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,17 +21,6 @@ ARGUMENTS = [
 ]
 WITHIN_MS = 10_000
 DESK, PHONE = (1440, 900), (390, 844)
-
-
-def chromium() -> str:
-    """The system's Chromium; without one the test is skipped, in CI it fails."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found:
-        return found
-    reason = "no Chromium on this machine: BROWSER TESTS ARE SKIPPED; apt-get install chromium"
-    if os.environ.get("FOREWATT_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"FOREWATT_REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 axe can find (WCAG 2.2 A and AA), and no hostile text ever runs."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acceptance.browser import DESK, PHONE, browser, desk, server, world
+from tests.acceptance.needed import axe
 from tests.unit.web.server import Server
 from tests.unit.web.test_pages import HOSTILE
 from tests.unit.web.world import NEUTRAL, NOW, World, raised
@@ -16,7 +16,6 @@ from tests.unit.web.world import NEUTRAL, NOW, World, raised
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = {
     "operator": ("/", "/tickets", "/tickets/1"),
@@ -44,9 +43,7 @@ def test_axe_finds_nothing(
     browser: Browser,
     server: Server,
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("axe-core is not fetched: make web")
-    source = AXE.read_text(encoding="utf-8")
+    source = axe()
     found: list[Any] = []
     with desk(browser, server, role, language=language, size=size, dark=dark) as d:
         for path in PAGES[role]:

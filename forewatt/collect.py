@@ -112,7 +112,9 @@ def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -
     trouble = [
         f"{name}: {s.trouble}"
         for name, s in sources.items()
-        if s.trouble and not (standing and name.startswith("modbus"))
+        # One silent meter on a bus is the grid's news, not this process's.
+        if s.trouble and (s.holding or not s.connected)
+        if not (standing and name.startswith("modbus"))
     ]
     appended = max((s.last_append for s in sources.values()), default=0.0)
     health.say(

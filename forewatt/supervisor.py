@@ -21,7 +21,7 @@ from forewatt.health import HealthFile, read_reports
 from grid.errors import ForewattError
 
 PAUSE_FIRST_S = 0.2
-PAUSE_MAX_S = 30.0
+PAUSE_MAX_S = 10.0
 STEADY_S = 60.0  # after so long a run the next pause is short again
 LOOP_EXITS = 5  # so many ends within STEADY_S are a crash loop
 DRAIN_S = 15.0  # until a child that was asked to end is killed

@@ -83,7 +83,8 @@ class _Part:
         self.refused = ""
         self.answer: Any = None
         self.answer_refused = False
-        self.event = threading.Event()
+        self.subscribed = False
+        self._change = threading.Condition()
         self.client.on_message = self._message
         self.client.on_connect = self._connected
         self.client.on_publish = self._published
@@ -95,29 +96,36 @@ class _Part:
         self.client.loop_start()
 
     def _connected(self, _c: Any, _u: Any, _f: Any, reason: Any, properties: Any) -> None:
-        if reason.is_failure:
-            self.refused = f"the broker refused the connection: {reason}"
-        self.answer_refused = bool(reason.is_failure)
-        self.answer = properties
-        self.event.set()
+        with self._change:
+            if reason.is_failure:
+                self.refused = f"the broker refused the connection: {reason}"
+            self.answer_refused = bool(reason.is_failure)
+            self.answer = properties
+            self._change.notify()
 
     def _message(self, *_: Any) -> None:
-        self.received += 1
+        with self._change:
+            self.received += 1
+            self._change.notify()
 
     def _published(self, _c: Any, _u: Any, _mid: int, reason: Any, _p: Any) -> None:
-        self.acknowledged += 1
-        if reason.value >= _REFUSED:
-            self.refused = f"the broker refused a message: {reason}"
+        with self._change:
+            self.acknowledged += 1
+            if reason.value >= _REFUSED:
+                self.refused = f"the broker refused a message: {reason}"
+            self._change.notify()
 
     def _subscribed(self, _c: Any, _u: Any, _mid: int, reasons: Any, _p: Any) -> None:
-        if any(reason.value >= _REFUSED for reason in reasons):
-            self.refused = f"the broker refused the subscription: {reasons[0]}"
-        self.event.set()
+        with self._change:
+            if any(reason.value >= _REFUSED for reason in reasons):
+                self.refused = f"the broker refused the subscription: {reasons[0]}"
+            self.subscribed = True
+            self._change.notify()
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while not done() and not self.refused and time.monotonic() < until:
-            self.event.wait(0.02)
+        """Sleep until `done`, a refusal or the deadline; polling would starve paho's thread."""
+        with self._change:
+            self._change.wait_for(lambda: done() or bool(self.refused), seconds)
         return done()
 
     def end(self) -> str:
@@ -142,9 +150,8 @@ def probe_broker(source: MqttSource) -> BrokerProbe:
         refused = absent.end()
         return BrokerProbe(0, 0, (refused or "the broker did not answer",))
     findings += promises(absent.answer, replace(source, session_expiry_s=3_600))
-    absent.event.clear()
     absent.client.subscribe(topic, qos=1)
-    absent.wait(absent.event.is_set, CONNECT_TIMEOUT_S)
+    absent.wait(lambda: absent.subscribed, CONNECT_TIMEOUT_S)
     refused = absent.end()
     if refused:
         return BrokerProbe(0, 0, (*findings, f"{refused}; allow forewatt/selftest/#"))

@@ -13,6 +13,9 @@ THREE_WAYS = (
 )
 
 
+NO_SPACE = "free about 500 MB there, or put the data on another disk (demo: --data DIR)"
+
+
 class FetchError(ForewattError):
     """PostgreSQL with TimescaleDB or Mosquitto is not here and could not be fetched."""
 
@@ -26,4 +29,5 @@ class ServicesError(ForewattError):
 
     def __init__(self, reason: str, *, log: Path | None = None) -> None:
         self.reason, self.log = reason, log
-        super().__init__(f"{reason}; see {log}" if log else reason)
+        more = [NO_SPACE] if "No space left" in reason else []
+        super().__init__("; ".join([reason, *more, *([f"see {log}"] if log else [])]))

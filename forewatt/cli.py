@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     _live(commands)
     _data(commands)
     _keeping(commands)
+    _collecting(commands)
     return parser
 
 
@@ -261,6 +262,21 @@ def _keeping(commands: Any) -> None:
     check.add_argument("--offline", action="store_true", help="contact no server")
     _config(check)
     _json(check)
+    trial = _add(
+        actions,
+        "try-mapping",
+        "forewatt.fieldwork:try_mapping_command",
+        "what a sample message or export becomes under a mapping",
+    )
+    trial.add_argument("mapping", metavar="FILE", help="a TOML file, or a name such as tasmota")
+    trial.add_argument("--topic", help="topic of the sample message")
+    trial.add_argument(
+        "--sample",
+        type=Path,
+        metavar="FILE",
+        help="the message or export; - is standard input; default: the samples in the mapping",
+    )
+    _json(trial)
 
     imports = commands.add_parser("import", help="load the network")
     actions = imports.add_subparsers(metavar="WHAT", required=True)
@@ -299,3 +315,60 @@ def _keeping(commands: Any) -> None:
     add.add_argument("--language", choices=("zh-CN", "en"))
     _config(add)
     _json(add)
+
+
+def _collecting(commands: Any) -> None:
+    modbus = commands.add_parser("modbus", help="look at meters on a Modbus line; reads only")
+    actions = modbus.add_subparsers(metavar="ACTION", required=True)
+    scan = _add(
+        actions, "scan", "forewatt.fieldwork:modbus_scan", "which units answer, and what they are"
+    )
+    read = _add(actions, "read", "forewatt.fieldwork:modbus_read", "every value of one meter")
+    for parser in (scan, read):
+        parser.add_argument(
+            "host", metavar="HOST", help="host[:port], rtu+tcp://host:port or serial:///dev/ttyUSB0"
+        )
+        parser.add_argument(
+            "--timeout", type=seconds, metavar="SECONDS", help="until a silent unit is given up"
+        )
+        _json(parser)
+    scan.add_argument(
+        "--units", type=unit_span, default=range(1, 248), metavar="1-247", help="default: 1-247"
+    )
+    read.add_argument("--profile", required=True, metavar="P", help="a name or the path of a file")
+    read.add_argument("--unit", type=unit_span, default=range(1, 2), metavar="N", help="default: 1")
+
+    quarantine = commands.add_parser("quarantine", help="what was refused, and why")
+    actions = quarantine.add_subparsers(metavar="ACTION", required=True)
+    listed = _add(actions, "list", "forewatt.quarantine:list_command", "the newest refused first")
+    listed.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
+    listed.add_argument("--reason", metavar="TEXT", help="only reasons that hold this text")
+    show = _add(actions, "show", "forewatt.quarantine:show_command", "one with its whole payload")
+    show.add_argument("id", type=int, metavar="ID")
+    replay = _add(
+        actions,
+        "replay",
+        "forewatt.quarantine:replay_command",
+        "send again what a mended mapping or network can now take",
+    )
+    replay.add_argument("ids", type=int, nargs="*", metavar="ID", help="default: all")
+    replay.add_argument("--reason", metavar="TEXT", help="only reasons that hold this text")
+    for parser in (listed, show, replay):
+        _config(parser)
+        _json(parser)
+
+    gaps = _add(commands, "gaps", "forewatt.quarantine:gaps_command", "which readings are owed")
+    gaps.add_argument("--device", metavar="NAME", help="of one device")
+    gaps.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
+    gaps.add_argument("--closed", action="store_true", help="those that are settled as well")
+    _config(gaps)
+    _json(gaps)
+
+
+def unit_span(text: str) -> range:
+    """Unit addresses of a Modbus line: one, or first-last."""
+    first, _, last = text.partition("-")
+    last = last or first
+    if not (first.isdigit() and last.isdigit() and 0 <= int(first) <= int(last) <= 255):
+        raise argparse.ArgumentTypeError(f"{text!r} are no units; write 1 or 1-247")
+    return range(int(first), int(last) + 1)

@@ -20,8 +20,12 @@ from grid.journal import Record
 from ingest.checks import CheckSettings
 from ingest.collector import Collector
 from ingest.journal import SqliteJournal
+from ingest.mapping_files import load_mappings, load_sparkplug
 from ingest.metrics import CollectorMetrics
+from ingest.modbus_link import link_for
+from ingest.profile_files import load_profile
 from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
+from ingest.sparkplug import SparkplugRules
 
 REPORT_S = 0.5
 # At sixty times real time a second is a minute in which nobody is told.
@@ -51,8 +55,8 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
 def collector_settings(config: Config, journal: str) -> CollectorSettings:
     """What the collector is told; `journal` names the broker session that belongs to it."""
     return CollectorSettings(
-        mqtt=tuple(_mqtt(source, journal) for source in config.mqtt),
-        modbus=tuple(_modbus(bus) for bus in config.modbus),
+        mqtt=tuple(mqtt_source(config, source, journal) for source in config.mqtt),
+        modbus=tuple(_modbus(config, bus) for bus in config.modbus),
         batch_messages=config.collect.batch_messages,
         linger_ms=config.collect.linger_ms,
         **(REAL if config.site.clock == "real" else SIMULATED),
@@ -60,7 +64,18 @@ def collector_settings(config: Config, journal: str) -> CollectorSettings:
     )
 
 
-def _mqtt(source: MqttConfig, journal: str) -> MqttSource:
+def check_parts(config: Config) -> None:
+    """Read every mapping and profile that the configuration names; raises BadInput, with nothing
+    started, for the first that is wrong."""
+    collector_settings(config, "check")
+    for bus in config.modbus:
+        link_for(bus.url)
+        for unit in bus.units:
+            load_profile(config.named(unit.profile))
+
+
+def mqtt_source(config: Config, source: MqttConfig, journal: str) -> MqttSource:
+    """One broker with its mappings read; raises BadInput naming what is wrong in them."""
     return MqttSource(
         url=source.url,
         username=source.username,
@@ -73,11 +88,15 @@ def _mqtt(source: MqttConfig, journal: str) -> MqttSource:
         receive_maximum=source.receive_maximum,
         session_expiry_s=source.session_expiry_s,
         keepalive_s=source.keepalive_s,
+        rules=tuple(rule for name in source.mappings for rule in load_mappings(config.named(name))),
+        sparkplug=load_sparkplug(source.sparkplug) if source.sparkplug else SparkplugRules(),
     )
 
 
-def _modbus(bus: ModbusConfig) -> ModbusBus:
-    units = tuple(ModbusUnit(u.unit, u.device, u.profile, u.interval_s) for u in bus.units)
+def _modbus(config: Config, bus: ModbusConfig) -> ModbusBus:
+    units = tuple(
+        ModbusUnit(u.unit, u.device, config.named(u.profile), u.interval_s) for u in bus.units
+    )
     return ModbusBus(url=bus.url, units=units, timeout_s=bus.timeout_s)
 
 

@@ -86,8 +86,19 @@ class MqttConfig:
     cert: Path | None = setting(None, doc="client certificate (mqtts)")
     key: Path | None = setting(None, doc="client key, mode 600 (mqtts)", secret_file=True)
     topics: tuple[str, ...] = setting(
-        ("forewatt/v1/+/readings", "forewatt/v1/+/batch", "forewatt/v1/+/events"),
+        (
+            "forewatt/v1/+/readings",
+            "forewatt/v1/+/batch",
+            "forewatt/v1/+/packed",
+            "forewatt/v1/+/events",
+        ),
         doc="topic filters to subscribe",
+    )
+    mappings: tuple[str, ...] = setting(
+        (), doc="mappings for other JSON: tasmota, shelly, zigbee2mqtt, or paths of TOML files"
+    )
+    sparkplug: Path | None = setting(
+        None, doc="TOML file of metric and device names for Sparkplug B topics"
     )
     session_expiry_s: int = setting(
         604_800, doc="seconds the broker keeps our messages while we are away", low=60
@@ -112,10 +123,24 @@ class UnitConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModbusConfig:
-    url: str = setting(doc="tcp://host:502")
+    url: str = setting(doc="tcp://host:502, rtu+tcp://host:port or serial:///dev/ttyUSB0?baud=9600")
     units: tuple[UnitConfig, ...] = setting(doc="[{ unit = 1, device = ..., profile = ... }]")
     timeout_s: float = setting(
         2.0, doc="seconds until a silent unit is given up", low=0.05, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FilesConfig:
+    path: Path = setting(doc="folder that a head-end writes its exports to; never written to")
+    mapping: str = setting(
+        "long", doc="layout of the files: long, wide, or the path of a TOML file"
+    )
+    settle_s: float = setting(
+        10.0, doc="seconds a file must not have changed before it is taken", low=0, high=DAY_S
+    )
+    every_s: float = setting(
+        5.0, doc="seconds between two looks into the folder", low=0.1, high=DAY_S
     )
 
 
@@ -216,6 +241,7 @@ class Config:
     journal: JournalConfig = setting(default_factory=JournalConfig, doc="the durable log")
     mqtt: tuple[MqttConfig, ...] = setting((), doc="brokers to collect from")
     modbus: tuple[ModbusConfig, ...] = setting((), doc="Modbus buses to poll")
+    files: tuple[FilesConfig, ...] = setting((), doc="folders of head-end exports")
     collect: CollectConfig = setting(default_factory=CollectConfig, doc="the collecting process")
     watch: WatchConfig = setting(default_factory=WatchConfig, doc="the judging process")
     web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
@@ -233,6 +259,12 @@ class Config:
         place = parts.netloc.rpartition("@")
         user = place[0].partition(":")[0]
         return urlunsplit(parts._replace(netloc=f"{user}:{password}@{place[2]}"))
+
+    def named(self, text: str) -> str:
+        """What comes with Forewatt by its name; a path relative to this configuration file."""
+        if "/" not in text and not text.endswith(".toml"):
+            return text
+        return str(self.file.parent / Path(text).expanduser())
 
     def clock(self) -> Clock:
         """Site time as `[site] clock` says; BadInput when a clock file cannot be read."""
@@ -268,11 +300,11 @@ def _check(config: Config, source: Source) -> None:
     """What one field alone cannot tell."""
     _zone(config.site.time_zone, source)
     _address(config.database.url, ("postgresql", "postgres"), "database.url", source)
-    if not config.mqtt and not config.modbus:
+    if not config.mqtt and not config.modbus and not config.files:
         raise BadInput(
             "nothing to collect from",
             file=source.file,
-            fix='add [[mqtt]] with url = "mqtt://127.0.0.1:1883", or a [[modbus]] bus',
+            fix='add [[mqtt]] with url = "mqtt://127.0.0.1:1883", a [[modbus]] bus or [[files]]',
         )
     for n, mqtt in enumerate(config.mqtt, 1):
         _address(mqtt.url, ("mqtt", "mqtts"), f"mqtt[{n}].url", source)
@@ -285,9 +317,13 @@ def _check(config: Config, source: Source) -> None:
             if file and not file.is_file():
                 raise source.error(f"mqtt[{n}].{field}", f"no file {file}", "correct the path")
     for n, bus in enumerate(config.modbus, 1):
-        _address(bus.url, ("tcp",), f"modbus[{n}].url", source)
+        if not bus.url.startswith("serial:///dev/"):
+            _address(bus.url, ("tcp", "rtu+tcp", "serial"), f"modbus[{n}].url", source)
         if not bus.units:
             raise source.error(f"modbus[{n}].units", "is empty", "name the units on this bus")
+    for n, files in enumerate(config.files, 1):
+        if not files.path.is_dir():
+            raise source.error(f"files[{n}].path", f"no folder {files.path}", "make it first")
     try:
         host, port = config.web.address
     except ValueError:

@@ -5,11 +5,15 @@ import dataclasses
 import json
 import re
 import sys
+from dataclasses import replace
+from uuid import uuid4
 
-from forewatt.config import Config, load_config
+from forewatt.collect import check_parts, mqtt_source
+from forewatt.config import Config, MqttConfig, load_config
 from forewatt.site import Place, keep_network
 from grid.errors import BadInput, ForewattError
 from grid.network_files import load_network
+from ingest.broker_check import probe_broker
 from storage.database import Database
 from storage.migrate import migrate
 from storage.network_store import save_network
@@ -38,6 +42,7 @@ def doctor(args: argparse.Namespace) -> int:
 def config_check(args: argparse.Namespace) -> int:
     """`forewatt config check`: the file, the network it names and, unless offline, the servers."""
     config = load_config(args.config)
+    check_parts(config)
     said = [f"{config.file} is right"]
     if config.network.path is not None:
         network = load_network(config.network.path)
@@ -53,8 +58,24 @@ def config_check(args: argparse.Namespace) -> int:
             with database.connection() as connection:
                 connection.execute("SELECT 1")
             said.append("database: answers")
+        for source in config.mqtt:
+            said += _broker(config, source)
     print(json.dumps({"ok": True, "said": said}) if args.json else "\n".join(said))
     return 0
+
+
+def _broker(config: Config, source: MqttConfig) -> list[str]:
+    """What a broker's settings promise, tried out (a few seconds); each finding with its fix."""
+    client_id = f"forewatt-check-{uuid4().hex[:8]}"
+    try:
+        probe = probe_broker(replace(mqtt_source(config, source, "check"), client_id=client_id))
+    except OSError as error:
+        raise ForewattError(
+            f"broker {source.url} cannot be reached ({error.strerror or error}); start it, or "
+            "correct [[mqtt]] url"
+        ) from error
+    said = [f"broker {source.url}: kept {probe.returned} of {probe.sent} messages"]
+    return said + [f"warning: {finding}" for finding in probe.findings]
 
 
 def _password_in_url(url: str) -> bool:

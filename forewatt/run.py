@@ -67,6 +67,11 @@ def preflight(config: Config, place: Place, roles: Sequence[str]) -> None:
     """
     if config.network.path is not None:
         load_network(config.network.path)
+    if "collect" in roles:
+        # Imported late: `status` must not load what only the collector needs.
+        from forewatt.collect import check_parts
+
+        check_parts(config)
     if "web" in roles:
         check_port(*config.web.address)
     config.clock()

@@ -4,16 +4,19 @@ A file holds `[[mapping]]` tables (docs/payloads.md). Ready ones lie in mappings
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grid.errors import BadInput
 from grid.quantities import INDEX
 from ingest.mapping import _PART, TIME_FORMS, Rule, TimeRule, TopicPattern, Value, path_of
+from ingest.sparkplug import SparkplugRules
+from ingest.toml_place import line_of
 
 FOLDER: Final = Path(__file__).parent / "mappings"
 _RULE: Final = frozenset(
@@ -29,34 +32,106 @@ def mapping_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_mappings(name_or_path: str | Path) -> tuple[Rule, ...]:
-    """The rules of a shipped mapping by name, or of any file by path; raises BadInput."""
+class Sample(NamedTuple):
+    """A message to try a mapping with."""
+
+    topic: str
+    payload: bytes
+
+
+def find_mapping(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """The file of a shipped mapping by name, or of any by path; raises BadInput."""
     text = str(name_or_path)
-    shipped = FOLDER / f"{text}.toml"
+    shipped = folder / f"{text}.toml"
     path = shipped if "/" not in text and shipped.is_file() else Path(name_or_path)
     if not path.is_file():
-        near = get_close_matches(text, mapping_names(), 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(mapping_names())}"
+        names = sorted(found.stem for found in folder.glob("*.toml"))
+        near = get_close_matches(text, names, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(names)}"
         raise BadInput(f"no mapping {text!r}", fix=f"{hint} Or give the path of a file")
+    return path
+
+
+def read_table(path: Path) -> tuple[dict[str, Any], str]:
+    """A TOML file and its text; raises BadInput."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_text(encoding="utf-8")
+        return tomllib.loads(content), content
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a TOML file: {error}", file=str(path)) from error
+
+
+def load_mappings(name_or_path: str | Path) -> tuple[Rule, ...]:
+    """The rules of a shipped mapping by name, or of any file by path; raises BadInput."""
+    path = find_mapping(name_or_path)
+    table, content = read_table(path)
     given = table.get("mapping")
-    if not isinstance(given, list) or not given or set(table) != {"mapping"}:
+    if not isinstance(given, list) or not given or not set(table) <= {"mapping", "sample"}:
         raise BadInput(
             "it holds no [[mapping]] tables, or something else", file=str(path),
             fix="Write [[mapping]] with name, topic, device and [mapping.values]",
         )  # fmt: skip
-    return tuple(_Reader(str(path), f"mapping {i + 1}").rule(t) for i, t in enumerate(given))
+    return tuple(_Reader(str(path), content, i).rule(t) for i, t in enumerate(given, 1))
+
+
+def load_samples(name_or_path: str | Path) -> tuple[Sample, ...]:
+    """The `[[sample]]` messages that a mapping file brings along to be tried with."""
+    path = find_mapping(name_or_path)
+    table, content = read_table(path)
+    samples = []
+    for i, given in enumerate(table.get("sample", []), 1):
+        topic, payload = given.get("topic"), given.get("payload")
+        if not isinstance(topic, str) or not isinstance(payload, str) or len(given) != 2:
+            raise BadInput(
+                f"sample {i} does not have a topic and a payload, both texts",
+                file=str(path), line=line_of(content, ("topic",), "sample", i),
+                fix="Write [[sample]] with topic = \"...\" and payload = '''{...}'''",
+            )  # fmt: skip
+        samples.append(Sample(topic, payload.encode()))
+    return tuple(samples)
+
+
+def load_sparkplug(path: Path) -> SparkplugRules:
+    """Names for Sparkplug: `[metrics]` name = quantity or { quantity, scale }, `[devices]`."""
+    table, content = read_table(path)
+
+    def bad(key: str, problem: str, fix: str) -> BadInput:
+        line = line_of(content, (key,))
+        return BadInput(f"{key!r} {problem}", file=str(path), line=line, fix=fix)
+
+    unknown = next((key for key in table if key not in ("metrics", "devices")), None)
+    if unknown:
+        raise bad(unknown, "is not known", "Write [metrics] and [devices]")
+    metrics = {}
+    for name, given in table.get("metrics", {}).items():
+        rule = {"quantity": given} if isinstance(given, str) else given
+        if not isinstance(rule, dict) or not set(rule) <= {"quantity", "scale"}:
+            raise bad(name, f"is {given!r}", 'Write "v_a", or { quantity = "p", scale = 1000 }')
+        quantity, scale = rule.get("quantity"), rule.get("scale", 1.0)
+        if quantity not in INDEX:
+            near = get_close_matches(str(quantity), INDEX, 1)
+            fix = f"Did you mean {near[0]!r}?" if near else "See the list in docs/payloads.md"
+            raise bad(name, f"names {quantity!r}, which is no quantity", fix)
+        if type(scale) not in (int, float) or not math.isfinite(scale) or scale == 0:
+            raise bad(name, f"has the scale {scale!r}", "Write a number other than 0")
+        metrics[name] = (str(quantity), float(scale))
+    devices = table.get("devices", {})
+    wrong = next((key for key, name in devices.items() if not isinstance(name, str)), None)
+    if wrong:
+        raise bad(wrong, "is no name", 'Write "edge/device" = "our name"')
+    return SparkplugRules(metrics, dict(devices))
 
 
 class _Reader:
-    def __init__(self, file: str, where: str) -> None:
-        self.file, self.where = file, where
+    def __init__(self, file: str, content: str, nth: int) -> None:
+        self.file, self.where = file, f"mapping {nth}"
+        self._content, self._nth = content, nth
 
     def bad(self, field: str, problem: str, fix: str) -> BadInput:
-        return BadInput(f"{self.where}: {field} {problem}", file=self.file, fix=fix)
+        line = line_of(self._content, re.findall(r"\w+", field), "mapping", self._nth)
+        return BadInput(f"{self.where}: {field} {problem}", file=self.file, line=line, fix=fix)
 
     def keys(self, table: Mapping[str, Any], known: frozenset[str], field: str) -> None:
         for key in table:

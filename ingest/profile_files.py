@@ -4,6 +4,7 @@ The format is described in docs/modbus.md; the profiles that come with Forewatt 
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from typing import Any, Final
 from grid.errors import BadInput
 from grid.quantities import INDEX
 from ingest.profile import FUNCTIONS, TYPES, WORDS_MAX, Probe, Profile, Register
+from ingest.toml_place import line_of
 
 FOLDER: Final = Path(__file__).parent / "profiles"
 _TOP: Final = frozenset(
@@ -40,20 +42,27 @@ def load_profile(name_or_path: str | Path) -> Profile:
         hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(profile_names())}"
         raise BadInput(f"no meter profile {text!r}", fix=f"{hint}; or give the path of a file")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_text(encoding="utf-8")
+        table = tomllib.loads(content)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a TOML file: {error}", file=str(path)) from error
-    return _Reader(str(path)).profile(table)
+    return _Reader(str(path), content).profile(table)
 
 
 class _Reader:
     """Checks a profile table; each complaint names the file and the field."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, content: str) -> None:
+        self.file, self._content = file, content
 
     def bad(self, field: str, problem: str, fix: str) -> BadInput:
-        return BadInput(f"{field} {problem}", file=self.file, fix=fix)
+        register = re.match(r"register (\d+): ", field)
+        words = re.findall(r"\w+", field)
+        if register:
+            line = line_of(self._content, words[2:], "registers", int(register[1]))
+        else:
+            line = line_of(self._content, words)
+        return BadInput(f"{field} {problem}", file=self.file, line=line, fix=fix)
 
     def keys(self, table: Mapping[str, Any], known: frozenset[str], where: str) -> None:
         for key in table:

@@ -36,7 +36,8 @@ def replay(
     in the meantime are recognised by storage, as any redelivery is. Only what came over MQTT has
     a form that can be decoded again; the rest stays as it is.
     """
-    decoder = decoder or PayloadDecoder()
+    if decoder is None:  # an empty one counts as false
+        decoder = PayloadDecoder()
     checks = Checks(network, clock, settings)
     mended, bad, batches = [], [], []
     for q in quarantined:

@@ -243,6 +243,16 @@ def quarantine_rows(
         ]
 
 
+def quarantine_row(database: Database, id: int) -> QuarantineRow | None:
+    """One refused payload by its id."""
+    with database.connection() as connection:
+        found = connection.execute(queries("fleet")["quarantine_row"], [id]).fetchone()
+    if found is None:
+        return None
+    key, hash, source, reason, device, payload, received, times = found
+    return QuarantineRow(key, hash, source, reason, device, payload, micros(received), times)
+
+
 def quarantine_count(database: Database, *, realm: str = "live") -> int:
     """How many different payloads stand in quarantine."""
     with database.connection() as connection:

@@ -30,6 +30,10 @@ FROM quarantine q JOIN realm r ON r.id = q.realm
 WHERE r.name = %(realm)s AND (%(before)s::bigint IS NULL OR q.id < %(before)s)
 ORDER BY q.id DESC LIMIT %(limit)s
 
+-- name: quarantine_row
+-- One refused payload.
+SELECT id, hash, source, reason, device, payload, received, times FROM quarantine WHERE id = %s
+
 -- name: quarantine_count
 -- How many different payloads stand in quarantine.
 SELECT count(*) FROM quarantine q JOIN realm r ON r.id = q.realm WHERE r.name = %s

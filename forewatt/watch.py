@@ -2,7 +2,7 @@
 
 Effects follow from newly inserted alert events only, so judging an entry twice is harmless. That
 is why the state may be a snapshot of some time ago: the rest is judged again from the journal, or,
-where the journal has been trimmed, from history (`forewatt.rebuild`).
+where the journal has been trimmed, from history (`forewatt.history`).
 """
 
 import logging
@@ -15,8 +15,8 @@ from alerts.places import Places
 from forewatt.config import Config
 from forewatt.health import HealthFile
 from forewatt.historian import hold
+from forewatt.history import journal_is_short, judge_history
 from forewatt.judging import Judge
-from forewatt.rebuild import journal_is_short, judge_history
 from forewatt.site import Place, site_network
 from forewatt.snapshot import SnapshotDamaged, SnapshotHead, read_snapshot, write_snapshot
 from grid.errors import ForewattError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from forewatt.config import Config, DatabaseConfig, ModbusConfig, MqttConfig, UnitConfig
-from forewatt.rebuild import in_received_order, records, source_of_devices
+from forewatt.history import in_received_order, records, source_of_devices
 from grid.network import Device, Network
 from grid.readings import ReadingBatch
 

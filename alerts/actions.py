@@ -112,7 +112,8 @@ def _dispatch(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Cha
     changed = replace(_to(ticket, rule), team=str(team))
     estimated_us = details.get("estimated_us")
     if estimated_us is not None:
-        changed = replace(changed, estimated_restoration_us=_future(at, estimated_us))
+        until_us = _future(at, estimated_us)
+        changed = replace(changed, estimated_restoration_us=until_us, estimated_latest_us=None)
     return Change(changed, _remark(details), {"team": str(team)})
 
 
@@ -333,8 +334,20 @@ def _future(at: Moment, value: object) -> int:
 
 def _estimate(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:
     value = _future(at, details.get("estimated_us"))
-    data = {"estimated_us": value, "before_us": ticket.estimated_restoration_us}
-    return Change(replace(ticket, estimated_restoration_us=value), _remark(details), data)
+    latest_us = details.get("latest_us")
+    if latest_us is not None and _future(at, latest_us) < value:
+        raise MissingDetail(
+            "latest_us",
+            "The later end of the range comes after its beginning.",
+            "预计恢复时间范围的终点应晚于起点。",
+        )
+    data = {
+        "estimated_us": value,
+        "latest_us": latest_us,
+        "before_us": ticket.estimated_restoration_us,
+    }
+    changed = replace(ticket, estimated_restoration_us=value, estimated_latest_us=latest_us)
+    return Change(changed, _remark(details), data)
 
 
 def _hand_over(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:

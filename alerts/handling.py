@@ -21,8 +21,8 @@ from storage.desk_text import plain
 # A shelf without an end, or with one too far away, is where alerts are forgotten.
 SHELF_DAYS_MAX: Final = 7
 Handle = Callable[[Alert, int], Alert]  # the alert and the time to what it becomes
-_SEE: Final[tuple[Role, ...]] = ("operator", "clerk", "dispatcher", "engineer", "admin")
-_SHELVE: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin")
+_SHELVE: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
+_SEE: Final[tuple[Role, ...]] = ("clerk", *_SHELVE)
 
 
 class AlertDesk:

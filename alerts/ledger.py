@@ -168,8 +168,14 @@ class Reading(Protocol):
     ) -> list[Contact]:
         """Contacts, newest first."""
 
-    def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
-        """What people did and said, oldest first."""
+    def human_inputs(
+        self,
+        *,
+        subject: str | None = None,
+        kinds: Sequence[str] | None = None,
+        limit: int = 500,
+    ) -> list[HumanInput]:
+        """The newest of what people did and said, oldest first."""
 
     def drafts(
         self, *, open_only: bool = True, incident_id: int | None = None, since_us: int = 0

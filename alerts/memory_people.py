@@ -62,9 +62,19 @@ class Memory(AlertMemory, TicketMemory):
             self.contact_rows[c.id] = replace(c, incident_id=to_incident, ticket_id=ticket_id)
         return len(rows)
 
-    def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
-        rows = [h for h in self.human_rows.values() if subject is None or h.subject == subject]
-        return rows[:limit]
+    def human_inputs(
+        self,
+        *,
+        subject: str | None = None,
+        kinds: Sequence[str] | None = None,
+        limit: int = 500,
+    ) -> list[HumanInput]:
+        rows = [
+            h
+            for h in self.human_rows.values()
+            if (subject is None or h.subject == subject) and (kinds is None or h.kind in kinds)
+        ]
+        return rows[-limit:]
 
     def add_human_input(self, given: HumanInput) -> HumanInput:
         made = replace(given, id=len(self.human_rows) + 1)

@@ -59,7 +59,7 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
 CHANGE_MIN_US: Final = 30 * MINUTE_US
 NIGHT: Final = (22, 7)  # local hours in which ordinary notices wait
 RECENT_US: Final = 14 * DAY_US
-_ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin")
+_ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
 
 
 class UnknownDraft(NotFound):

@@ -10,7 +10,16 @@ from typing import Final, Literal
 from grid.faults import Work
 
 Role = Literal[
-    "read_only", "operator", "clerk", "dispatcher", "engineer", "admin", "customer", "system"
+    "read_only",
+    "operator",
+    "clerk",
+    "dispatcher",
+    "engineer",
+    "admin",
+    "supervisor",
+    "crew",
+    "customer",
+    "system",
 ]
 
 ROLE_NAMES: Final[dict[Role, tuple[str, str]]] = {
@@ -20,6 +29,8 @@ ROLE_NAMES: Final[dict[Role, tuple[str, str]]] = {
     "dispatcher": ("dispatcher", "调度员"),
     "engineer": ("engineer", "工程师"),
     "admin": ("administrator", "管理员"),
+    "supervisor": ("supervisor", "班长"),
+    "crew": ("repair crew", "抢修人员"),
     "customer": ("customer", "客户"),
     "system": ("system", "系统"),
 }
@@ -27,16 +38,20 @@ ROLE_NAMES: Final[dict[Role, tuple[str, str]]] = {
 # Inspection (稽查) concerns energy that somebody may have taken: those who speak with customers
 # must not be able to give it away, not even by accident.
 INSPECTION_ROLES: Final[frozenset[Role]] = frozenset(
-    {"operator", "dispatcher", "engineer", "admin", "system"}
+    {"operator", "dispatcher", "engineer", "admin", "supervisor", "system"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person (or the machine) that does something; `name` stands in the history."""
+    """The person (or the machine) that does something; `name` stands in the history.
+
+    team : of a crew, whose own team's tickets are all there are for it; None for others
+    """
 
     name: str
     role: Role
+    team: str | None = None
 
 
 SYSTEM: Final = Actor("system", "system")
@@ -49,3 +64,13 @@ def may_see(work: Work | str, role: Role | str) -> bool:
     (False, True)
     """
     return work != "inspection" or role in INSPECTION_ROLES
+
+
+def may_act_on(work: Work | str, team: str | None, actor: Actor) -> bool:
+    """Whether a ticket exists at all for somebody: inspection not for those who speak with
+    customers, other teams' tickets not for a crew.
+
+    >>> may_act_on("repair", "crew-1", Actor("李师傅", "crew", "crew-2"))
+    False
+    """
+    return may_see(work, actor.role) and (actor.role != "crew" or actor.team == team)

@@ -22,7 +22,7 @@ from storage.desk_records import HumanInput, Mute, Silence
 from storage.desk_text import plain
 
 DAYS_MAX: Final = {"silence": 7, "maintenance": 60}
-_ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin")
+_ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
 
 
 class UnknownSilence(NotFound):

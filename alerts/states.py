@@ -92,15 +92,16 @@ def _from(*states: TicketState) -> frozenset[TicketState]:
     return frozenset(states)
 
 
-_DESK: Final[tuple[Role, ...]] = ("operator", "clerk", "dispatcher", "engineer", "admin")
-_CONTROL: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin")
-_FIELD: Final[tuple[Role, ...]] = ("dispatcher", "operator", "engineer", "admin")
+_CONTROL: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
+_DESK: Final[tuple[Role, ...]] = ("clerk", *_CONTROL)
+# A crew on its own behalf (its team's tickets only), or the office for it.
+_FIELD: Final[tuple[Role, ...]] = ("crew", *_CONTROL)
 _BEFORE_WORK = _from("received", "assessing", "dispatched", "assigned", "accepted")
 _OPEN = frozenset(OPEN_STATES)
 
 ACTIONS: Final[dict[str, Action]] = {
     "take": Action("take", "受理研判", _from("received", "assessing"), "assessing", _DESK),
-    "note": Action("add a note", "备注", frozenset(STATES), None, _DESK, ("text",)),
+    "note": Action("add a note", "备注", frozenset(STATES), None, (*_DESK, "crew"), ("text",)),
     "dispatch": Action(
         "dispatch to the unit", "派单", _from("assessing"), "dispatched", _CONTROL, ("team",)
     ),
@@ -167,7 +168,7 @@ ACTIONS: Final[dict[str, Action]] = {
         "change the priority", "调整优先级", _OPEN, None, _CONTROL, ("priority", "reason")
     ),
     "estimate": Action(
-        "estimate restoration", "预计恢复时间", _OPEN, None, _CONTROL, ("estimated_us",)
+        "estimate restoration", "预计恢复时间", _OPEN, None, _FIELD, ("estimated_us",)
     ),
     "hand_over": Action("hand over", "移交", _OPEN, None, _DESK, ("to",)),
 }

@@ -4,7 +4,9 @@ An action names the version it was decided on. If somebody was faster, nothing c
 `StaleTicket` carries the ticket as it is and who was first. Each action appends one step.
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
 
 from alerts.actions import Change, Moment, effect
 from alerts.errors import (
@@ -16,19 +18,32 @@ from alerts.errors import (
 )
 from alerts.ledger import Ledger
 from alerts.opening import ticket_data
-from alerts.roles import SYSTEM, Actor, may_see
+from alerts.roles import SYSTEM, Actor, may_act_on
 from alerts.states import ACTIONS, allowed
 from grid.clock import Clock
 from grid.network import Network
 from grid.records import Ticket, Verdict
 from storage.desk_records import HumanInput, Step
 
+# The steps at which somebody works by a checklist.
+KEEPS_CHECKLIST: Final = frozenset({"take", "dispatch", "arrive", "restore", "close"})
+
 
 class TicketDesk:
     """The actions of people (and of the machine, as `SYSTEM`) on the tickets of one ledger."""
 
-    def __init__(self, ledger: Ledger, network: Network, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        network: Network,
+        clock: Clock,
+        *,
+        checklist: Callable[[str], tuple[str, int]] | None = None,
+    ) -> None:
+        """`checklist` names the (key, version) in use for a fault kind: a ticket's history keeps
+        which one was worked by."""
         self.ledger, self.network, self.clock = ledger, network, clock
+        self.checklist = checklist
 
     # -- the actions, by name --------------------------------------------------------------
 
@@ -127,10 +142,16 @@ class TicketDesk:
         return self.perform("prioritise", ticket_id, actor, version, **details)
 
     def estimate(
-        self, ticket_id: int, actor: Actor, version: int, estimated_us: int, reason: str = ""
+        self,
+        ticket_id: int,
+        actor: Actor,
+        version: int,
+        estimated_us: int,
+        reason: str = "",
+        latest_us: int | None = None,
     ) -> Ticket:
-        """When supply is expected back; it is what the counter says."""
-        details = {"estimated_us": estimated_us, "reason": reason}
+        """When supply is expected back, if given as a range; it is what the counter says."""
+        details = {"estimated_us": estimated_us, "reason": reason, "latest_us": latest_us}
         return self.perform("estimate", ticket_id, actor, version, **details)
 
     def hand_over(
@@ -157,9 +178,10 @@ class TicketDesk:
                 f"没有“{action}”这个操作,可用:{'、'.join(ACTIONS)}。",
                 tuple(ACTIONS),
             )
+        used = self._checklist(action, ticket_id)
         with self.ledger.transaction() as tx:
             ticket = tx.ticket(ticket_id)
-            if ticket is None or not may_see(ticket.work, actor.role):
+            if ticket is None or not may_act_on(ticket.work, ticket.team, actor):
                 raise UnknownTicket(ticket_id)
             if actor.role not in rule.roles:
                 raise WrongRole(action, rule.name, rule.name_zh, actor.role, rule.roles)
@@ -169,7 +191,21 @@ class TicketDesk:
             if ticket.state not in rule.from_states:
                 raise ForbiddenTransition(ticket, action, allowed(ticket, actor.role))
             at = Moment(tx, self.network, actor, self.clock.now_us())
-            return self._save(at, ticket, effect(action, at, ticket, rule, details), action)
+            change = effect(action, at, ticket, rule, details)
+            if used is not None and used[0] == ticket.fault:
+                change = replace(change, data={**(change.data or {}), **used[1]})
+            return self._save(at, ticket, change, action)
+
+    def _checklist(self, action: str, ticket_id: int) -> tuple[str, dict[str, Any]] | None:
+        """(fault, which checklist is in use), read before the writers' lock is taken."""
+        if self.checklist is None or action not in KEEPS_CHECKLIST:
+            return None
+        with self.ledger.reading() as reading:
+            ticket = reading.ticket(ticket_id)
+        if ticket is None:
+            return None
+        key, version = self.checklist(ticket.fault)
+        return ticket.fault, {"checklist": key, "checklist_version": version}
 
     @staticmethod
     def _save(at: Moment, old: Ticket, change: Change, action: str) -> Ticket:

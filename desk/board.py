@@ -9,9 +9,12 @@ from typing import Literal
 
 from alerts.ledger import FINAL_STATES, Ledger, Reading
 from alerts.places import Places, places_of
-from alerts.roles import Role, may_see
+from alerts.roles import Actor, Role, may_act_on, may_see
 from alerts.states import ROUTE, allowed, state_name
+from desk.checklist import Tick, ticked, used_version
+from desk.knowledge import KnowledgeDesk
 from desk.procedures import Procedure, procedure
+from desk.ratings import ratings
 from desk.timeline import TimelineEntry, timeline
 from grid.network import Customer, Network, Transformer
 from grid.records import Alert, AlertEvent, Contact, Incident, Ticket, TicketState
@@ -87,6 +90,8 @@ class TicketPage:
     """Everything about one ticket.
 
     allowed : actions of `alerts.states.ACTIONS` that the asking role may take now
+    checklist_used : (key, version) that was worked by last; ticked : its lines that are done
+    stars : what customers said, if it is closed
     merged : its sub-tickets; main : the ticket it was merged into
     """
 
@@ -103,14 +108,31 @@ class TicketPage:
     moves: list[Move]
     merged: list[Ticket] = field(default_factory=list)
     main: Ticket | None = None
+    checklist_used: tuple[str, int] | None = None
+    ticked: list[Tick] = field(default_factory=list)
+    stars: list[int] = field(default_factory=list)
 
 
 class Board:
     """The read side of the desk for one ledger."""
 
-    def __init__(self, ledger: Ledger, network: Network, *, places: Places | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        network: Network,
+        *,
+        places: Places | None = None,
+        knowledge: KnowledgeDesk | None = None,
+    ) -> None:
         self.ledger, self.network = ledger, network
         self.places = places or places_of(network)
+        self.knowledge = knowledge
+
+    def procedure(self, fault: str, language: str, version: int | None = None) -> Procedure:
+        """The checklist in use (or that of a version), else the one that came with the program."""
+        if self.knowledge is None:
+            return procedure(fault, language)
+        return self.knowledge.procedure(fault, language, version)
 
     # -- alerts ----------------------------------------------------------------------------
 
@@ -167,7 +189,7 @@ class Board:
                 self.network.transformer_of(*here),
                 len(self.places.customers(here)),
                 self.places.call_first(here),
-                procedure(alert.fault, language),
+                self.procedure(alert.fault, language),
             )
 
     # -- tickets ---------------------------------------------------------------------------
@@ -198,22 +220,29 @@ class Board:
             incidents = reading.incidents_by_id([t.incident_id for t in found])
         return [TicketRow(t, incidents[t.incident_id], state_name(t.state, t.work)) for t in found]
 
-    def ticket(self, ticket_id: int, role: Role, language: str = "zh-CN") -> TicketPage | None:
-        """One ticket, None if there is none or the role may not see it."""
+    def ticket(
+        self, ticket_id: int, role: Role, language: str = "zh-CN", *, team: str | None = None
+    ) -> TicketPage | None:
+        """One ticket, None if there is none or the role may not see it (a crew: its `team`'s)."""
         with self.ledger.reading() as reading:
-            return self._page(reading, reading.ticket(ticket_id), role, language)
+            return self._page(reading, reading.ticket(ticket_id), role, language, team)
 
     def ticket_numbered(
-        self, number: str, role: Role, language: str = "zh-CN"
+        self, number: str, role: Role, language: str = "zh-CN", *, team: str | None = None
     ) -> TicketPage | None:
         """The same by the number people say."""
         with self.ledger.reading() as reading:
-            return self._page(reading, reading.ticket_numbered(number), role, language)
+            return self._page(reading, reading.ticket_numbered(number), role, language, team)
 
     def _page(
-        self, reading: Reading, ticket: Ticket | None, role: Role, language: str
+        self,
+        reading: Reading,
+        ticket: Ticket | None,
+        role: Role,
+        language: str,
+        team: str | None,
     ) -> TicketPage | None:
-        if ticket is None or not may_see(ticket.work, role):
+        if ticket is None or not may_act_on(ticket.work, ticket.team, Actor("", role, team)):
             return None
         incident = reading.incident(ticket.incident_id)
         assert incident is not None, f"ticket {ticket.number} has lost its incident"
@@ -222,6 +251,9 @@ class Board:
         steps = reading.steps(ticket.id)
         moves = reading.moves(incident.id)
         here = (ticket.asset_kind, ticket.asset)
+        used = used_version(steps)
+        # What is done was done by the list of then; what is open goes by the list of now.
+        version = used[1] if used and ticket.state in FINAL_STATES else None
         return TicketPage(
             ticket,
             incident,
@@ -231,11 +263,14 @@ class Board:
             timeline(steps, contacts, alerts, moves),
             route(ticket, steps),
             allowed(ticket, role),
-            procedure(ticket.fault, language),
+            self.procedure(ticket.fault, language, version),
             self.places.call_first(here),
             moves,
             [t for t in reading.merged_into(ticket.id) if may_see(t.work, role)],
             _visible(reading.ticket(ticket.merged_into) if ticket.merged_into else None, role),
+            used,
+            ticked(reading, ticket.number),
+            [r.stars for r in ratings(reading, ticket.number)],
         )
 
 

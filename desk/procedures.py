@@ -15,7 +15,7 @@ from grid.faults import fault as fault_kind
 
 FOLDER: Final = Path(__file__).parent / "checklists"
 LANGUAGES: Final = ("zh-CN", "en")
-_PARTS: Final = ("safety", "clerk", "crew", "close")
+PARTS: Final = ("safety", "clerk", "crew", "close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,19 @@ def procedure(fault: str, language: str) -> Procedure:
     >>> procedure("neutral_loose", "en").title
     'Loose or broken neutral'
     """
+    return by_key(fault_kind(fault).procedure, language)
+
+
+def by_key(key: str, language: str) -> Procedure:
+    """The checklist of that name, as it came with the program."""
     spoken = "zh-CN" if language.startswith("zh") else "en"
-    return load(FOLDER / f"{fault_kind(fault).procedure}.toml")[spoken]
+    return load(FOLDER / f"{key}.toml")[spoken]
+
+
+@cache
+def keys() -> tuple[str, ...]:
+    """The names of all checklists."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
 @cache
@@ -59,12 +70,12 @@ def load(path: Path) -> dict[str, Procedure]:
 
 
 def _one(path: Path, version: int, spoken: str, part: Any) -> Procedure:
-    wanted = ("title", *_PARTS)
+    wanted = ("title", *PARTS)
     if not isinstance(part, dict) or set(part) != set(wanted):
         raise BadInput(
             f"the part [{spoken}] does not have exactly {', '.join(wanted)}",
             file=path.name,
             fix="add what is missing",
         )
-    lists = {name: tuple(map(str, part[name])) for name in _PARTS}
+    lists = {name: tuple(map(str, part[name])) for name in PARTS}
     return Procedure(path.stem, version, str(part["title"]), **lists)

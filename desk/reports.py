@@ -11,13 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from alerts.ledger import FINAL_STATES, Ledger
 from alerts.service import Metric, clocks
 from alerts.states import OPEN_STATES, STATES
+from desk.queues import HandOver, hand_overs
+from desk.ratings import Satisfaction, ratings, satisfaction
 from grid.faults import FAULTS
 from grid.network import Network
-from grid.records import Alert, Ticket, TicketState, Verdict
-from storage.desk_records import Step
+from grid.records import Alert, Incident, Ticket, TicketState, Verdict
+from storage.desk_records import HumanInput, Step
 
 TRUE: Final[frozenset[Verdict]] = frozenset({"confirmed_fault", "confirmed_precursor"})
 FALSE: Final[frozenset[Verdict]] = frozenset(
@@ -61,10 +65,29 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Avoided:
+    """What knowing first was worth.
+
+    before_first_call : incidents with calls that were known before the first of them
+    never_called : incidents with a confirmed fault that nobody had to call about
+    calls_known : calls that hung on what was known and so opened no ticket
+    lead_p50_min : how long before the first call, in the middle; None without any
+    """
+
+    before_first_call: int
+    after_first_call: int
+    never_called: int
+    calls_known: int
+    lead_p50_min: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorQuality:
-    """Verdicts about one detector's tickets; precision None before the first."""
+    """Verdicts about one detector's tickets, by the version that was running; precision None
+    before the first. Version 0: from before versions were noted."""
 
     detector: str
+    version: int
     true: int
     false: int
     undecided: int
@@ -90,6 +113,9 @@ class Report:
     detectors: list[DetectorQuality]
     verdicts: Mapping[str, int]
     causes: Mapping[str, int]
+    satisfaction: Satisfaction
+    avoided: Avoided
+    hand_overs: list[HandOver]
 
 
 def report(
@@ -106,7 +132,12 @@ def report(
         found = reading.tickets(states=list(STATES), without_work=hidden_work, limit=LIMIT)
         tickets = [t for t in found if since_us <= t.opened_us < until_us]
         steps = reading.steps_of([t.id for t in tickets])
-        alerts = reading.alerts_of(list(dict.fromkeys(t.incident_id for t in tickets)))
+        ids = list(dict.fromkeys(t.incident_id for t in tickets))
+        alerts = reading.alerts_of(ids)
+        incidents = reading.incidents_by_id(ids)
+        contacts = [c for c in reading.contacts(limit=LIMIT) if c.time_us >= since_us]
+        said = ratings(reading)
+        versions = reading.human_inputs(kinds=("detector_version",), limit=10_000)
     done = [t for t in tickets if t.state == "closed"]
     return Report(
         since_us,
@@ -116,9 +147,12 @@ def report(
         times_in_state(tickets, steps, until_us),
         breaches(tickets, steps, network, until_us, level),
         repeated(tickets),
-        detector_quality(tickets, alerts),
+        detector_quality(tickets, alerts, versions),
         dict(Counter(t.verdict for t in done if t.verdict)),
         dict(Counter(t.cause_code for t in done if t.cause_code)),
+        satisfaction(said, tickets, contacts),
+        avoided(tickets, incidents),
+        hand_overs(tickets, steps, until_us),
     )
 
 
@@ -145,21 +179,12 @@ def times_in_state(
             team,
             state,
             len(hours),
-            _quantile(hours, 0.5),
-            _quantile(hours, 0.9),
+            float(np.quantile(hours, 0.5)),
+            float(np.quantile(hours, 0.9)),
             still[team, state],
         )
         for (team, state), hours in sorted(spent.items(), key=lambda i: (i[0][0], order[i[0][1]]))
     ]
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie, between neighbours in proportion."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 def breaches(
@@ -200,26 +225,78 @@ def repeated(tickets: Iterable[Ticket], at_least: int = 2) -> list[Repeated]:
     return sorted(rows, key=lambda r: (-r.count, -r.last_us, r.asset))
 
 
+def avoided(tickets: Iterable[Ticket], incidents: Mapping[int, Incident]) -> Avoided:
+    """What the customers of these tickets did not have to tell."""
+    leads: list[float] = []
+    after = never = known = 0
+    seen: set[int] = set()
+    for t in tickets:
+        incident = incidents.get(t.incident_id)
+        if incident is None or incident.id in seen or t.state == "merged":
+            continue
+        seen.add(incident.id)
+        first_us = incident.first_contact_us
+        if first_us is None:
+            never += t.verdict in TRUE
+        elif incident.known_us < first_us:
+            leads.append((first_us - incident.known_us) / 60e6)
+            known += incident.contacts
+        else:
+            after += 1
+            known += max(0, incident.contacts - 1)
+    return Avoided(
+        len(leads), after, never, known, float(np.quantile(leads, 0.5)) if leads else None
+    )
+
+
+def note_versions(ledger: Ledger, versions: Mapping[str, int], now_us: int) -> list[str]:
+    """Note which version of each detector runs from now on; those that are new. Whoever runs
+    detectors calls it at its start, so that verdicts can be told by version."""
+    with ledger.transaction() as tx:
+        said = tx.human_inputs(kinds=("detector_version",), limit=10_000)
+        last = {s.subject: int(s.data["version"]) for s in said}
+        new = [name for name, v in sorted(versions.items()) if last.get(f"detector:{name}") != v]
+        for name in new:
+            given = {"version": versions[name]}
+            subject = f"detector:{name}"
+            tx.add_human_input(HumanInput("detector_version", subject, "system", now_us, given))
+    return new
+
+
+def _version_of(alert: Alert, versions: Sequence[HumanInput]) -> int:
+    mine = [
+        int(v.data["version"])
+        for v in versions
+        if v.subject == f"detector:{alert.detector}" and v.at_us <= alert.known_us
+    ]
+    return mine[-1] if mine else 0
+
+
 def detector_quality(
-    tickets: Iterable[Ticket], alerts: Mapping[int, Sequence[Alert]]
+    tickets: Iterable[Ticket],
+    alerts: Mapping[int, Sequence[Alert]],
+    versions: Sequence[HumanInput] = (),
 ) -> list[DetectorQuality]:
-    """Verdicts by detector: each incident counts once for each detector that took part in it.
+    """Verdicts by detector and version: each incident counts once for each that took part in it.
 
     Duplicates and merged tickets say nothing about a detector.
     """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     judged: set[int] = set()
     for t in sorted(tickets, key=lambda t: (t.closed_us or 0, t.id), reverse=True):
         if t.verdict is None or t.verdict == "duplicate" or t.incident_id in judged:
             continue
         judged.add(t.incident_id)
         what = "true" if t.verdict in TRUE else "false" if t.verdict in FALSE else "undecided"
-        muted_free = {a.detector for a in alerts.get(t.incident_id, ()) if _own(a, t)}
-        for detector in muted_free:
-            counts[detector][what] += 1
+        for key in {
+            (a.detector, _version_of(a, versions))
+            for a in alerts.get(t.incident_id, ())
+            if _own(a, t)
+        }:
+            counts[key][what] += 1
     return [
-        DetectorQuality(name, c["true"], c["false"], c["undecided"])
-        for name, c in sorted(counts.items())
+        DetectorQuality(name, version, c["true"], c["false"], c["undecided"])
+        for (name, version), c in sorted(counts.items())
     ]
 
 

@@ -309,8 +309,11 @@ def _keeping(commands: Any) -> None:
     add = _add(actions, "add", "forewatt.keeping:user_add", "a person, with a sign-in link")
     add.add_argument("name")
     add.add_argument(
-        "--role", required=True, help="operator, clerk, dispatcher, engineer, admin or read_only"
+        "--role",
+        required=True,
+        help="operator, clerk, dispatcher, engineer, supervisor, crew, admin or read_only",
     )
+    add.add_argument("--team", help="of a crew: the team whose tickets it sees")
     add.add_argument("--token", action="store_true", help="a token for the API instead of a link")
     add.add_argument("--language", choices=("zh-CN", "en"))
     _config(add)

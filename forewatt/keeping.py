@@ -131,7 +131,11 @@ def user_add(args: argparse.Namespace) -> int:
         if people.find(args.name) is not None:
             raise ForewattError(f"{args.name!r} exists already; choose another name")
         person = people.create(
-            args.name, args.name, args.role, language=args.language or config.site.language
+            args.name,
+            args.name,
+            args.role,
+            language=args.language or config.site.language,
+            team=args.team,
         )
         if args.token:
             said = {"token": people.api_token(person.id, args.name)}

@@ -21,6 +21,7 @@ from storage.desk_supply import Supply
 from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 from storage.people import People
+from storage.realms import realm_names
 from web.app import create_app
 from web.readings import StoredReadings
 from web.settings import WebSettings
@@ -95,6 +96,9 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         metrics=lambda: prometheus_text(place.health),
         checks=tuple((role, _well(place, role)) for role in ("collect", "historian", "watch")),
         speed=_speed(clock),
+        knowledge=PostgresLedger(database, "live") if realm != "live" else None,
+        ledger_of=lambda name: PostgresLedger(database, name),
+        realms=lambda prefix: realm_names(database, prefix),
     )
 
 

@@ -166,6 +166,7 @@ class Ticket:
     priority_reason_zh: str = ""
     due_us: int | None = None
     estimated_restoration_us: int | None = None
+    estimated_latest_us: int | None = None  # an estimate is a range; None: the time alone
     merged_into: int | None = None
     verdict: Verdict | None = None
     cause_code: str | None = None

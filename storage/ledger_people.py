@@ -65,8 +65,15 @@ class PeopleTables(TableView):
     def attach_contacts(self, from_incident: int, to_incident: int, ticket_id: int | None) -> int:
         return self._do("attach_contacts", [to_incident, ticket_id, self._key, from_incident])
 
-    def human_inputs(self, *, subject: str | None = None, limit: int = 500) -> list[HumanInput]:
-        given = {"realm": self._key, "subject": subject, "limit": limit}
+    def human_inputs(
+        self,
+        *,
+        subject: str | None = None,
+        kinds: Sequence[str] | None = None,
+        limit: int = 500,
+    ) -> list[HumanInput]:
+        named = None if kinds is None else list(kinds)
+        given = {"realm": self._key, "subject": subject, "kinds": named, "limit": limit}
         return [HumanInput(**row) for row in self._all(self._queries["human_inputs"], given)]
 
     def add_human_input(self, given: HumanInput) -> HumanInput:

@@ -26,12 +26,14 @@ ROLES: Final = (
     "engineer",
     "admin",
     "customer",
+    "crew",
+    "supervisor",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may sign in; `account` is the customer's own, None for staff."""
+    """Somebody who may sign in; `account` is the customer's own, `team` that of a crew."""
 
     id: int
     login: str
@@ -41,6 +43,7 @@ class Person:
     language: str
     active: bool
     password_hash: str | None = field(default=None, repr=False)
+    team: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class People:
         *,
         account: str | None = None,
         language: str = "zh-CN",
+        team: str | None = None,
     ) -> Person:
         """A new person; BadInput if the login is taken or the role unknown."""
         if role not in ROLES:
@@ -92,7 +96,10 @@ class People:
             raise BadInput(
                 "a customer has an account, staff has none", fix="give account for role customer"
             )
-        given = [_login(login), plain(display_name, 200), role, account, language, password_hash]
+        if (role == "crew") != (team is not None):
+            raise BadInput("a crew has a team, nobody else has", fix="give team for role crew")
+        name = plain(display_name, 200)
+        given = [_login(login), name, role, account, language, password_hash, team]
         made = self._one("create", given)
         if made is None:
             raise BadInput(f"the login '{login}' is taken", fix="choose another")

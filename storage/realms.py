@@ -1,6 +1,6 @@
 """Realms by name: a small integer in every key keeps drills and replays apart from the grid."""
 
-from storage.database import Connection
+from storage.database import Connection, Database
 
 
 def find_realm(connection: Connection, name: str) -> int | None:
@@ -17,3 +17,10 @@ def realm_id(connection: Connection, name: str) -> int:
         found = find_realm(connection, name)
     assert found is not None, f"realm {name} vanished"
     return found
+
+
+def realm_names(database: Database, prefix: str = "") -> list[str]:
+    """The realms in which anything was ever written, by name."""
+    query = "SELECT name FROM realm WHERE starts_with(name, %s) ORDER BY name"
+    with database.connection() as connection:
+        return [row[0] for row in connection.execute(query, [prefix]).fetchall()]

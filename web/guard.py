@@ -166,7 +166,7 @@ def _viewer(person: PersonView | None, via: Via, csrf: str) -> Viewer:
     if person is None or not person.active:
         return NOBODY
     role = cast(Role, person.role)
-    return Viewer(person.login, person.display_name, role, via, csrf)
+    return Viewer(person.login, person.display_name, role, via, csrf, person.team)
 
 
 def wants_json(headers: Headers, path: str) -> bool:

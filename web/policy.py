@@ -15,14 +15,18 @@ ROLES: Final = (
     "engineer",
     "admin",
     "read_only",
+    "supervisor",
+    "crew",
     "customer",
 )
 
 ANYBODY: Final[Right] = frozenset({"*"})  # no sign-in; the page itself may ask for a token
-STAFF: Final[Right] = frozenset(ROLES) - {"customer"}
-HANDLE: Final[Right] = frozenset({"operator", "dispatcher"})
+STAFF: Final[Right] = frozenset(ROLES) - {"customer", "crew"}
+HANDLE: Final[Right] = frozenset({"operator", "dispatcher", "supervisor"})
 # Who may act at all; which action in which state is decided by alerts.states.
-TICKETS: Final[Right] = frozenset({"operator", "clerk", "dispatcher", "engineer", "admin"})
+TICKETS: Final[Right] = frozenset(
+    {"operator", "clerk", "dispatcher", "engineer", "admin", "supervisor"}
+)
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
@@ -83,6 +87,7 @@ HOME: Final[dict[str, str]] = {
     "dispatcher": "/tickets",
     "engineer": "/engineer",
     "admin": "/admin",
+    "supervisor": "/tickets",
     "read_only": "/",
 }
 

@@ -1,8 +1,9 @@
 """What the program must hand to the pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from alerts.ledger import Ledger
 from grid.clock import Clock
 from grid.network import Network
 from web.doors import LiveLedger, People, Readings, SupplyEvidence
@@ -13,6 +14,10 @@ Check = tuple[str, Callable[[], bool]]
 
 def _no_metrics() -> bytes:
     return b""
+
+
+def _no_realms(prefix: str) -> Sequence[str]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,9 @@ class WebSettings:
     streams_max : open live streams of one process; one more is answered with 503
     heartbeat_s : how often an idle stream says that it lives
     speed : speed of a simulated site clock, shown in the header; None for a real clock
+    knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
+    ledger_of : the ledger of another realm, for drills; None where there are none
+    realms : names of the realms that begin with some letters
     """
 
     ledger: LiveLedger
@@ -56,3 +64,6 @@ class WebSettings:
     streams_max: int = 1_000
     heartbeat_s: float = 5.0
     speed: Callable[[], float] | None = None
+    knowledge: Ledger | None = None
+    ledger_of: Callable[[str], LiveLedger] | None = None
+    realms: Callable[[str], Sequence[str]] = _no_realms

@@ -13,8 +13,11 @@ from alerts.roles import Role
 from alerts.settings import DeskSettings
 from alerts.tickets import TicketDesk
 from desk.board import Board
+from desk.checklist import ChecklistDesk
 from desk.counter import Counter
+from desk.knowledge import KnowledgeDesk
 from desk.quality import bar, headline
+from desk.ratings import RatingDesk
 from grid.records import OutboxMessage
 from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
@@ -40,9 +43,14 @@ class Site:
         self.readings = settings.readings
         places = Places(self.network)
         desk = DeskSettings(time_zone=settings.time_zone)
-        self.board = Board(self.ledger, self.network, places=places)
+        self.knowledge = KnowledgeDesk(settings.knowledge or self.ledger, self.clock)
+        self.board = Board(self.ledger, self.network, places=places, knowledge=self.knowledge)
         self.alerts = AlertDesk(self.ledger, self.clock)
-        self.tickets = TicketDesk(self.ledger, self.network, self.clock)
+        self.tickets = TicketDesk(
+            self.ledger, self.network, self.clock, checklist=self.knowledge.used_version
+        )
+        self.checklists = ChecklistDesk(self.ledger, self.knowledge, self.clock)
+        self.ratings = RatingDesk(self.ledger, self.network, self.clock)
         self.counter = Counter(
             self.ledger,
             self.network,

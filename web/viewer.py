@@ -26,6 +26,7 @@ class Viewer:
     role: Role = NO_ROLE
     via: Via = "nobody"
     csrf: str = ""
+    team: str | None = None
 
     @property
     def signed_in(self) -> bool:
@@ -34,7 +35,7 @@ class Viewer:
     @property
     def actor(self) -> Actor:
         """The person as alerts and tickets know them."""
-        return Actor(self.name or self.login, self.role)
+        return Actor(self.name or self.login, self.role, self.team)
 
     def may(self, right: Right) -> bool:
         """Whether the role has this right."""

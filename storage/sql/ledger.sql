@@ -335,10 +335,13 @@ INSERT INTO human_input (realm, kind, subject, actor, at_us, data)
 VALUES (%s, %s, %s, %s, %s, %s) RETURNING id
 
 -- name: human_inputs
--- What people did and said, oldest first.
-SELECT kind, subject, actor, at_us, data, id FROM human_input
-WHERE realm = %(realm)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
-ORDER BY id LIMIT %(limit)s
+-- The newest of what people did and said, oldest first.
+SELECT kind, subject, actor, at_us, data, id FROM (
+    SELECT kind, subject, actor, at_us, data, id FROM human_input
+    WHERE realm = %(realm)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+        AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+    ORDER BY id DESC LIMIT %(limit)s
+) newest ORDER BY id
 
 -- name: drafts
 -- Notices to customers that were drafted, oldest first.

@@ -2,24 +2,24 @@
 
 -- name: create
 -- A new person.
-INSERT INTO person (login, display_name, role, account, language, password_hash)
-VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO person (login, display_name, role, account, language, password_hash, team)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (login) DO NOTHING
-RETURNING id, login, display_name, role, account, language, active, password_hash
+RETURNING id, login, display_name, role, account, language, active, password_hash, team
 
 -- name: by_login
 -- One person by the name they sign in with.
-SELECT id, login, display_name, role, account, language, active, password_hash
+SELECT id, login, display_name, role, account, language, active, password_hash, team
 FROM person WHERE login = %s
 
 -- name: by_id
 -- One person.
-SELECT id, login, display_name, role, account, language, active, password_hash
+SELECT id, login, display_name, role, account, language, active, password_hash, team
 FROM person WHERE id = %s
 
 -- name: all
 -- Everybody.
-SELECT id, login, display_name, role, account, language, active, password_hash
+SELECT id, login, display_name, role, account, language, active, password_hash, team
 FROM person ORDER BY login
 
 -- name: any
@@ -35,7 +35,7 @@ UPDATE person SET
     active = coalesce(%(active)s, active),
     password_hash = coalesce(%(password_hash)s, password_hash)
 WHERE login = %(login)s
-RETURNING id, login, display_name, role, account, language, active, password_hash
+RETURNING id, login, display_name, role, account, language, active, password_hash, team
 
 -- name: open_session
 -- A session; only the hash of its token is kept.
@@ -46,7 +46,7 @@ VALUES (%s, %s, now() + make_interval(secs => %s), %s)
 -- The active person behind a session that has not expired.
 UPDATE session s SET seen_at = now() FROM person p
 WHERE s.token_hash = %s AND s.expires_at > now() AND p.id = s.person_id AND p.active
-RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash
+RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash, p.team
 
 -- name: close_session
 -- Sign out.
@@ -72,7 +72,7 @@ VALUES (%s, %s, now() + make_interval(secs => %s), %s)
 UPDATE sign_in_link l SET uses_left = uses_left - 1 FROM person p
 WHERE l.token_hash = %s AND l.expires_at > now() AND (l.uses_left IS NULL OR l.uses_left > 0)
     AND p.id = l.person_id AND p.active
-RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash
+RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash, p.team
 
 -- name: add_token
 -- A token for programs.
@@ -87,7 +87,7 @@ RETURNING id
 UPDATE api_token t SET used_at = now() FROM person p
 WHERE t.token_hash = %s AND (t.expires_at IS NULL OR t.expires_at > now())
     AND p.id = t.person_id AND p.active
-RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash
+RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash, p.team
 
 -- name: revoke_token
 -- A token ends.

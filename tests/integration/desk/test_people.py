@@ -149,3 +149,14 @@ def test_the_audit_is_read_newest_first_and_cannot_be_changed(
     assert {"field": "phone"} == found.detail
     with pytest.raises(psycopg.errors.RaiseException), database.connection() as c:
         c.execute("DELETE FROM audit")
+
+
+def test_a_crew_belongs_to_a_team_and_nobody_else_does(people: People) -> None:
+    with pytest.raises(BadInput):
+        people.create("crew-x", "李师傅", "crew")
+    with pytest.raises(BadInput):
+        people.create("clerk-x", "王芳", "clerk", team="crew-1")
+
+    made = people.create("crew-y", "李师傅", "crew", team="crew-1")
+
+    assert (made.team, people.find("crew-y")) == ("crew-1", made)

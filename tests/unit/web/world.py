@@ -179,6 +179,7 @@ class Person:
     account: str | None = None
     active: bool = True
     password_hash: str | None = None
+    team: str | None = None
 
 
 class FakePeople:
@@ -187,10 +188,11 @@ class FakePeople:
     def __init__(self) -> None:
         names = {
             "operator": "王值班", "clerk": "李柜员", "dispatcher": "赵调度",
-            "engineer": "钱工", "admin": "管理员", "read_only": "参观",
+            "engineer": "钱工", "admin": "管理员", "read_only": "参观", "supervisor": "孙班长",
         }  # fmt: skip
         self.people = [Person(i, role, name, role) for i, (role, name) in enumerate(names.items())]
         self.people.append(Person(99, "c-1", "客户", "customer", "330720002"))
+        self.people.append(Person(98, "crew", "李师傅", "crew", team="crew-1"))
         self.made = 0
         self.sessions: dict[str, Person] = {}
         self.links: dict[str, tuple[Person, int | None]] = {

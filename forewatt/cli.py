@@ -6,6 +6,7 @@ command imports what it needs. Exit status: 0 done, 1 failed, 2 wrong usage or b
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -74,6 +75,13 @@ def count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 256:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
     return int(text)
+
+
+def realm(text: str) -> str:
+    """A world of its own for readings, alerts and tickets; part of its topics' names."""
+    if not re.fullmatch(r"live|(drill|replay)-[A-Za-z0-9._-]{1,48}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: write live, drill-NAME or replay-NAME")
+    return text
 
 
 def seconds(text: str) -> float:
@@ -186,7 +194,7 @@ def _data(commands: Any) -> None:
     replay = _add(
         commands,
         "replay",
-        "forewatt.datasets:replay_command",
+        "forewatt.replaying:replay_command",
         "play a dataset over the wire: devices with a profile by Modbus, the rest by MQTT",
     )
     replay.add_argument("folder", type=Path, metavar="DIR", help="or a recording, with --map")
@@ -196,6 +204,28 @@ def _data(commands: Any) -> None:
     replay.add_argument("--mqtt", default="mqtt://127.0.0.1:1883", metavar="URL")
     replay.add_argument("--modbus", type=port, metavar="PORT")
     replay.add_argument("--speed", type=speed, default=1.0, help="a number, or max")
+    replay.add_argument(
+        "--realm", type=realm, default="live", help="live, drill-... or replay-...; default: live"
+    )
+    replay.add_argument(
+        "--from", dest="start", metavar="TIME", help='RFC 3339, or "2d 06:30" from the beginning'
+    )
+    replay.add_argument("--to", dest="end", metavar="TIME", help="play the readings before it")
+    replay.add_argument(
+        "--resume",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="FILE",
+        help="go on where the last replay with --resume stopped, and remember it again",
+    )
+    replay.add_argument("--paused", action="store_true", help="begin with a pause")
+    replay.add_argument(
+        "--commands",
+        action="store_true",
+        help="take pause, resume, step, seek TIME, speed N, quit as lines on standard input; "
+        "at a terminal there are keys",
+    )
     replay.add_argument(
         "--clock",
         type=Path,

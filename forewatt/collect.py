@@ -64,6 +64,17 @@ def collector_settings(config: Config, journal: str) -> CollectorSettings:
     )
 
 
+def realm_topics(topics: tuple[str, ...], realm: str) -> tuple[str, ...]:
+    """Topic filters of a realm: another than live hears `forewatt replay --realm` as well.
+
+    >>> realm_topics(("forewatt/v1/+/events",), "drill-1")
+    ('forewatt/v1/+/events', 'drill-1/forewatt/v1/+/events')
+    """
+    if realm == "live":
+        return topics
+    return (*topics, *(f"{realm}/{t}" for t in topics if t.startswith("forewatt/")))
+
+
 def check_parts(config: Config) -> None:
     """Read every mapping and profile that the configuration names; raises BadInput, with nothing
     started, for the first that is wrong."""
@@ -84,7 +95,7 @@ def mqtt_source(config: Config, source: MqttConfig, journal: str) -> MqttSource:
         cert=source.cert,
         key=source.key,
         client_id=source.client_id or f"forewatt-{journal[:13]}",
-        topics=source.topics,
+        topics=realm_topics(source.topics, config.site.realm),
         receive_maximum=source.receive_maximum,
         session_expiry_s=source.session_expiry_s,
         keepalive_s=source.keepalive_s,

@@ -12,21 +12,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forewatt.shared_clock import SharedClock
 from grid.clock import SimulatedClock
 from grid.dataset import read_dataset
 from grid.errors import BadInput
 from grid.readings import ReadingBatch
-from simulators.devices import Publisher, batch_messages, event_message
+from simulators.devices import Publisher, topic_root
+from simulators.playing import Sender
+from simulators.reel import numbered
 from simulators.replay import ReplaySummary
 
 STEP_US = 900_000_000
 # So far time runs on at the end: closes the last frames, and is too short to look like silence.
 AFTER_US = 900_000_000
 AFTER_SPEED = 300.0
-GATEWAY = "replay"
 
 
 def prepare_clock(folder: Path, path: Path) -> SharedClock:
@@ -43,6 +43,7 @@ def play_all(
     clock: SimulatedClock,
     *,
     end_us: int | None = None,
+    realm: str = "live",
     stop: threading.Event | None = None,
 ) -> ReplaySummary:
     """Everything with `time < end_us` over MQTT, in columns, in the order of arrival.
@@ -52,23 +53,25 @@ def play_all(
     """
     began = time.perf_counter()
     stop = stop or threading.Event()
-    rows = events = 0
     with Publisher(mqtt_url, stop=stop) as publisher:
+        sender = Sender(publisher, "batch", paced=False, root=topic_root(realm))
         clock.hold()
-        for batch, seq in _numbered(folder, end_us):
+        for batch, seq in numbered(read_dataset(folder), None, end_us):
             for step_us, part in _steps(batch):
                 if stop.is_set():
                     break
                 if step_us > clock.now_us():
                     clock.run(0.0, step_us)
-                sent = batch.select(part)
-                _publish(publisher, sent, seq[part])
-                rows += int((sent.event == 0).sum())
-                events += int((sent.event != 0).sum())
+                sender.send(batch.select(part), seq[part])
         publisher.drain()
     seconds = time.perf_counter() - began
     return ReplaySummary(
-        rows, events, publisher.published, publisher.acked, seconds, stopped=stop.is_set()
+        sender.rows,
+        sender.events,
+        publisher.published,
+        publisher.acked,
+        seconds,
+        stopped=stop.is_set(),
     )
 
 
@@ -86,33 +89,3 @@ def _steps(batch: ReadingBatch) -> Iterator[tuple[int, slice]]:
     cuts = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(batch)]
     for first, last in pairwise(cuts):
         yield int(ends[first]), slice(first, last)
-
-
-def _publish(publisher: Publisher, batch: ReadingBatch, seq: NDArray[np.int64]) -> None:
-    """Readings as columns, events where they stand among them."""
-    at = 0
-    for mark in [*np.flatnonzero(batch.event).tolist(), len(batch)]:
-        if mark > at:
-            part = slice(at, mark)
-            for topic, payload, _ in batch_messages(GATEWAY, batch.select(part), seq[part]):
-                publisher.publish(topic, payload)
-        if mark < len(batch):
-            publisher.publish(*event_message(batch, mark))
-        at = mark + 1
-
-
-def _numbered(folder: Path, end_us: int | None) -> Iterator[tuple[ReadingBatch, NDArray[np.int64]]]:
-    """Batches in the order of arrival with each device's running number of its readings, counted
-    from the beginning as `simulators.replay` does, so that a story can go on from here."""
-    count: dict[str, int] = {}
-    for batch in read_dataset(folder).batches(order="received"):
-        seq = np.full(len(batch), -1, np.int64)
-        for k, name in enumerate(batch.names):
-            mine = np.flatnonzero((batch.device == k) & (batch.event == 0))
-            seq[mine] = count.get(name, 0) + np.arange(mine.size)
-            count[name] = count.get(name, 0) + mine.size
-        if end_us is not None:
-            keep = batch.time < end_us
-            batch, seq = batch.select(keep), seq[keep]
-        if len(batch):
-            yield batch, seq

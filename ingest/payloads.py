@@ -123,8 +123,10 @@ class PayloadDecoder:
             form(source, device, payload, received_us)
 
     def _form(self, topic: str) -> tuple[Callable[..., None] | None, str]:
-        parts = topic.split("/")
-        if len(parts) == 4 and topic.startswith(TOPIC_ROOT + "/") and parts[2]:
+        # A realm of its own, or a bridge between brokers, puts topic levels of its own before.
+        before, root, after = topic.partition(f"{TOPIC_ROOT}/")
+        parts = (root + after if root else topic).split("/")
+        if root and len(parts) == 4 and before[-1:] in ("", "/") and parts[2]:
             forms = {"readings": self._add_readings, "events": self._add_events}
             if parts[3] == "batch":
                 return self._add_columns, ""

@@ -27,11 +27,22 @@ IN_FLIGHT_MAX = 64
 PATIENCE_S = 60.0
 
 
+def topic_root(realm: str) -> str:
+    """Below which topic the devices of a realm speak: the live ones at the root of all.
+
+    >>> topic_root("live"), topic_root("replay-may")
+    ('forewatt/v1', 'replay-may/forewatt/v1')
+    """
+    return TOPIC_ROOT if realm == "live" else f"{realm}/{TOPIC_ROOT}"
+
+
 class BrokerGone(ForewattError):
     """The broker could not be reached, or stopped acknowledging."""
 
 
-def reading_message(batch: ReadingBatch, row: int, seq: int) -> tuple[str, bytes]:
+def reading_message(
+    batch: ReadingBatch, row: int, seq: int, root: str = TOPIC_ROOT
+) -> tuple[str, bytes]:
     """Topic and payload of one reading of one device, absent quantities left out."""
     values: dict[str, Any] = {"t": milliseconds(int(batch.time[row])), "seq": seq}
     for name, column in batch.values.items():
@@ -40,18 +51,18 @@ def reading_message(batch: ReadingBatch, row: int, seq: int) -> tuple[str, bytes
             values[name] = x
     device = batch.names[batch.device[row]]
     payload = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-    return f"{TOPIC_ROOT}/{device}/readings", payload
+    return f"{root}/{device}/readings", payload
 
 
-def event_message(batch: ReadingBatch, row: int) -> tuple[str, bytes]:
+def event_message(batch: ReadingBatch, row: int, root: str = TOPIC_ROOT) -> tuple[str, bytes]:
     """Topic and payload of one event of one device."""
     device = batch.names[batch.device[row]]
     body = {"t": milliseconds(int(batch.time[row])), "event": EVENTS[batch.event[row]]}
-    return f"{TOPIC_ROOT}/{device}/events", orjson.dumps(body)
+    return f"{root}/{device}/events", orjson.dumps(body)
 
 
 def batch_messages(
-    gateway: str, batch: ReadingBatch, seq: NDArray[np.int64]
+    gateway: str, batch: ReadingBatch, seq: NDArray[np.int64], root: str = TOPIC_ROOT
 ) -> Iterator[tuple[str, bytes, int]]:
     """Topic, payload and rows of readings as columns of many devices, each below the limit."""
     names = np.array(batch.names, object)
@@ -73,7 +84,7 @@ def batch_messages(
         if len(payload) > BATCH_BYTES_MAX and size > 1:
             size = max(1, size // 2)
             continue
-        yield f"{TOPIC_ROOT}/{gateway}/batch", payload, len(body["device"])
+        yield f"{root}/{gateway}/batch", payload, len(body["device"])
         at += size
 
 

@@ -23,6 +23,7 @@ class Place:
         """Remember, now and then, once everything before has been acknowledged."""
         if self._path is not None and time.monotonic() >= self._next and drain():
             beside = self._path.with_suffix(".tmp")
+            beside.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(f"{self._what}\n{rows}", encoding="utf-8")
             beside.replace(self._path)
             self._next = time.monotonic() + SAVE_S
@@ -31,3 +32,4 @@ class Place:
         """The replay is through: the next one begins at the beginning."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+            self._path = None

@@ -16,7 +16,8 @@ from grid.clock import SimulatedClock
 from grid.dataset import Dataset
 from grid.readings import ReadingBatch
 from simulators.modbus_server import ModbusServer
-from simulators.replay import PacedClock, ReplaySummary, replay
+from simulators.pace import Controls, PacedClock
+from simulators.replay import ReplayProgress, ReplaySummary, replay
 from simulators.scenario import simulate
 from simulators.spec import Scenario
 from simulators.tables import read_table
@@ -246,3 +247,103 @@ def test_a_stopped_replay_resumes_where_it_was(
     assert len(whole) - due == summary.messages
     assert len(whole) == len(listener.messages)
     assert not place.exists()
+
+
+class Playing:
+    """A replay in a thread of its own, with its controls; stopped at the end."""
+
+    def __init__(self, dataset: Path, url: str, **how: Any) -> None:
+        self.controls, self.stop = Controls(), threading.Event()
+        self.told: list[ReplayProgress] = []
+        self.summary: list[ReplaySummary] = []
+        self._how = how | {"on_progress": self.told.append, "stop": self.stop}
+        self._thread = threading.Thread(target=self._run, args=(dataset, url))
+
+    def _run(self, dataset: Path, url: str) -> None:
+        self.summary.append(replay(dataset, url, controls=self.controls, **self._how))
+
+    def __enter__(self) -> "Playing":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.mark.parametrize("speed", ["max", 1e5])
+def test_a_paused_replay_sends_one_tick_a_step(
+    speed: Any, broker: Any, listener: Listener, dataset: Path
+) -> None:
+    """Whether the receiver or a clock sets the pace; then it goes on to the end."""
+    whole = _whole(dataset)
+    step_us = 300_000_000  # the monitor's interval is the shortest
+    ticks = [int((whole.received <= (whole.received[0] // step_us + k) * step_us).sum())
+             for k in (1, 2)]  # fmt: skip
+    playing = Playing(dataset, broker.mqtt_url, speed=speed, form="device")
+    playing.controls.pause()
+    with playing:
+        playing.controls.step()
+        for rows in ticks:
+            wait_for(lambda rows=rows: len(listener.messages) >= rows)  # type: ignore[misc]
+            assert rows == len(listener.messages)
+            playing.controls.step()
+        playing.controls.resume()
+        wait_for(lambda: len(listener.messages) >= len(whole))
+
+    assert len(whole) == len(listener.messages)
+    assert 1.0 == playing.told[-1].share
+
+
+@pytest.mark.parametrize("speed", ["max", 1e5])
+def test_a_seek_goes_on_at_the_time_asked_for(
+    speed: Any, broker: Any, listener: Listener, dataset: Path
+) -> None:
+    """Forwards over what is left out, then back to what was passed over, numbered as ever."""
+    whole = _whole(dataset)
+    back, ahead = (int(whole.received[len(whole) * k // 4]) for k in (1, 3))
+    before, after = (int((whole.received < us).sum()) for us in (back, ahead))
+    playing = Playing(dataset, broker.mqtt_url, speed=speed, form="device")
+    playing.controls.pause()
+    playing.controls.seek(ahead)
+    with playing:
+        wait_for(lambda: not playing.controls.wishes())
+        playing.controls.step()
+        wait_for(lambda: listener.messages)
+        playing.controls.seek(back)
+        wait_for(lambda: not playing.controls.wishes())
+        playing.controls.resume()
+        wait_for(lambda: bool(playing.summary))
+    wait_for(lambda: len(listener.messages) == playing.summary[0].messages)
+
+    times = [round(body["t"] * 1000) for _, body in listener.messages]
+    assert int(whole.time[after]) == times[0]
+    assert whole.time[before:].tolist() == times[before - len(whole) :]
+
+
+def test_a_resumed_replay_begins_at_once_where_it_stopped(
+    broker: Any, listener: Listener, dataset: Path, tmp_path: Path
+) -> None:
+    """Its own clock jumps there: nobody waits for the hours that were played before."""
+    whole = _whole(dataset)
+    place = tmp_path / "place"
+    place.write_text(f"{dataset.resolve()} None None\n{len(whole) - 3}")
+
+    summary = replay(dataset, broker.mqtt_url, speed=1e5, resume=place)
+
+    assert (3, len(whole) - 3) == (summary.messages, summary.resumed_rows)
+    assert summary.seconds < 5.0
+
+
+def test_a_realm_speaks_where_the_live_collectors_do_not_hear(
+    broker: Any, listener: Listener, dataset: Path
+) -> None:
+    """Below topics of its own."""
+    aside = Listener(broker.mqtt_url, "replay-may/forewatt/v1/#")
+
+    summary = replay(dataset, broker.mqtt_url, realm="replay-may")
+    wait_for(lambda: len(aside.messages) == summary.messages)
+    aside.close()
+
+    assert [] == listener.messages

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from forewatt.stepping import STEP_US, _numbered, _steps, prepare_clock
+from forewatt.stepping import STEP_US, _steps, prepare_clock
 from grid.clock import SimulatedClock
 from grid.dataset import read_dataset
 from grid.readings import ReadingBatch
+from simulators.reel import numbered
 
 
 def test_the_clock_stands_at_the_first_arrival(town: Path, tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_steps_take_every_row_once_and_never_before_its_arrival() -> None:
 
 def test_readings_of_a_device_are_numbered_without_a_hole(town: Path) -> None:
     numbers: dict[str, list[int]] = {}
-    for batch, seq in _numbered(town, None):
+    for batch, seq in numbered(read_dataset(town), None, None):
         for name, event, number in zip(
             batch.device_names(), batch.event, seq.tolist(), strict=True
         ):

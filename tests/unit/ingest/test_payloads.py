@@ -52,6 +52,18 @@ def test_one_object_is_one_reading_of_the_device_in_the_topic() -> None:
     assert [] == found.quarantined
 
 
+@pytest.mark.parametrize("before", ["replay-may/", "bridge/north/"])
+def test_levels_before_the_root_are_those_of_a_realm_or_a_bridge(before: str) -> None:
+    found = [one(before + READINGS, {"t": T, "v_a": 231.2}), one(before + BATCH,
+             {"t": T, "device": ["M1"], "v_a": [231.2]})]  # fmt: skip
+
+    for each in found:
+        assert [("M1", T * 1000, {"v_a": 231.2})] == [
+            (name, at, {k: round(v, 1) for k, v in values.items()})
+            for name, at, values in table(each)
+        ]
+
+
 def test_an_array_is_many_readings_in_their_order() -> None:
     found = one(READINGS, [{"t": T + 1, "v_a": 1.0}, {"t": T, "i_a": 2, "seq": 3}])
 
@@ -303,7 +315,14 @@ def test_unknown_events_are_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["forewatt/v1/M1/other", "forewatt/v2/M1/readings", "x", "forewatt/v1//readings"]
+    "topic",
+    [
+        "forewatt/v1/M1/other",
+        "forewatt/v2/M1/readings",
+        "x",
+        "forewatt/v1//readings",
+        "notforewatt/v1/M1/readings",
+    ],
 )
 def test_an_unknown_topic_is_quarantined_and_not_guessed(topic: str) -> None:
     found = one(topic, {"t": T, "v_a": 1})

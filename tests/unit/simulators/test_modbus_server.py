@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from simulators.modbus_server import ModbusServer, UnitSeries
+from simulators.pace import PacedClock
 from simulators.registers import Register, RegisterMap
-from simulators.replay import PacedClock
 
 MAP = RegisterMap((Register("v_a", 0, "float32"), Register("f", 6, "uint16", scale=0.01)))
 

@@ -1,9 +1,12 @@
 """The process that serves pages, API and live stream."""
 
 import logging
+import os
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
@@ -15,12 +18,14 @@ from forewatt.metrics import prometheus_text
 from forewatt.run import check_port
 from forewatt.site import Place, site_network
 from grid.clock import Clock, SimulatedClock
+from grid.errors import ForewattError
 from grid.network import Network
 from storage.database import Database
 from storage.desk_supply import Supply
 from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 from storage.people import People
+from storage.photos import Photos
 from storage.realms import realm_names
 from web.app import create_app
 from web.readings import StoredReadings
@@ -31,6 +36,7 @@ START_S = 30.0
 LINK_S = 86_400
 LAG_ENTRIES_MAX = 10_000
 FINISH_S = 3
+SECRET_BYTES = 32
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +105,21 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),
         realms=lambda prefix: realm_names(database, prefix),
+        secret=site_secret(place),
+        photos=Photos(database),
     )
+
+
+def site_secret(place: Place) -> bytes:
+    """What signs links, made at the first start; a file beside the journal that only we read."""
+    with suppress(FileExistsError):
+        descriptor = os.open(place.secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+    found = place.secret.read_bytes()
+    if len(found) < SECRET_BYTES:
+        raise ForewattError(f"{place.secret} is too short for a secret; remove it and start again")
+    return found
 
 
 def _well(place: Place, role: str) -> Callable[[], bool]:

@@ -39,6 +39,10 @@ class Place:
         return self.folder / f"network-{CACHE_FORM}.json"
 
     @property
+    def secret(self) -> Path:
+        return self.folder / "web.secret"
+
+    @property
     def health(self) -> Path:
         return self.folder / "health"
 

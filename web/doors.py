@@ -11,6 +11,7 @@ from alerts.ledger import Ledger
 from desk.answer import SupplyEvidence as SupplyEvidence
 from grid.records import OutboxMessage
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
+from storage.photos import Photo
 from storage.series import Series
 
 
@@ -70,3 +71,11 @@ class Readings(Protocol):
     def gaps(self, limit: int) -> Sequence[Gap]: ...
     def refused(self, limit: int) -> Sequence[QuarantineRow]: ...
     def well(self) -> bool: ...
+
+
+class Photos(Protocol):
+    """Photos of tickets (`storage.photos.Photos`)."""
+
+    def add(self, ticket_id: int, image: bytes, taken_by: str, taken_us: int) -> str | None: ...
+    def list(self, ticket_id: int) -> Sequence[Photo]: ...
+    def image(self, ticket_id: int, digest: str) -> bytes | None: ...

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alerts.roles import Role
 from grid.errors import ForewattError
 from web.doors import People, PersonView
-from web.policy import ANYBODY, POLICY, Right
+from web.policy import ANYBODY, BY_LINK, POLICY, Right
 from web.viewer import NOBODY, Via, Viewer, csrf_of, viewer_of
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class _Raise(Response):
 async def check_form_token(request: Request) -> None:
     """Refuse a change by a signed-in browser without the form token of its session."""
     viewer = viewer_of(request)
-    if request.method in SAFE or viewer.via != "session":
+    if request.method in SAFE or viewer.via != "session" or request.url.path.startswith(BY_LINK):
         return
     given = request.headers.get("x-csrf-token", "")
     if not given and "form" in request.headers.get("content-type", ""):

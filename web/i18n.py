@@ -1,6 +1,7 @@
 """Every sentence of the pages, in two languages, from `web/messages/*.toml`.
 
-A key is `section.name`; a sentence takes named values: `{n}`. A key that is missing in one
+`en.toml` and `zh-CN.toml` hold what several screens say, `crew.en.toml` what one screen says. A
+key is `section.name`; a sentence takes named values: `{n}`. A key that is missing in one
 catalogue fails the tests and, at run time, raises: a page with half its words is a bug.
 """
 
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from grid.errors import ForewattError
 from grid.faults import FAULTS, SEVERITY_NAMES, WORK_NAMES
 
 Language = Literal["zh-CN", "en"]
@@ -30,9 +32,15 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 @cache
 def catalogue(language: Language) -> Mapping[str, str]:
-    """All sentences of a language by dotted key."""
-    text = (FOLDER / f"{language}.toml").read_text(encoding="utf-8")
-    return _flatten(tomllib.loads(text))
+    """All sentences of a language by dotted key; one that two files give is our mistake."""
+    found: dict[str, str] = {}
+    for file in sorted(FOLDER.glob(f"*{language}.toml")):
+        given = _flatten(tomllib.loads(file.read_text(encoding="utf-8")))
+        twice = found.keys() & given.keys()
+        if twice:
+            raise ForewattError(f"{file.name} repeats {', '.join(sorted(twice))}; remove one.")
+        found.update(given)
+    return found
 
 
 class Words:

@@ -51,6 +51,12 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # customer: the token is the right
     ("GET", "/my/{token}"): ANYBODY,
     ("POST", "/my/{token}/still-out"): ANYBODY,
+    # crew: the signed link of a ticket is the right
+    ("GET", "/crew/{token}"): ANYBODY,
+    ("POST", "/crew/{token}/photo"): ANYBODY,
+    ("GET", "/crew/{token}/photos/{digest}"): ANYBODY,
+    ("POST", "/crew/{token}/{action}"): ANYBODY,
+    ("GET", "/crew-worker.js"): ANYBODY,
     # operator
     ("GET", "/"): STAFF,
     ("GET", "/alerts/{alert_id}"): STAFF,
@@ -60,6 +66,8 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # tickets
     ("GET", "/tickets"): STAFF,
     ("GET", "/tickets/{ticket_id}"): STAFF,
+    ("POST", "/tickets/{ticket_id}/crew-link"): TICKETS,
+    ("GET", "/tickets/{ticket_id}/photos/{digest}"): TICKETS,
     ("POST", "/tickets/{ticket_id}/{action}"): TICKETS,
     # counter
     ("GET", "/desk"): COUNTER,
@@ -80,6 +88,9 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/api/v1/contacts"): COUNTER,
     ("GET", "/api/v1/series"): MEASURE,
 }
+
+# The right of these lies in the address, never in a cookie: a form token would prove nothing.
+BY_LINK: Final = ("/my/", "/crew/")
 
 HOME: Final[dict[str, str]] = {
     "operator": "/",

@@ -1,12 +1,13 @@
 """What the program must hand to the pages."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from secrets import token_bytes
 
 from alerts.ledger import Ledger
 from grid.clock import Clock
 from grid.network import Network
-from web.doors import LiveLedger, People, Readings, SupplyEvidence
+from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
 from web.i18n import Language
 
 Check = tuple[str, Callable[[], bool]]
@@ -44,6 +45,9 @@ class WebSettings:
     knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
     ledger_of : the ledger of another realm, for drills; None where there are none
     realms : names of the realms that begin with some letters
+    secret : signs the links of crews; all web processes of a site share it. Left out, links end
+        with the process
+    photos : `storage.photos.Photos(database)`; None where nobody may send any
     """
 
     ledger: LiveLedger
@@ -67,3 +71,5 @@ class WebSettings:
     knowledge: Ledger | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms
+    secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
+    photos: Photos | None = None

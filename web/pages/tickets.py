@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import Conflict as TicketConflict
 from alerts.errors import DeskError, NotFound, StaleTicket, WrongRole
+from alerts.roles import may_see
 from alerts.states import (
     ACTIONS,
     CAUSES,
@@ -20,10 +21,13 @@ from alerts.states import (
     VERDICTS,
 )
 from desk.timeline import TimelineEntry
+from grid.records import Ticket
 from web import policy
+from web.crew import crew_of
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
 from web.pages.alerts import known_before_s
+from web.pages.crew import crew_link, photo_answer
 from web.site import Site
 from web.viewer import viewer_of
 
@@ -74,6 +78,15 @@ def details_of(action: str, given: dict[str, Any], site: Site) -> dict[str, Any]
     return {k: values[k] for k in wanted if values.get(k) not in (None, "")}
 
 
+def usual_next(ticket: Ticket, allowed: Sequence[str]) -> str | None:
+    """The action that leads on from here; taking it again helps only while nobody has it."""
+    for action in USUAL_NEXT:
+        again = ACTIONS[action].to_state == ticket.state
+        if action in allowed and (not again or (action == "take" and not ticket.assignee)):
+            return action
+    return None
+
+
 def by_machine(text: str) -> bool:
     """Whether a step is the machine's own: its reason repeats what stands elsewhere."""
     return text.startswith(tuple(name for name, _ in MACHINE_STEPS.values()))
@@ -122,6 +135,7 @@ def register(app: FastAPI, site: Site) -> None:
         problem: str = "",
         draft: Fields | None = None,
         status: int = 200,
+        crew_address: str = "",
     ) -> Response:
         viewer = viewer_of(request)
         after = site.outbox_head()
@@ -139,7 +153,7 @@ def register(app: FastAPI, site: Site) -> None:
             "procedure": page.procedure,
             "timeline": told(page.timeline),
             "by_machine": by_machine,
-            "usual": next((a for a in USUAL_NEXT if a in page.allowed), None),
+            "usual": usual_next(ticket, page.allowed),
             "actions": ACTIONS,
             "verdicts": VERDICTS,
             "causes": CAUSES,
@@ -155,12 +169,38 @@ def register(app: FastAPI, site: Site) -> None:
             },
             "problem": problem,
             "draft": draft or Fields(),
+            "crew": crew_of_ticket(ticket),
+            "crew_address": crew_address,
+            "photos": site.settings.photos.list(ticket.id) if site.settings.photos else (),
         }
         return site.render.page(request, "ticket.html", values, status=status)
 
     @app.get("/tickets/{ticket_id}")
     def ticket(request: Request, ticket_id: int) -> Response:
         return ticket_page(request, ticket_id)
+
+    def crew_of_ticket(ticket: Ticket) -> str | None:
+        with site.ledger.reading() as reading:
+            return crew_of(ticket, reading.steps(ticket.id))
+
+    @app.post("/tickets/{ticket_id}/crew-link")
+    def make_crew_link(request: Request, ticket_id: int) -> Response:
+        viewer = viewer_of(request)
+        page = site.board.ticket(ticket_id, viewer.role)
+        who = crew_of_ticket(page.ticket) if page else None
+        if page is None or who is None or not may_see(page.ticket.work, "crew"):
+            raise HTTPException(404, "no_ticket")
+        site.people.audit(viewer.login, "crew_link", page.ticket.number, {"crew": who})
+        base = site.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+        return ticket_page(
+            request, ticket_id, crew_address=base + crew_link(site, page.ticket, who)
+        )
+
+    @app.get("/tickets/{ticket_id}/photos/{digest}")
+    def photo(request: Request, ticket_id: int, digest: str) -> Response:
+        if site.board.ticket(ticket_id, viewer_of(request).role) is None:
+            raise HTTPException(404, "no_ticket")
+        return photo_answer(site, ticket_id, digest)
 
     @app.post("/tickets/{ticket_id}/{action}")
     async def act(request: Request, ticket_id: int, action: str) -> Response:

@@ -16,6 +16,7 @@ from storage.desk_supply import Supply
 from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 from storage.people import People
+from storage.photos import PHOTOS_MAX, Photos
 from tests.unit.web.server import Server
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, StandingClock, network, raised, story
 from tests.waiting import wait_for
@@ -177,3 +178,20 @@ def test_a_call_from_another_system_is_kept_once(site: Site) -> None:
     assert [a.status_code for a in answers] == [201, 200]
     assert answers[0].json()["known"] is True
     assert answers[0].json()["ticket"]["asset"] == "T7"
+
+
+def test_photos_of_a_ticket_are_kept_once_in_order_and_bounded(site: Site) -> None:
+    with site.ledger.reading() as r:
+        ticket = r.tickets()[0].id
+    photos = Photos(site.database)
+
+    first = photos.add(ticket, b"one", "王师傅", NOW)
+    again = photos.add(ticket, b"one", "somebody else", NOW + MINUTE)
+    for n in range(2, PHOTOS_MAX + 1):
+        photos.add(ticket, str(n).encode(), "王师傅", NOW + n * MINUTE)
+    one_too_many = photos.add(ticket, b"late", "王师傅", NOW)
+
+    assert first is not None and first == again and one_too_many is None
+    listed = photos.list(ticket)
+    assert (PHOTOS_MAX, first, "王师傅") == (len(listed), listed[0].digest, listed[0].taken_by)
+    assert (b"one", None) == (photos.image(ticket, first), photos.image(ticket + 1, first))

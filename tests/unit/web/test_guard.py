@@ -25,7 +25,7 @@ def filled(path: str, world: World) -> str:
         alert = r.alerts()[0].id
     values = {
         "token": "none", "language": "en", "path:path": "app.css", "alert_id": alert,
-        "ticket_id": "1", "action": "note", "device": "M-T1-001",
+        "ticket_id": "1", "action": "note", "device": "M-T1-001", "digest": "00",
     }  # fmt: skip
     return re.sub(r"{([^}]+)}", lambda m: values[m[1]], path)
 

@@ -2,6 +2,7 @@
 no broker. A neutral at T3 grows loose, T7 is out of supply, a meter is ill; customers have rung.
 """
 
+import hashlib
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from grid.network import (
 from grid.records import AlertEvent, Evidence, Finding, OutboxMessage
 from storage.desk_records import LastSeen
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
+from storage.photos import PHOTOS_MAX, Photo
 from storage.series import Series
 from web.doors import PersonView
 from web.settings import WebSettings
@@ -330,6 +332,27 @@ class FakeSupply:
         return {d: gasp if "T7" in d else well for d in devices}
 
 
+class FakePhotos:
+    """Photos in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, dict[str, tuple[Photo, bytes]]] = {}
+
+    def add(self, ticket_id: int, image: bytes, taken_by: str, taken_us: int) -> str | None:
+        kept = self.kept.setdefault(ticket_id, {})
+        digest = hashlib.sha256(image).hexdigest()
+        if len(kept) < PHOTOS_MAX:
+            kept.setdefault(digest, (Photo(digest, taken_by, taken_us), image))
+        return digest if digest in kept else None
+
+    def list(self, ticket_id: int) -> Sequence[Photo]:
+        return [photo for photo, _ in self.kept.get(ticket_id, {}).values()]
+
+    def image(self, ticket_id: int, digest: str) -> bytes | None:
+        found = self.kept.get(ticket_id, {}).get(digest)
+        return found[1] if found else None
+
+
 class World:
     """Everything `create_app` needs, with its parts in reach."""
 
@@ -340,6 +363,7 @@ class World:
         self.people = FakePeople()
         self.readings = FakeReadings(self.network, self.clock)
         self.supply = FakeSupply()
+        self.photos = FakePhotos()
         self.extra = settings
         if told:
             self.happen(*story())
@@ -350,7 +374,13 @@ class World:
 
     @property
     def settings(self) -> WebSettings:
-        given: dict[str, Any] = {"site_name": "西湖供电所", "heartbeat_s": 1.0, **self.extra}
+        given: dict[str, Any] = {
+            "site_name": "西湖供电所",
+            "heartbeat_s": 1.0,
+            "secret": b"a secret of the tests",
+            "photos": self.photos,
+            **self.extra,
+        }
         return WebSettings(
             self.ledger, self.network, self.clock, self.people, self.readings, self.supply, **given
         )

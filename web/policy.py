@@ -31,6 +31,7 @@ COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
 ADMIN: Final[Right] = frozenset({"admin"})
+CREW: Final[Right] = frozenset({"crew"})
 
 # Names, phones and addresses of customers; also the call cards of the live stream.
 PERSONAL_DATA: Final[Right] = COUNTER
@@ -51,7 +52,8 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # customer: the token is the right
     ("GET", "/my/{token}"): ANYBODY,
     ("POST", "/my/{token}/still-out"): ANYBODY,
-    # crew: the signed link of a ticket is the right
+    # crew: its own team's work; then the signed link of a ticket is the right
+    ("GET", "/crew"): CREW,
     ("GET", "/crew/{token}"): ANYBODY,
     ("POST", "/crew/{token}/photo"): ANYBODY,
     ("GET", "/crew/{token}/photos/{digest}"): ANYBODY,
@@ -99,6 +101,7 @@ HOME: Final[dict[str, str]] = {
     "engineer": "/engineer",
     "admin": "/admin",
     "supervisor": "/tickets",
+    "crew": "/crew",
     "read_only": "/",
 }
 

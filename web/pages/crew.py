@@ -13,7 +13,7 @@ from alerts.errors import DeskError
 from alerts.states import CAUSES, state_name
 from desk.procedures import procedure
 from grid.records import Ticket, TicketState
-from web.crew import STEPS, CrewDesk, Done, link_token
+from web.crew import STEPS, WITH_CREW, CrewDesk, Done, crew_of, link_token
 from web.diagram import one_line
 from web.forms import Fields, form_of, see, whole
 from web.guard import wants_json
@@ -22,6 +22,7 @@ from web.limits import Limit
 from web.names import place
 from web.render import HERE
 from web.site import Site
+from web.viewer import viewer_of
 
 ESTIMATES_MIN = (15, 30, 60, 120, 240)
 WAITED_MAX_S = 7 * 86_400.0
@@ -96,6 +97,19 @@ def register(app: FastAPI, site: Site) -> None:
             media_type="text/javascript",
             headers={"service-worker-allowed": "/crew/", "cache-control": "no-cache"},
         )
+
+    @app.get("/crew")
+    def work(request: Request) -> Response:
+        """The work of the own team, most urgent first: each line opens as its link would."""
+        viewer = viewer_of(request)
+        rows = site.board.tickets(role="crew", team=viewer.team, states=WITH_CREW, limit=100)
+        links = []
+        for row in rows:
+            with site.ledger.reading() as reading:
+                who = crew_of(row.ticket, reading.steps(row.ticket.id))
+            links.append((row, crew_link(site, row.ticket, who or "")))
+        values = {"links": links, "team": viewer.team}
+        return site.render.page(request, "crew_work.html", values)
 
     @app.get("/crew/{token}")
     def crew(request: Request, token: str) -> Response:

@@ -126,7 +126,7 @@ def test_a_link_that_was_not_made_here_opens_nothing(world: World, visit: Visit)
     sent_out(world)
     body = link_token(b"another secret", ticket(world), "王师傅", 4e9)
 
-    for token in (body, "none", "a.b", "é.ü", "x" * 5_000, ""):
+    for token in (body, "none", "a.b", "é.ü", "x" * 5_000):
         assert visit().get(f"/crew/{token}").status_code == 404
 
 
@@ -199,3 +199,15 @@ def test_a_customer_or_stranger_cannot_report_from_another_site(phone: Phone) ->
     answer = phone.post(f"{phone.link}/accept", data={}, headers={"origin": "https://evil.example"})
 
     assert answer.status_code == 403
+
+
+def test_a_crew_with_an_account_sees_its_own_teams_work_only(world: World, visit: Visit) -> None:
+    sent_out(world)
+    visitor = visit("crew")
+
+    page = visitor.get("/crew").text
+
+    assert ticket(world).number in page
+    found = re.search(r'href="(/crew/[^"]+)"', page)
+    assert found is not None
+    assert "Safety first" in visitor.get(found[1]).text

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
-from forewatt.config import Config, ModbusConfig, MqttConfig
+from forewatt.config import Config, FilesConfig, ModbusConfig, MqttConfig
 from forewatt.health import HealthFile
 from forewatt.site import Place, site_network
 from grid.clock import Clock, SimulatedClock
@@ -20,11 +20,12 @@ from grid.journal import Record
 from ingest.checks import CheckSettings
 from ingest.collector import Collector
 from ingest.journal import SqliteJournal
+from ingest.layout_files import load_layout
 from ingest.mapping_files import load_mappings, load_sparkplug
 from ingest.metrics import CollectorMetrics
 from ingest.modbus_link import link_for
 from ingest.profile_files import load_profile
-from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
+from ingest.settings import CollectorSettings, FileSource, ModbusBus, ModbusUnit, MqttSource
 from ingest.sparkplug import SparkplugRules
 
 REPORT_S = 0.5
@@ -57,6 +58,7 @@ def collector_settings(config: Config, journal: str) -> CollectorSettings:
     return CollectorSettings(
         mqtt=tuple(mqtt_source(config, source, journal) for source in config.mqtt),
         modbus=tuple(_modbus(config, bus) for bus in config.modbus),
+        files=tuple(_files(config, files) for files in config.files),
         batch_messages=config.collect.batch_messages,
         linger_ms=config.collect.linger_ms,
         **(REAL if config.site.clock == "real" else SIMULATED),
@@ -109,6 +111,16 @@ def _modbus(config: Config, bus: ModbusConfig) -> ModbusBus:
         ModbusUnit(u.unit, u.device, config.named(u.profile), u.interval_s) for u in bus.units
     )
     return ModbusBus(url=bus.url, units=units, timeout_s=bus.timeout_s)
+
+
+def _files(config: Config, files: FilesConfig) -> FileSource:
+    return FileSource(
+        path=files.path,
+        layout=load_layout(config.named(files.mapping)),
+        ledger=config.journal.path / "files.sqlite",
+        settle_s=files.settle_s,
+        every_s=files.every_s,
+    )
 
 
 class SiteJournal(SqliteJournal):

@@ -9,17 +9,22 @@ from typing import Any
 
 from grid.errors import BadInput, ForewattError
 from grid.quantities import quantity
-from ingest.mapping_files import Sample, load_mappings, load_samples
+from ingest.exports import BadExport
+from ingest.layout_files import FOLDER as LAYOUTS
+from ingest.layout_files import load_layout
+from ingest.mapping_files import Sample, find_mapping, load_mappings, load_samples, read_toml_file
 from ingest.modbus_frame import LinkError
 from ingest.modbus_tools import Found, read_table, scan, table_lines
 from ingest.profile_files import load_profile
-from ingest.try_mapping import try_mapping
+from ingest.try_mapping import try_layout, try_mapping
 
 READ_TIMEOUT_S, SCAN_TIMEOUT_S = 2.0, 0.5
 
 
 def try_mapping_command(args: argparse.Namespace) -> int:
     """`forewatt config try-mapping FILE`: status 1 when something of the sample is refused."""
+    if is_layout(args.mapping):
+        return _try_layout(args)
     rules = load_mappings(args.mapping)
     samples = _samples(args)
     now_us = time.time_ns() // 1000
@@ -37,6 +42,34 @@ def try_mapping_command(args: argparse.Namespace) -> int:
     for one in said:
         print(f"\n{one['topic']}")
         print("\n".join(f"  {line}" for line in one["becomes"]))
+    return 0 if good else 1
+
+
+def is_layout(name_or_path: str) -> bool:
+    """Whether this describes exports, and not messages."""
+    try:
+        path = find_mapping(name_or_path, LAYOUTS)
+    except BadInput:
+        return False  # not one of the layouts by name; a mapping may have it
+    table, _ = read_toml_file(path)
+    return "mapping" not in table
+
+
+def _try_layout(args: argparse.Namespace) -> int:
+    layout = load_layout(args.mapping)
+    if args.sample is None:
+        raise BadInput("an export to try is missing", fix="give --sample export.csv")
+    try:
+        lines = try_layout(layout, args.sample, time.time_ns() // 1000)
+    except BadExport as bad:
+        lines = [f"refused: {bad}"]
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=str(args.sample)) from error
+    good = not any(line.startswith("refused") for line in lines)
+    if args.json:
+        print(json.dumps({"ok": good, "becomes": lines}, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(lines))
     return 0 if good else 1
 
 

@@ -91,7 +91,14 @@ def replay_command(args: argparse.Namespace) -> int:
                     Quarantined(r.source, r.reason, r.payload, r.received_us, r.device)
                     for r in page
                 ]
-                again = replay(payloads, network, clock, decoder=decoder, settings=settings.checks)
+                again = replay(
+                    payloads,
+                    network,
+                    clock,
+                    decoder=decoder,
+                    layouts={files.layout.name: files.layout for files in settings.files},
+                    settings=settings.checks,
+                )
                 if len(again.record.batch):
                     journal.append([again.record])
                 good = set(again.mended)

@@ -32,6 +32,7 @@ class Quality(IntFlag):
     ROLLBACK = 16  # an energy register ran backwards
     PARTIAL = 32  # some registers of the poll were not read
     BACKFILL = 64  # resent history (Sparkplug `historical`, gap refill)
+    REPLACES = 128  # of a mended export: counts instead of what is stored for its time
 
 
 _MAGIC = b"FWB1"

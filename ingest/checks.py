@@ -50,9 +50,9 @@ def _columns(*names: str) -> NDArray[np.intp]:
 
 
 # Which of a device's ratios bring each quantity to the primary side.
-_CURRENT_RATIO: Final = ("i_a", "i_b", "i_c", "i_n")
-_VOLTAGE_RATIO: Final = ("v_a", "v_b", "v_c", "v_n", "v_a_min", "v_b_min", "v_c_min")
-_POWER_RATIO: Final = ("p_a", "p_b", "p_c", "p", "q", "e_import", "e_export")
+CURRENT_RATIO: Final = ("i_a", "i_b", "i_c", "i_n")
+VOLTAGE_RATIO: Final = ("v_a", "v_b", "v_c", "v_n", "v_a_min", "v_b_min", "v_c_min")
+POWER_RATIO: Final = ("p_a", "p_b", "p_c", "p", "q", "e_import", "e_export")
 
 
 class Checks:
@@ -92,6 +92,8 @@ class Checks:
         self._times(rows, place)
         repeat, conflict = self._repeats.find(place, rows)
         _flag(rows, conflict, Quality.DUPLICATE)
+        # A mended export may go back to a value that was seen before the last one.
+        repeat &= (rows.quality & Quality.REPLACES) == 0
         duplicates = int(repeat.sum())
         if duplicates:
             rows, place = rows.select(~repeat), place[~repeat]
@@ -175,9 +177,9 @@ class Checks:
         if self._has_ratios:
             ct, pt = self._ct[place], self._pt[place]
             for names, ratio in (
-                (_CURRENT_RATIO, ct),
-                (_VOLTAGE_RATIO, pt),
-                (_POWER_RATIO, ct * pt),
+                (CURRENT_RATIO, ct),
+                (VOLTAGE_RATIO, pt),
+                (POWER_RATIO, ct * pt),
             ):
                 values |= {name: values[name] * ratio for name in names if name in values}
         return values

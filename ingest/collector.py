@@ -7,7 +7,7 @@ database, so it starts and collects while the database is away.
 import logging
 import threading
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from grid.clock import Clock
 from grid.errors import BadInput, ForewattError
@@ -33,6 +33,13 @@ _LOOK_S: Final = 0.5
 log = logging.getLogger(__name__)
 
 
+class Part(Protocol):
+    """One source: collects in a thread of its own until told to stop."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Collect until `stop`."""
+
+
 class Collector:
     """All sources of one process; see the module.
 
@@ -48,10 +55,10 @@ class Collector:
         metrics: CollectorMetrics,
     ) -> None:
         self._settings, self._journal, self._metrics = settings, journal, metrics
-        self._parts: list[tuple[str, MqttCollector | ModbusCollector]] = []
+        self._parts: list[tuple[str, Part]] = []
         for source in settings.mqtt:
-            part = MqttCollector(source, settings, journal, network, clock, metrics)
-            self._add(part.name, part)
+            broker = MqttCollector(source, settings, journal, network, clock, metrics)
+            self._add(broker.name, broker)
         if settings.modbus:
             modbus = ModbusCollector(settings.modbus, settings, journal, network, clock, metrics)
             names = [lane.name for lane in modbus.lanes]
@@ -59,10 +66,18 @@ class Collector:
             if twice:
                 raise BadInput(f"{twice} is configured twice", fix="Put its units into one entry")
             self._add("modbus", modbus)
+        if settings.files:
+            # Only who reads files needs the libraries for them.
+            from ingest.files import FileCollector
 
-    def _add(self, name: str, part: MqttCollector | ModbusCollector) -> None:
+            for folder in settings.files:
+                files = FileCollector(folder, settings, journal, network, clock, metrics)
+                self._add(files.name, files)
+
+    def _add(self, name: str, part: Part) -> None:
         if any(name == other for other, _ in self._parts):
-            raise BadInput(f"{name} is configured twice", fix="Keep one [[mqtt]] entry a broker")
+            fix = "Keep one [[mqtt]] entry a broker, and folders of different names"
+            raise BadInput(f"{name} is configured twice", fix=fix)
         self._parts.append((name, part))
 
     def run(self, stop: threading.Event) -> None:

@@ -52,7 +52,7 @@ def find_mapping(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     return path
 
 
-def read_table(path: Path) -> tuple[dict[str, Any], str]:
+def read_toml_file(path: Path) -> tuple[dict[str, Any], str]:
     """A TOML file and its text; raises BadInput."""
     try:
         content = path.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def read_table(path: Path) -> tuple[dict[str, Any], str]:
 def load_mappings(name_or_path: str | Path) -> tuple[Rule, ...]:
     """The rules of a shipped mapping by name, or of any file by path; raises BadInput."""
     path = find_mapping(name_or_path)
-    table, content = read_table(path)
+    table, content = read_toml_file(path)
     given = table.get("mapping")
     if not isinstance(given, list) or not given or not set(table) <= {"mapping", "sample"}:
         raise BadInput(
@@ -79,7 +79,7 @@ def load_mappings(name_or_path: str | Path) -> tuple[Rule, ...]:
 def load_samples(name_or_path: str | Path) -> tuple[Sample, ...]:
     """The `[[sample]]` messages that a mapping file brings along to be tried with."""
     path = find_mapping(name_or_path)
-    table, content = read_table(path)
+    table, content = read_toml_file(path)
     samples = []
     for i, given in enumerate(table.get("sample", []), 1):
         topic, payload = given.get("topic"), given.get("payload")
@@ -95,7 +95,7 @@ def load_samples(name_or_path: str | Path) -> tuple[Sample, ...]:
 
 def load_sparkplug(path: Path) -> SparkplugRules:
     """Names for Sparkplug: `[metrics]` name = quantity or { quantity, scale }, `[devices]`."""
-    table, content = read_table(path)
+    table, content = read_toml_file(path)
 
     def bad(key: str, problem: str, fix: str) -> BadInput:
         line = line_of(content, (key,))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.checks import CheckSettings
+from ingest.layout import Layout
 from ingest.mapping import Rule
 from ingest.payloads import TOPICS
 from ingest.sparkplug import SparkplugRules
@@ -65,11 +66,23 @@ class ModbusBus:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSource:
+    """A folder of exports; `ledger` is the file in which taken ones are remembered."""
+
+    path: Path
+    layout: Layout
+    ledger: Path
+    settle_s: float = 10.0
+    every_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorSettings:
     """Everything one collector process does."""
 
     mqtt: tuple[MqttSource, ...] = ()
     modbus: tuple[ModbusBus, ...] = ()
+    files: tuple[FileSource, ...] = ()
     batch_messages: int = 2_000  # one journal append (one fsync) takes at most so many
     linger_ms: float = 50.0  # and waits at most so long for more
     tick_s: float = 1.0  # real time between ticks of a source

@@ -7,16 +7,17 @@ position in the journal. Whenever it is killed, the next step begins after the l
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from grid.journal import Entry, Journal
+from grid.journal import Entry, Journal, Quarantined
 from grid.network import Network
 from grid.quantities import INDEX, NAMES
-from grid.readings import ReadingBatch
+from grid.readings import Quality, ReadingBatch
 from storage.database import Connection, Database
 from storage.errors import JournalMismatch
 from storage.gaps import DeviceState, GapsFound, find_gaps
@@ -49,6 +50,19 @@ class HistorianStep:
     quarantined: int = 0
     offset: int = 0
     entries: int = 0
+
+
+class _Kept(NamedTuple):
+    """What became of some readings."""
+
+    rows: int
+    duplicates: int
+    conflicts: int
+    gaps_opened: int
+    gaps_closed: int
+
+    def __add__(self, other: "_Kept") -> "_Kept":  # type: ignore[override]
+        return _Kept(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Historian:
@@ -129,8 +143,41 @@ class Historian:
         refused += unfit
         key = self._device_keys(connection, batch)
         is_reading = batch.event == 0
-        merged = merge(batch.select(is_reading), key[is_reading])
-        done = self._store.put(connection, self._realm, merged.rows)
+        replaces = is_reading & ((batch.quality & Quality.REPLACES) != 0)
+        plain = is_reading & ~replaces
+        kept = self._keep(connection, batch.select(plain), key[plain], refused)
+        if replaces.any():
+            # The newest version first: of two for one time, the first one stands.
+            newest = np.flatnonzero(replaces)[::-1]
+            kept += self._keep(connection, batch.select(newest), key[newest], refused, instead=True)
+        step = HistorianStep(
+            rows=kept.rows,
+            duplicates=kept.duplicates,
+            conflicts=kept.conflicts,
+            events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
+            gaps_opened=kept.gaps_opened,
+            gaps_closed=kept.gaps_closed,
+            quarantined=write_quarantine(connection, self._realm, refused),
+            offset=entries[-1].offset,
+            entries=len(entries),
+        )
+        connection.execute(queries("readings")["move_consumer"], [step.offset, self._consumer])
+        return step
+
+    def _keep(
+        self,
+        connection: Connection,
+        readings: ReadingBatch,
+        key: NDArray[np.int32],
+        refused: list[Quarantined],
+        *,
+        instead: bool = False,
+    ) -> "_Kept":
+        """Store readings with all that follows from them; `instead` of what is stored for their
+        times. What cannot be stored is added to `refused`."""
+        merged = merge(readings, key)
+        store = self._store.replace if instead else self._store.put
+        done = store(connection, self._realm, merged.rows)
         rows = merged.rows
         if done.refused:
             stored = np.ones(len(rows), np.bool_)
@@ -141,21 +188,19 @@ class Historian:
         state = self._state
         assert state is not None
         gaps = find_gaps(rows, state)
-        self._write_latest(connection, rows, gaps)
-        step = HistorianStep(
-            rows=done.rows,
-            duplicates=merged.duplicates + done.duplicates,
-            conflicts=self._write_conflicts(connection, merged) + done.conflicts,
-            events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
-            gaps_opened=self._open_gaps(connection, gaps),
-            gaps_closed=self._fill_gaps(connection, rows, gaps) + self._undo_gaps(connection, gaps),
-            quarantined=write_quarantine(connection, self._realm, refused),
-            offset=entries[-1].offset,
-            entries=len(entries),
+        newest = ~gaps.late
+        if instead:
+            newest |= rows.time == state.time[rows.device]
+        self._write_latest(connection, rows.select(newest), again=instead)
+        kept = _Kept(
+            done.rows,
+            merged.duplicates + done.duplicates,
+            self._write_conflicts(connection, merged) + done.conflicts,
+            self._open_gaps(connection, gaps),
+            self._fill_gaps(connection, rows, gaps) + self._undo_gaps(connection, gaps),
         )
         self._mark_dirty(connection, rows)
-        connection.execute(queries("readings")["move_consumer"], [step.offset, self._consumer])
-        return step
+        return kept
 
     # -- what is known ---------------------------------------------------------------------
 
@@ -218,14 +263,15 @@ class Historian:
 
     # -- what is written -------------------------------------------------------------------
 
-    def _write_latest(self, connection: Connection, rows: Rows, gaps: GapsFound) -> None:
-        fresh = rows.select(~gaps.late)
+    def _write_latest(self, connection: Connection, fresh: Rows, *, again: bool) -> None:
         if not len(fresh):
             return
         newest = np.ones(len(fresh), np.bool_)
         newest[:-1] = fresh.device[1:] != fresh.device[:-1]
         named = queries("readings")
         connection.execute(named["latest_stage"])
+        if again:
+            connection.execute(named["clear_latest_stage"])
         copy_rows(connection, "latest_stage", self._realm, fresh.select(newest))
         names = [sql.Identifier(q) for q in NAMES]
         quantities = sql.SQL(", ").join(names)

@@ -4,7 +4,7 @@ one of them cannot be stored.
 Works inside the transaction of its caller; a savepoint protects each attempt.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +39,9 @@ class Stored:
     refused: list[tuple[int, str]] = field(default_factory=list)  # place in the rows, reason
 
 
+Way = Callable[[Connection, int, Rows], tuple[int, int, int]]  # new, same, differing rows
+
+
 class ReadingStore:
     """Puts rows into `reading`; remembers whether duplicates are about."""
 
@@ -54,8 +57,17 @@ class ReadingStore:
         """
         done = Stored()
         if len(rows):
-            self._put_or_split(connection, realm, rows, np.arange(len(rows)), done)
+            self._put_or_split(connection, realm, rows, np.arange(len(rows)), done, self._put)
             self._expect_duplicates = done.duplicates > 0
+        return done
+
+    def replace(self, connection: Connection, realm: int, rows: Rows) -> Stored:
+        """Store rows that count instead of what is there for their device and time.
+
+        The values that go are recorded as conflicts. Raises as `put` does.
+        """
+        done = Stored()
+        self._put_or_split(connection, realm, rows, np.arange(len(rows)), done, _replace_staged)
         return done
 
     def _put_or_split(
@@ -65,16 +77,17 @@ class ReadingStore:
         rows: Rows,
         which: np.ndarray[tuple[int], np.dtype[np.intp]],
         done: Stored,
+        way: Way,
     ) -> None:
         part = rows if which.size == len(rows) else rows.select(which)
         try:
             with connection.transaction():
-                new, duplicates, conflicts = self._put(connection, realm, part)
+                new, duplicates, conflicts = way(connection, realm, part)
         except _ROW_ERRORS as e:
             if which.size > 1:
                 half = which.size // 2
-                self._put_or_split(connection, realm, rows, which[:half], done)
-                self._put_or_split(connection, realm, rows, which[half:], done)
+                self._put_or_split(connection, realm, rows, which[:half], done, way)
+                self._put_or_split(connection, realm, rows, which[half:], done, way)
                 return
             if len(done.refused) >= REFUSED_MAX:
                 raise TooManyRefused(
@@ -118,49 +131,79 @@ def copy_rows(connection: Connection, table: str, realm: int, rows: Rows) -> Non
         copy.write(stream)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Staged:
+    """Rows in the staging table, and how they compare with those stored."""
+
+    connection: Connection
+    rows: Rows
+    new: int
+
+    @classmethod
+    def put(cls, connection: Connection, realm: int, rows: Rows) -> "_Staged":
+        """Stage the rows and insert those whose key is not there yet."""
+        named = queries("readings")
+        connection.execute(named["stage"])
+        connection.execute("TRUNCATE reading_stage")
+        copy_rows(connection, "reading_stage", realm, rows)
+        insert = named.compose("insert_staged", quantities=_listed(rows.values))
+        return cls(connection, rows, connection.execute(insert).rowcount)
+
+    def run(self, name: str, **parts: sql.Composable) -> psycopg.Cursor[tuple[int, ...]]:
+        """A statement over staged rows and the stored ones of the same keys."""
+        columns = [sql.Identifier(q) for q in self.rows.values]
+        # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
+        differs = sql.SQL("COALESCE({}, false)").format(
+            sql.SQL(" OR ").join(sql.SQL("s.{0} <> r.{0}").format(c) for c in columns)
+        )
+        fills = sql.SQL(" OR ").join(
+            sql.SQL("(r.{0} IS NULL AND s.{0} IS NOT NULL)").format(c) for c in columns
+        )
+        statement = queries("readings").compose(
+            name,
+            quantities=sql.SQL(", ").join(columns),
+            staged=sql.SQL(", ").join(sql.SQL("s.{}").format(c) for c in columns),
+            differs=differs,
+            fills=fills,
+            **parts,
+        )
+        time = self.rows.time
+        bounds = {"low": moment(int(time.min())), "high": moment(int(time.max()))}
+        # Never prepared: a plan for any bounds would look at every chunk there is.
+        return self.connection.execute(statement, bounds, prepare=False)
+
+    def assignments(self, form: str) -> sql.Composed:
+        """`form` for each quantity, with {0} for its name."""
+        columns = [sql.Identifier(q) for q in self.rows.values]
+        return sql.SQL(", ").join(sql.SQL(form).format(c) for c in columns)
+
+
 def _put_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, int, int]:
     """Insert what is new, complete what is partial, record what differs: new, same, differing."""
-    named = queries("readings")
-    connection.execute(named["stage"])
-    connection.execute("TRUNCATE reading_stage")
-    copy_rows(connection, "reading_stage", realm, rows)
-    listed = _listed(rows.values)
-    new = connection.execute(named.compose("insert_staged", quantities=listed)).rowcount
-    duplicates = len(rows) - new
+    staged = _Staged.put(connection, realm, rows)
+    duplicates = len(rows) - staged.new
     if not duplicates or not rows.values:
-        return new, duplicates, 0
-    columns = [sql.Identifier(q) for q in rows.values]
-    # COALESCE: NULL <> x is unknown, and NOT unknown would leave partial rows out.
-    differs = sql.SQL("COALESCE({}, false)").format(
-        sql.SQL(" OR ").join(sql.SQL("s.{0} <> r.{0}").format(c) for c in columns)
-    )
-    fills = sql.SQL(" OR ").join(
-        sql.SQL("(r.{0} IS NULL AND s.{0} IS NOT NULL)").format(c) for c in columns
-    )
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{0} = COALESCE(stored.{0}, EXCLUDED.{0})").format(c) for c in columns
-    )
-    # Never prepared: a plan for any bounds would look at every chunk there is.
-    bounds = {"low": moment(int(rows.time.min())), "high": moment(int(rows.time.max()))}
-
-    def run(name: str, **parts: sql.Composable) -> psycopg.Cursor[tuple[int, ...]]:
-        return connection.execute(named.compose(name, **parts), bounds, prepare=False)
-
-    quantities = sql.SQL(", ").join(columns)
-    found = run("compare", quantities=quantities, differs=differs, fills=fills).fetchone()
-    differing, completing = found or (0, 0)
-    conflicts = run("record_conflicts", differs=differs).rowcount if differing else 0
+        return staged.new, duplicates, 0
+    differing, completing = staged.run("compare").fetchone() or (0, 0)
+    conflicts = staged.run("record_conflicts").rowcount if differing else 0
     if completing:
-        staged = sql.SQL(", ").join(sql.SQL("s.{}").format(c) for c in columns)
-        run(
-            "fill_holes",
-            quantities=quantities,
-            staged=staged,
-            fills=fills,
-            differs=differs,
-            assignments=assignments,
-        )
-    return new, duplicates, conflicts
+        filled = staged.assignments("{0} = COALESCE(stored.{0}, EXCLUDED.{0})")
+        staged.run("fill_holes", assignments=filled)
+    return staged.new, duplicates, conflicts
+
+
+def _replace_staged(connection: Connection, realm: int, rows: Rows) -> tuple[int, int, int]:
+    """Insert what is new, put the rows in place of what differs, and record what that was."""
+    staged = _Staged.put(connection, realm, rows)
+    duplicates = len(rows) - staged.new
+    if not duplicates or not rows.values:
+        return staged.new, duplicates, 0
+    differing, completing = staged.run("compare").fetchone() or (0, 0)
+    conflicts = staged.run("record_conflicts").rowcount if differing else 0
+    if differing or completing:
+        set_to = staged.assignments("{0} = COALESCE(EXCLUDED.{0}, stored.{0})")
+        staged.run("replace_rows", assignments=set_to)
+    return staged.new, duplicates, conflicts
 
 
 def _listed(quantities: Iterable[str]) -> sql.Composable:

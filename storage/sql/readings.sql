@@ -6,6 +6,10 @@ CREATE TEMP TABLE IF NOT EXISTS reading_stage (LIKE reading) ON COMMIT DELETE RO
 -- Where the newest rows of a step wait for the upsert into `latest`.
 CREATE TEMP TABLE IF NOT EXISTS latest_stage (LIKE latest) ON COMMIT DELETE ROWS
 
+-- name: clear_latest_stage
+-- For a second use in one transaction.
+TRUNCATE latest_stage
+
 -- name: copy_in
 -- The fast path: rows straight into their table.
 COPY {table} (realm, device, time, received, seq, quality{quantities}) FROM STDIN (FORMAT binary)
@@ -53,6 +57,19 @@ FROM reading_stage s CROSS JOIN LATERAL (
 ) r
 WHERE ({fills}) AND NOT ({differs})
 ON CONFLICT (realm, device, time) DO UPDATE SET {assignments}
+
+-- name: replace_rows
+-- Rows of a mended export take the place of what differs or is not there.
+INSERT INTO reading AS stored (realm, device, time, received, seq, quality, {quantities})
+SELECT s.realm, s.device, s.time, s.received, s.seq, s.quality, {staged}
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT {quantities} FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+WHERE ({fills}) OR ({differs})
+ON CONFLICT (realm, device, time) DO UPDATE
+SET received = EXCLUDED.received, quality = EXCLUDED.quality, {assignments}
 
 -- name: conflict
 -- One conflict found between rows of the same step.

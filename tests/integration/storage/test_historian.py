@@ -144,6 +144,44 @@ def test_a_different_value_for_a_stored_reading_is_recorded_and_changes_nothing(
     ]
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_mended_reading_takes_the_place_of_the_stored_one(
+    database: Database, journal: MemoryJournal, steps: int
+) -> None:
+    """In the same step as the first version or later; what it was is kept as a conflict."""
+    historian = Historian(database, journal)
+    journal.readings(["M1", "M2"], [0, 1], minutes(0, 0), v_a=[230, 9], i_a=[5, 6])
+    if steps == 2:
+        historian.run_once()
+    mended = int(Quality.REPLACES | Quality.BACKFILL)
+    journal.readings(["M2"], [0, 0], minutes(0, 1), v_a=[228, 227], quality=[mended] * 2)
+    journal.readings(["M2"], [0], minutes(0), v_a=[229], quality=[mended])
+
+    step = historian.run_once()
+
+    assert step.rows == (3 if steps == 1 else 1)
+    assert rows(database, "SELECT d.name, v_a, i_a FROM reading r JOIN device d ON d.id = r.device"
+                " ORDER BY d.name, time") == [
+        ("M1", 230.0, 5.0), ("M2", 229.0, 6.0), ("M2", 227.0, None)
+    ]  # fmt: skip
+    assert rows(database, "SELECT stored->'v_a' FROM reading_conflict ORDER BY noted_at") != []
+    newest = latest(database, ["M2"])
+    assert (newest.time.tolist(), newest.values["v_a"].tolist()) == (minutes(1), [227.0])
+
+
+def test_a_mended_newest_reading_is_what_latest_shows(
+    database: Database, journal: MemoryJournal
+) -> None:
+    historian = Historian(database, journal)
+    journal.readings(["M1"], [0], minutes(0), v_a=[9])
+    historian.run_once()
+    journal.readings(["M1"], [0], minutes(0), v_a=[229], quality=[int(Quality.REPLACES)])
+
+    historian.run_once()
+
+    assert [229.0] == latest(database, ["M1"]).values["v_a"].tolist()
+
+
 def test_a_conflict_within_one_step_is_recorded_too(
     database: Database, journal: MemoryJournal
 ) -> None:

@@ -1,11 +1,15 @@
 """Quarantined payloads get another chance when what was missing is there."""
 
+import dataclasses
 import json
 
 from grid.clock import RealClock
 from grid.journal import Quarantined, Record
 from grid.network import Device, Network
 from ingest.checks import Checks
+from ingest.codes import Meaning
+from ingest.exports import Exports
+from ingest.layout_files import load_layout
 from ingest.payloads import PayloadDecoder
 from ingest.replay import replay
 
@@ -59,3 +63,32 @@ def test_a_late_replay_keeps_the_first_arrival() -> None:
     done = replay(waiting, KNOWN, RealClock())
 
     assert [waiting[0].received_us] == done.record.batch.received.tolist()
+
+
+def test_lines_of_an_export_are_read_again_by_a_mended_layout() -> None:
+    layout = load_layout("wide")
+    head = "meter,date,quantity," + ",".join(f"P{n}" for n in range(1, 97))
+    line = "M1,2026-03-01,spannung," + ",".join(["230"] * 96)
+    exports = Exports(now_ms() * 1000)
+    exports.add(f"{head}\n{line}\n".encode("gb18030"), layout, "a.csv")
+    mended = dataclasses.replace(layout, codes={"spannung": Meaning("v_a", 1)})
+
+    before = replay(exports.refused, KNOWN, RealClock(), layouts={"wide": layout})
+    after = replay(exports.refused, KNOWN, RealClock(), layouts={"wide": mended})
+
+    assert ((), 0) == (before.mended, len(before.record.batch))
+    assert tuple(q.hash for q in exports.refused) == after.mended
+    assert 96 == len(after.record.batch)
+
+
+def test_a_row_of_an_export_that_the_checks_refused_is_replayed_alone() -> None:
+    exports = Exports(now_ms() * 1000)
+    exports.add(b"meter,time,v_a\nM9,2026-03-01,230\nM1,2026-03-01,231\n", load_layout("long"), "a")
+    (rows,) = exports.steps()
+    refused = Checks(KNOWN, RealClock()).apply(rows).quarantined
+    known = Network(devices=(*KNOWN.devices, Device("M9", interval_s=900)))
+
+    done = replay(refused, known, RealClock(), layouts={"long": load_layout("long")})
+
+    assert ["M9"] == done.record.batch.device_names().tolist()
+    assert 1 == len(done.mended)

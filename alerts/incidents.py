@@ -322,9 +322,10 @@ def worst(own: Iterable[Alert]) -> Alert | None:
 
 def located(s: Standing, places: Places) -> Asset:
     """Where the cause is: for a spreading class the highest of what its alerts name, else where
-    it was first seen. What people reported or work on stays unless the machine looks higher."""
+    it was first seen. What people reported or work on stays unless the machine looks higher; where
+    a person has said that it is, it is."""
     own = s.own
-    if not own:
+    if not own or s.incident.located_by is not None:
         return s.asset
     if s.incident.incident_class in SPREADING:
         named = {(a.asset_kind, a.asset) for a in own}

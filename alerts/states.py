@@ -178,6 +178,7 @@ MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "open": ("opened", "生成工单"),
     "worsened": ("grew worse", "情况加重"),
     "moved": ("located elsewhere", "定位更新"),
+    "confirmed": ("place confirmed", "定位确认"),
     "contact": ("a customer reported it", "客户来电"),
     "condition_cleared": ("the readings are normal again", "数据已恢复正常"),
     "condition_returned": ("the condition is back", "异常再次出现"),

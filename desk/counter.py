@@ -36,6 +36,7 @@ from storage.desk_text import nameable, plain
 # What a caller may have noticed; the measuring itself and inspections are not theirs to hear.
 TOLD_CLASSES: Final = ("supply", "neutral", "joint", "voltage", "thermal", "winding", "unbalance")
 METER_INTERVAL_S: Final = 900.0
+SAMPLE: Final = 100  # meters that speak for a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,20 @@ class Counter:
             if d.id in last
         ]
 
+    def _lives(self, asset: Asset) -> bool:
+        """Whether most meters of a place are heard to have supply: then the fault is further
+        down, whatever the number of callers."""
+        meters = [d for d in self.network.devices_within(*asset) if d.kind == "meter"]
+        asked = meters[:: max(1, len(meters) // SAMPLE)]
+        last = self.supply.last_seen([d.id for d in asked])
+        now_us = self.clock.now_us()
+        told = [
+            judge_supply([(last[d.id], d.interval_s or METER_INTERVAL_S)], None, now_us).supply
+            for d in asked
+            if d.id in last
+        ]
+        return told.count("on") > len(asked) / 2
+
     def _planned(self, points: Sequence[UsagePoint], now_us: int) -> PlannedWork | None:
         for work in self.network.planned:
             if work.start_us <= now_us < work.end_us and any(
@@ -303,7 +318,7 @@ class Counter:
     ) -> ContactOutcome:
         points = answer.usage_points if answer else ()
         made, incident, ticket, created = open_for(
-            tx, contact, points, self.places, self.settings, actor
+            tx, contact, points, self.places, self.settings, actor, self._lives
         )
         self._publish(tx, made, known=not created)
         again = self._answer(tx, contact.account) if contact.account else answer

@@ -4,7 +4,7 @@ Reports without readings still locate a fault: callers of one area within a shor
 outage at the nearest node that supplies them all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -57,12 +57,16 @@ def open_for(
     places: Places,
     settings: DeskSettings,
     actor: Actor | None,
+    lives: Callable[[Asset], bool] = lambda asset: False,
 ) -> tuple[Contact, Incident, Ticket | None, bool]:
     """A contact about something unknown: joins what others of the area have just reported, else
     opens an incident and a ticket that waits to be accepted. The last value says which: True for
-    a new ticket."""
+    a new ticket.
+
+    `lives` says of a place that its meters have supply: it is never predicted.
+    """
     here: Asset | None = ("usage_point", points[0].id) if points else None
-    joined = _reported_nearby(tx, contact, here, places) if here is not None else None
+    joined = _reported_nearby(tx, contact, here, places, lives) if here is not None else None
     if joined is not None and here is not None:
         incident, common = joined
         _move(tx, incident, common, contact, places, settings)
@@ -103,7 +107,11 @@ def open_for(
 
 
 def _reported_nearby(
-    tx: Transaction, contact: Contact, here: Asset, places: Places
+    tx: Transaction,
+    contact: Contact,
+    here: Asset,
+    places: Places,
+    lives: Callable[[Asset], bool],
 ) -> tuple[Incident, Asset] | None:
     """An incident that people have reported nearby, and the node that would explain both."""
     best: tuple[int, Incident, Asset] | None = None
@@ -117,7 +125,7 @@ def _reported_nearby(
         if common is None or common[0] not in PLACES_FOR:
             continue
         callers = {c.account for c in tx.contacts(incident_id=incident.id)} | {contact.account}
-        if len(callers) < PLACES_FOR[common[0]]:
+        if len(callers) < PLACES_FOR[common[0]] or lives(common):
             continue
         depth = places.depth(common)
         if best is None or depth > best[0]:

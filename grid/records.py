@@ -140,6 +140,7 @@ class Incident:
     contacts: int = 0
     first_contact_us: int | None = None
     version: int = 1
+    located_by: str | None = None  # who has said where it is; the machine leaves it there
 
 
 @dataclass(frozen=True, slots=True)

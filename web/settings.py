@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 
 from alerts.ledger import Ledger
+from desk.read_now import HeadEnd
 from grid.clock import Clock
 from grid.network import Network
 from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
@@ -43,6 +44,7 @@ class WebSettings:
     heartbeat_s : how often an idle stream says that it lives
     speed : speed of a simulated site clock, shown in the header; None for a real clock
     knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
+    head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
     realms : names of the realms that begin with some letters
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
@@ -69,6 +71,7 @@ class WebSettings:
     heartbeat_s: float = 5.0
     speed: Callable[[], float] | None = None
     knowledge: Ledger | None = None
+    head_end: HeadEnd | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)

@@ -16,8 +16,10 @@ from desk.board import Board
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
 from desk.knowledge import KnowledgeDesk
+from desk.locate import LocateDesk
 from desk.quality import bar, headline
 from desk.ratings import RatingDesk
+from desk.read_now import ReadNow
 from grid.records import OutboxMessage
 from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
@@ -58,6 +60,14 @@ class Site:
             settings.supply,
             settings=desk,
             places=places,
+        )
+        self.locate = LocateDesk(
+            self.ledger, self.network, self.clock, settings.supply, places=places, settings=desk
+        )
+        self.read_now = (
+            ReadNow(settings.head_end, self.ledger, self.network, self.clock)
+            if settings.head_end is not None
+            else None
         )
         self.render = Renderer(settings)
         self.render.environment.globals.update(

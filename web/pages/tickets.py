@@ -20,6 +20,7 @@ from alerts.states import (
     STATES,
     VERDICTS,
 )
+from desk.read_now import HeadEndFailed, TooOften
 from desk.timeline import TimelineEntry
 from grid.records import Ticket
 from web import policy
@@ -64,6 +65,10 @@ def status_of(error: DeskError) -> int:
         return 404
     if isinstance(error, StaleTicket | TicketConflict):
         return 409
+    if isinstance(error, TooOften):
+        return 429
+    if isinstance(error, HeadEndFailed):
+        return 502
     return 403 if isinstance(error, WrongRole) else 422
 
 

@@ -244,6 +244,16 @@ def test_callers_of_one_branch_move_the_report_up_and_keep_the_number() -> None:
     assert moves == ["T1-B1", "T1"]
 
 
+def test_callers_whose_neighbours_have_supply_are_not_moved_up() -> None:
+    """Two dark homes on different branches, everybody else's meter lives: no area is out."""
+    lives = LastSeen(NOW - MINUTE, 229.0)
+    desk = counter(M_T1_B1_2=lives, M_T1_B1_3=lives, M_T1_B2_2=lives, M_T1_B2_3=lives)
+    desk.report(call("A11", 1))
+    desk.report(call("A14", 2))
+
+    assert sorted(t.asset for t in tickets(desk)) == ["T1-B1-1", "T1-B2-1"]
+
+
 def test_two_callers_of_different_areas_are_two_tickets() -> None:
     desk = counter()
     desk.report(call("A11", 1))

@@ -16,7 +16,7 @@ from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 
-Axis = Literal["device", "three", "service", "area", "run", "run3", "node", "one"]
+Axis = Literal["device", "three", "service", "voltage", "area", "run", "run3", "node", "one"]
 Array = NDArray[Any]
 
 
@@ -85,7 +85,7 @@ class Detector(Stateful):
             return layout.area_keys()
         if axis == "run":
             return layout.run_keys()
-        return [""]
+        return ["all"]  # not "": that would be no key at all in a snapshot
 
 
 def over_limit(

@@ -5,6 +5,7 @@ from typing import Final
 from detectors.base import Detector
 from detectors.joint import JointDetector
 from detectors.neutral import NeutralDetector
+from detectors.records import RecordsDetector
 from detectors.supply import SupplyDetector
 from detectors.terminal import TerminalDetector
 from detectors.transformer import TransformerDetector
@@ -15,4 +16,5 @@ FAMILIES: Final[tuple[type[Detector], ...]] = (
     TerminalDetector,
     TransformerDetector,
     SupplyDetector,
+    RecordsDetector,
 )

@@ -7,7 +7,7 @@ findings, live, replayed or backtested, whatever the batching.
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -30,6 +30,7 @@ from detectors.frames import (
 )
 from detectors.layout import CHANNEL, fleet_layout
 from detectors.outage import OutageDetector
+from detectors.records import Learned, RecordsDetector, with_learned
 from detectors.settings import DetectorSettings
 from grid.network import Network
 from grid.readings import ReadingBatch
@@ -67,7 +68,20 @@ class Engine:
     def __init__(self, network: Network, settings: DetectorSettings | None = None) -> None:
         self.network = network
         self.settings = settings or DetectorSettings()
-        self.fleet = fleet_layout(network, self.settings)
+        self.learned: dict[str, Learned] = {}
+        self._build()
+        self.sources: list[str] = []
+        self._newest = np.empty(0, np.int64)
+        self._index = network.device_index
+        # (time, device, code, arrival), a heap: events wait for the watermark like readings.
+        self._events: list[tuple[int, int, int, int]] = []
+        self._pulses: list[int] = []
+        self._frames_judged = self._findings = self._n_events = self._events_dropped = 0
+
+    def _build(self) -> None:
+        """Frames and detectors for the network with what has been learned about it."""
+        network = with_learned(self.network, self.learned.values())
+        self.fleet = fleet_layout(network, self.settings, self.network)
         self.frames = Frames(self.fleet, self.settings)
         off = set(self.settings.disabled)
         self.detectors: list[list[Detector]] = [
@@ -80,12 +94,6 @@ class Engine:
         self.outage = (
             None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
         )
-        self.sources: list[str] = []
-        self._newest = np.empty(0, np.int64)
-        self._index = network.device_index
-        # (time, device, code, arrival), a heap: events wait for the watermark like readings.
-        self._events: list[tuple[int, int, int, int]] = []
-        self._pulses: list[int] = []
         self._tables: deque[tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]]
         self._tables = deque(maxlen=NAME_TABLES)
         self._started = [False] * len(self.fleet.groups)
@@ -93,7 +101,17 @@ class Engine:
         self._gap_frames = [
             max(1, round(self.settings.gap_days * 86400e6 / g.step_us)) for g in self.fleet.groups
         ]
-        self._frames_judged = self._findings = self._n_events = self._events_dropped = 0
+
+    def learn(self, found: Iterable[Learned]) -> None:
+        """Judge from now on with meters where they were measured to be.
+
+        State goes over as after an edit of the network: moved meters start afresh.
+        """
+        state = snapshots.save(self)
+        for x in found:
+            self.learned[x.device] = x
+        self._build()
+        snapshots.load(self, state, learned=False)
 
     # -- input -----------------------------------------------------------------------------
 
@@ -103,7 +121,6 @@ class Engine:
         n = len(batch)
         if n == 0:
             return []
-        device_of, place = self._places(batch.names)
         names = [q for q in batch.values if q in CHANNEL]
         columns = np.empty((len(names), n), np.float32)
         for k, name in enumerate(names):
@@ -116,11 +133,12 @@ class Engine:
             np.require(a, requirements=("C", "A", "W"))
             for a in (batch.device, batch.time, batch.received, batch.quality, batch.event)
         )
-        f = self.frames
         out: list[Finding] = []
         row = 0
         while row < n:
             begin = row
+            f = self.frames
+            device_of, place = self._places(batch.names)
             row, mark = scatter(
                 row,
                 me,
@@ -266,6 +284,17 @@ class Engine:
                     out += self.outage.pulse(due)
                 continue
             out += self._judge(which, mark)
+            found = [
+                x
+                for d in self.detectors[which]
+                if isinstance(d, RecordsDetector)
+                for x in d.take_learned()
+            ]
+            if found and ends is None:
+                self.learn(found)
+                frames = self.frames
+                closing = [frames.close_us(g) for g in range(len(self.fleet.groups))]
+                continue
             closing[which] = frames.close_us(which)
         self._findings += len(out)
         return out

@@ -38,6 +38,7 @@ class GroupLayout:
 
     Attributes
     ----------
+    network, given : what is judged with, and what the records say (before anything was learned)
     step_us, delay_us : frame step; how long after its end a frame waits for delivery
     device : int32[n]           place in `Network.devices`
     names : tuple of str        device ids, in frame order
@@ -53,6 +54,7 @@ class GroupLayout:
     """
 
     network: Network
+    given: Network
     step_us: int
     delay_us: int
     device: NDArray[np.int32]
@@ -132,8 +134,13 @@ class FleetLayout:
     scale: NDArray[np.float64]
 
 
-def fleet_layout(network: Network, settings: DetectorSettings) -> FleetLayout:
-    """Arrange a network's devices into groups of equal step and delay."""
+def fleet_layout(
+    network: Network, settings: DetectorSettings, given: Network | None = None
+) -> FleetLayout:
+    """Arrange a network's devices into groups of equal step and delay.
+
+    `given` is what the records say, where `network` holds places learned from readings.
+    """
     members: dict[int, list[int]] = defaultdict(list)
     area_of = network.device_transformer
     for i, d in enumerate(network.devices):
@@ -148,7 +155,7 @@ def fleet_layout(network: Network, settings: DetectorSettings) -> FleetLayout:
     group = np.full(n, -1, np.int32)
     position = np.full(n, -1, np.int32)
     for g, ((step_us, delay_us), areas) in enumerate(sorted(by_key.items())):
-        layout = _group(network, settings, step_us, delay_us, areas, members)
+        layout = _group(network, given or network, settings, step_us, delay_us, areas, members)
         groups.append(layout)
         group[layout.device] = g
         position[layout.device] = np.arange(layout.size)
@@ -179,6 +186,7 @@ def _scale(network: Network) -> NDArray[np.float64]:
 
 def _group(
     network: Network,
+    given: Network,
     settings: DetectorSettings,
     step_us: int,
     delay_us: int,
@@ -223,6 +231,7 @@ def _group(
     devices = [network.devices[i] for i in order]
     return GroupLayout(
         network,
+        given,
         step_us,
         delay_us,
         np.array(order, np.int32),

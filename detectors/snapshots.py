@@ -7,6 +7,7 @@ afresh. A snapshot of other detector sources is refused: replaying the journal i
 
 import io
 import json
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from detectors.base import Stateful
 from detectors.compiled import SOURCE_HASH
 from detectors.frames import NEVER, STAMP
+from detectors.records import Learned
 from grid.errors import ForewattError
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def save(engine: "Engine") -> bytes:
             for g, layout in enumerate(engine.fleet.groups)
         ],
         "counters": frames.counters.tolist(),
+        "learned": [list(astuple(x)) for x in engine.learned.values()],
         "judged": [engine._frames_judged, engine._findings, engine._n_events],
     }
     arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
@@ -74,8 +77,8 @@ def save(engine: "Engine") -> bytes:
     return out.getvalue()
 
 
-def load(engine: "Engine", data: bytes) -> None:
-    """Fill a fresh engine from `save`'s bytes."""
+def load(engine: "Engine", data: bytes, *, learned: bool = True) -> None:
+    """Fill a fresh engine from `save`'s bytes; `learned` False keeps its own map."""
     try:
         archive = np.load(io.BytesIO(data), allow_pickle=False)
         head = json.loads(archive["head"].tobytes())
@@ -87,6 +90,9 @@ def load(engine: "Engine", data: bytes) -> None:
         raise StaleSnapshot(
             "the detector snapshot was made by another version; remove it and history is replayed"
         )
+    if learned and head["learned"]:
+        engine.learned = {row[0]: Learned(*row) for row in head["learned"]}
+        engine._build()
     for label, part in _parts(engine):
         _take_over(archive, label, part)
     engine.sources = list(head["sources"])

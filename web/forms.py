@@ -1,6 +1,7 @@
 """Read what people typed: bounded, stripped, and nothing but text."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -52,6 +53,31 @@ def site_time_us(given: str, zone: ZoneInfo) -> int | None:
         return int(at.timestamp() * 1e6)
     except (ValueError, OverflowError):
         return None
+
+
+_SAID = re.compile(
+    r"(?P<day>昨天|昨|yesterday)?\s*(?P<h>2[0-3]|[01]?\d)\s*(?:[:.点时h]?\s*(?P<m>[0-5]\d))?"
+)
+
+
+def said_time_us(given: str, now_us: int, zone: ZoneInfo) -> int | None:
+    """The last moment before now that somebody means by "8", "19:30", "0830" or "昨天8点".
+
+    >>> utc = ZoneInfo("UTC")
+    >>> noon = site_time_us("2026-11-22T12:00", utc)
+    >>> [(noon - said_time_us(x, noon, utc)) // 60_000_000 for x in ("8", "1130", "21:15")]
+    [240, 30, 885]
+    >>> said_time_us("soon", noon, utc) is None
+    True
+    """
+    found = _SAID.search(given)
+    if found is None:
+        return None
+    now = datetime.fromtimestamp(now_us / 1e6, UTC).astimezone(zone)
+    at = now.replace(hour=int(found["h"]), minute=int(found["m"] or 0), second=0, microsecond=0)
+    if found["day"] or at > now:
+        at -= timedelta(days=1)
+    return int(at.timestamp() * 1e6)
 
 
 def whole(given: str | None, default: int = 0) -> int:

@@ -68,6 +68,10 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # tickets
     ("GET", "/tickets"): STAFF,
     ("GET", "/tickets/{ticket_id}"): STAFF,
+    ("POST", "/tickets/{ticket_id}/here"): TICKETS,
+    ("POST", "/tickets/{ticket_id}/tick"): TICKETS,
+    ("POST", "/tickets/{ticket_id}/called"): COUNTER,
+    ("POST", "/tickets/{ticket_id}/texts"): TICKETS,
     ("POST", "/tickets/{ticket_id}/crew-link"): TICKETS,
     ("GET", "/tickets/{ticket_id}/photos/{digest}"): TICKETS,
     ("POST", "/tickets/{ticket_id}/{action}"): TICKETS,

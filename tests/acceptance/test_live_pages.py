@@ -215,7 +215,7 @@ def test_a_clerk_attaches_a_caller_in_two_strokes_after_the_name(
         d.page.keyboard.type("330740005")
         d.page.keyboard.press("Enter")
         expect(d.page.locator(".say")).to_be_visible()
-        expect(d.page.locator("button.primary:focus")).to_be_visible()
+        expect(d.page.locator("input.since:focus")).to_be_visible()
         d.page.keyboard.press("Enter")
 
         expect(d.page.locator(".bar-note[role=status]")).to_be_visible()

@@ -1,6 +1,7 @@
 """The counter: one search box, the answer first, and the caller attached with Enter."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,14 +11,17 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, NotFound
 from alerts.states import OPEN_STATES
-from grid.records import Channel, Contact, ContactKind
-from web.forms import Fields, form_of
+from desk.search import Hit
+from grid.records import Channel, Contact, ContactKind, Incident
+from web.forms import Fields, form_of, said_time_us
 from web.site import Site
 from web.viewer import viewer_of
 
 CALLS_SHOWN = 8
 HITS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
+# What callers notice, in the order of how often they say it.
+SYMPTOMS = ("no_light", "part", "flicker", "dim", "danger", "other")
 KINDS: tuple[ContactKind, ...] = ("fault", "enquiry", "complaint", "opinion", "application")
 
 
@@ -68,11 +72,37 @@ def register(app: FastAPI, site: Site) -> None:
             "draft": draft or Fields(),
             "problem": problem,
             "outcome": outcome,
+            "symptoms": SYMPTOMS,
+            "covered": covered(hits) if answer is None else {},
         }
         part = request.headers.get("hx-request") == "true"
         return site.render.page(
             request, "_desk_answer.html" if part else "desk.html", values, status=status
         )
+
+    def covered(hits: Sequence[Hit]) -> dict[str, Incident]:
+        """Of the customers found, those whose trouble is known already."""
+        found = site.network.usage_points_of_account
+        with site.ledger.reading() as reading:
+            known = {
+                h.account: site.counter.known_incident(reading, found.get(h.account, ()))
+                for h in hits
+                if h.account
+            }
+        return {account: incident for account, incident in known.items() if incident}
+
+    def what_was_said(request: Request, form: Fields) -> str:
+        """Symptom, time and own words as one sentence in the clerk's language."""
+        reader = site.render.reader(site.render.language(request))
+        what = reader.t.word("symptom", form["symptom"]) if form["symptom"] in SYMPTOMS else ""
+        at_us = said_time_us(form["since"], site.clock.now_us(), site.render.zone)
+        if what and at_us is not None:
+            what = reader.t("said.text", what=what, time=reader.clock(at_us))
+        elif form["since"]:
+            what = f"{what} ({form['since']})".strip()
+        elif form["text"] and form["symptom"] in ("no_light", "other"):
+            what = ""  # nobody has chosen it: the caller's words say it better
+        return ". ".join(x for x in (what, form["text"]) if x)
 
     @app.get("/desk")
     def desk(request: Request, q: str = "", phone: str = "", account: str = "") -> Response:
@@ -94,10 +124,12 @@ def register(app: FastAPI, site: Site) -> None:
             kind=kind,
             account=account or None,
             phone=form.get("phone", "")[:40],
-            text=form.get("text", ""),
+            text=what_was_said(request, form) if kind == "fault" else form["text"],
             taken_by=viewer.actor.name,
         )
         open_ticket = {"yes": True, "no": False}.get(form.get("open_ticket", ""))
+        if kind == "fault" and form["symptom"] == "danger" and open_ticket is None:
+            open_ticket = True  # nobody waits for a rule while it sparks
 
         def report() -> Response:
             try:

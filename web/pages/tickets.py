@@ -1,6 +1,7 @@
 """The repair tickets: the ranked list with the reason of each rank, and one ticket."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,16 +20,21 @@ from alerts.states import (
     OPEN_STATES,
     STATES,
     VERDICTS,
+    action_name,
 )
+from desk.board import TicketPage
 from desk.read_now import HeadEndFailed, TooOften
 from desk.timeline import TimelineEntry
 from grid.records import Ticket
+from storage.desk_records import Step
 from web import policy
-from web.crew import crew_of
+from web.crew import CrewDesk, crew_of
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
+from web.pages import ticket_side
 from web.pages.alerts import known_before_s
 from web.pages.crew import crew_link, photo_answer
+from web.presence import Presence
 from web.site import Site
 from web.viewer import viewer_of
 
@@ -112,7 +118,33 @@ def told(entries: Sequence[TimelineEntry]) -> list[tuple[TimelineEntry, int, int
     return lines
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """An edit that came too late: what others did in between, and what was wanted.
+
+    possible : the action can still be done to the ticket as it is now
+    """
+
+    steps: tuple[Step, ...]
+    action: str
+    typed: tuple[tuple[str, str], ...]
+    possible: bool
+
+
+def meanwhile(site: Site, page: TicketPage, draft: Fields) -> Meanwhile:
+    """What to show to somebody whose edit was overtaken: both sides, and nothing lost."""
+    action, version = draft["_action"], whole(draft["version"])
+    with site.ledger.reading() as reading:
+        steps = [s for s in reading.steps(page.ticket.id) if s.version > version]
+    typed = [(k, v) for k, v in draft.items() if v and k not in ("version", "_action")]
+    return Meanwhile(tuple(steps), action, tuple(typed), action in page.allowed)
+
+
 def register(app: FastAPI, site: Site) -> None:
+    presence = Presence()
+    crews = CrewDesk(site.tickets, site.settings.secret)
+    ticket_side.register(app, site, presence)
+
     @app.get("/tickets")
     def tickets(request: Request) -> Response:
         viewer = viewer_of(request)
@@ -141,6 +173,7 @@ def register(app: FastAPI, site: Site) -> None:
         draft: Fields | None = None,
         status: int = 200,
         crew_address: str = "",
+        stale: bool = False,
     ) -> Response:
         viewer = viewer_of(request)
         after = site.outbox_head()
@@ -174,6 +207,11 @@ def register(app: FastAPI, site: Site) -> None:
             },
             "problem": problem,
             "draft": draft or Fields(),
+            "meanwhile": meanwhile(site, page, draft) if stale and draft else None,
+            "action_name": action_name,
+            "found_cause": crews.cause(ticket),
+            "others": presence.here(ticket_id, viewer.login, viewer.name or viewer.login, False),
+            **ticket_side.side_values(site, page, viewer),
             "crew": crew_of_ticket(ticket),
             "crew_address": crew_address,
             "photos": site.settings.photos.list(ticket.id) if site.settings.photos else (),
@@ -225,7 +263,8 @@ def register(app: FastAPI, site: Site) -> None:
                 if isinstance(e, NotFound):
                     raise HTTPException(404, "no_ticket") from e
                 form["_action"] = action
-                return ticket_page(request, ticket_id, text, form, status_of(e))
+                stale = isinstance(e, StaleTicket)
+                return ticket_page(request, ticket_id, text, form, status_of(e), stale=stale)
             return see(f"/tickets/{ticket_id}")
 
         return await run_in_threadpool(perform)

@@ -222,7 +222,9 @@ def test_the_answer_comes_first_and_enter_attaches_the_caller(world: World, visi
 
     text = text_of(page)
     assert "No power" in text and "1 open ticket covers this" in text
-    assert re.search(r"<button[^>]*autofocus[^>]*>Attach the caller", page)
+    assert (
+        re.search(r"<input[^>]*name=\"since\"[^>]*autofocus", page) and ">Attach the caller" in page
+    )
     assert text.index("No power") < text.index("Phone")
 
 

@@ -68,6 +68,7 @@ def network(points_per_area: int = 48) -> Network:
             name = SURNAMES[(a * 7 + n) % 20] + "秀英伟芳敏静丽强磊军洋勇"[n % 12]
             address = f"{street} {n + 1}" if n % 5 == 4 else f"{AREAS[a][1][:3]}小区{n + 1}幢101室"
             customers.append(Customer(account, name, f"139{a}000{n:04d}", address))
+    customers[5] = replace(customers[5], name=customers[148].name)  # two of one name
     customers[49] = replace(customers[49], flags=frozenset({"life_support"}))
     customers[55] = replace(customers[55], flags=frozenset({"elderly"}))
     customers[60] = replace(customers[60], name="市第一医院", category="hospital")
@@ -371,6 +372,11 @@ class World:
     def happen(self, *events: AlertEvent) -> None:
         """Let the detectors find something."""
         apply_events(events, self.ledger, self.network)
+
+    def ledger_tickets(self) -> Sequence[Any]:
+        """All tickets that are open."""
+        with self.ledger.reading() as r:
+            return r.tickets()
 
     @property
     def settings(self) -> WebSettings:

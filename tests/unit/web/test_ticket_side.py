@@ -1,0 +1,133 @@
+"""Beside a ticket: who may decide what, and that nothing typed is lost."""
+
+import re
+
+import pytest
+
+from tests.unit.web.visitor import Visit
+from tests.unit.web.world import World
+from web.presence import HERE_S, Colleague, Presence
+
+CALLED = "/tickets/1/called"  # T3: a household on life support, a hospital, an elderly person
+CARED_FOR = "330720002"
+
+
+def test_a_name_on_a_page_ends_by_itself() -> None:
+    now = [0.0]
+    presence = Presence(now=lambda: now[0])
+    presence.here(3, "li", "李柜员", writing=True)
+
+    at_once = presence.here(3, "wang", "王值班", writing=False)
+    now[0] = HERE_S + 1
+    later = presence.here(3, "wang", "王值班", writing=False)
+
+    assert ([Colleague("李柜员", True)], []) == (at_once, later)
+
+
+def test_colleagues_are_those_of_the_same_ticket(visit: Visit) -> None:
+    clerk, dispatcher = visit("clerk"), visit("dispatcher")
+    clerk.change("/tickets/1/here", writing="1")
+    dispatcher.change("/tickets/3/here", writing="")
+
+    elsewhere = dispatcher.change("/tickets/3/here").json()
+    together = dispatcher.change("/tickets/1/here").json()
+
+    assert ([], [{"name": "李柜员", "writing": True}]) == (
+        elsewhere["others"],
+        together["others"],
+    )
+
+
+def test_an_edit_that_came_too_late_shows_both_sides(visit: Visit) -> None:
+    clerk, dispatcher = visit("clerk"), visit("dispatcher")
+    clerk.change("/tickets/3/take", version="1")
+
+    answer = dispatcher.change("/tickets/3/note", version="1", text="客户要求回电")
+
+    merge = re.search(r'<section class="card merge".*?</section>', answer.text, re.S)
+    assert (409, True) == (answer.status_code, merge is not None)
+    assert merge is not None and "李柜员" in merge[0] and "客户要求回电" in merge[0]
+    assert '<textarea name="text" required maxlength="2000">客户要求回电' in answer.text
+
+
+def test_a_call_is_noted_with_who_made_it_and_what_came_of_it(visit: Visit) -> None:
+    page = visit("clerk").change(CALLED, account=CARED_FOR, result="reached").text
+
+    assert "1 of 3 reached" in page and "李柜员" in page
+
+
+@pytest.mark.parametrize(
+    ("account", "result"), [("330710001", "reached"), (CARED_FOR, "sold"), ("", "")]
+)
+def test_a_call_to_somebody_who_is_not_on_the_list_is_not_noted(
+    account: str, result: str, visit: Visit
+) -> None:
+    assert visit("clerk").change(CALLED, account=account, result=result).status_code == 422
+
+
+def test_whoever_sees_no_names_sees_how_many_are_to_be_called(visit: Visit) -> None:
+    page = visit("engineer").get("/tickets/1").text
+
+    assert "13910000001" not in page and "3 customers" in page
+
+
+def test_a_line_of_the_checklist_that_is_not_there_is_refused(visit: Visit) -> None:
+    clerk = visit("clerk")
+
+    for part, index in (("safety", "99"), ("none", "0"), ("safety", "-1"), ("safety", "x")):
+        answer = clerk.change("/tickets/3/tick", part=part, index=index, done="1")
+        assert answer.status_code == 409
+
+
+def test_only_who_may_decide_sends_texts_to_customers(world: World, visit: Visit) -> None:
+    visit("dispatcher").change("/tickets/3/texts", what="draft")
+    with world.ledger.reading() as r:
+        (draft, *_) = r.drafts()
+
+    refused = visit("clerk").change("/tickets/3/texts", what="approve", draft=str(draft.id))
+    elsewhere = visit("dispatcher").change("/tickets/1/texts", what="approve", draft=str(draft.id))
+
+    assert (409, 404) == (refused.status_code, elsewhere.status_code)
+    with world.ledger.reading() as r:
+        assert "draft" == r.drafts(open_only=False)[0].state
+
+
+@pytest.mark.parametrize(
+    ("since", "symptom", "text", "expected"),
+    [
+        ("8", "no_light", "", "No light at all since 08:00"),
+        ("", "no_light", "the fridge is off", "the fridge is off"),
+        ("昨天 21:30", "flicker", "", "Light flickers since 11-21 21:30"),
+        ("long ago", "dim", "", "Light dim or too bright (long ago)"),
+        ("", "", "", ""),
+    ],
+)
+def test_what_was_said_becomes_one_sentence(
+    since: str, symptom: str, text: str, expected: str, world: World, visit: Visit
+) -> None:
+    visit("clerk").change(
+        "/desk/contacts",
+        account="330740005",
+        external_id="x",
+        since=since,
+        symptom=symptom,
+        text=text,
+    )
+
+    with world.ledger.reading() as r:
+        assert [expected] == [c.text for c in r.contacts()]
+
+
+def test_sparks_open_a_ticket_whatever_the_meter_says(world: World, visit: Visit) -> None:
+    before = len(world.ledger_tickets())
+
+    visit("clerk").change("/desk/contacts", account="330710001", external_id="x", symptom="danger")
+
+    assert before + 1 == len(world.ledger_tickets())
+
+
+def test_hits_say_whose_trouble_is_known_before_one_is_chosen(visit: Visit) -> None:
+    page = visit("clerk").get("/desk?q=杨敏").text
+
+    lines = re.findall(r'<a class="hit".*?</a>', page, re.S)
+    assert [False, True] == ["1 open ticket covers this" in x for x in lines if "杨敏" in x]

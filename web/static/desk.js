@@ -1,0 +1,54 @@
+// The counter's search box and a ticket's colleagues. Pages work without it.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// -- from the search box into what was found, with the arrows --------------------------------------
+
+const hits = () => $$("#answer [data-list] a.hit");
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const box = $("#q"), list = hits(), at = list.indexOf(document.activeElement);
+  if (!box || !list.length || (at < 0 && document.activeElement !== box)) return;
+  event.preventDefault();
+  const to = at + (event.key === "ArrowDown" ? 1 : -1);
+  (to < 0 ? box : list[Math.min(to, list.length - 1)]).focus();
+});
+
+// What is chosen here is selected for copying (the crew's link).
+for (const field of $$("[data-select]")) {
+  field.addEventListener("focus", () => field.select());
+  field.focus();
+}
+
+// -- who else is on this ticket ----------------------------------------------------------------------
+
+const HERE_MS = 8000;
+const others = $("[data-here]");
+
+const written = () => $$("main input[type=text], main textarea")
+  .some((field) => !field.readOnly && field.value !== field.defaultValue);
+
+async function here() {
+  if (document.hidden) return;
+  const headers = { "x-csrf-token": document.body.dataset.csrf ?? "", accept: "application/json" };
+  const body = new URLSearchParams({ writing: written() ? "1" : "0" });
+  try {
+    const answer = await fetch(others.dataset.here, { method: "POST", headers, body, signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) return;
+    const found = (await answer.json()).others;
+    const text = found.map((x) => (x.writing ? others.dataset.writes : others.dataset.looks).replace("{name}", x.name)).join(" ");
+    if (others.textContent !== text) others.textContent = text;
+    others.hidden = !found.length;
+  } catch {
+    // no connection: the page's own bar says so
+  }
+}
+
+if (others) {
+  setInterval(here, HERE_MS);
+  addEventListener("visibilitychange", here);
+  // Colleagues learn at once that somebody has begun to write.
+  addEventListener("input", () => { if (others.dataset.wrote !== "yes") { others.dataset.wrote = "yes"; here(); } });
+}

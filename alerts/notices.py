@@ -39,11 +39,11 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
         "{place}自{start}起停电,我们已知悉并正在处理,您无需报修。",
     ),
     "initial_etr": (
-        "The supply at {place} is expected to be back by {until}.",
-        "{place}预计{until}前恢复供电。",
+        "The supply at {place} is expected to be back {until}.",
+        "{place}预计{until}恢复供电。",
     ),
     "etr_change": (
-        "The supply at {place} is now expected to be back by {until}. We are sorry.",
+        "The supply at {place} is now expected to be back {until}. We are sorry.",
         "{place}恢复供电的预计时间调整为{until},给您带来不便,敬请谅解。",
     ),
     "inform_dispatched": (
@@ -123,6 +123,10 @@ def draft_notices(
     Drafts that events have overtaken before anybody decided (the power is back) are withdrawn.
     """
     made: list[Draft] = []
+    with ledger.reading() as reading:  # nothing to do is the rule: let no writer wait for it
+        dark = reading.incidents(incident_class="supply", limit=1)
+        if not dark and not reading.drafts(open_only=False, since_us=now_us - RECENT_US):
+            return []
     with ledger.transaction() as tx:
         known = tx.drafts(open_only=False, since_us=now_us - RECENT_US)
         by_incident: dict[int, list[Draft]] = {}
@@ -185,7 +189,7 @@ def _due(
         out.append(("power_out", ""))
     if ticket.state in ("dispatched", "assigned", "accepted") and "inform_dispatched" not in had:
         out.append(("inform_dispatched", ""))
-    until_us = ticket.estimated_restoration_us
+    until_us = ticket.estimated_latest_us or ticket.estimated_restoration_us
     if until_us is not None:
         told_us = [int(d.milestone) for d in past if d.trigger in ("initial_etr", "etr_change")]
         if not told_us:
@@ -204,10 +208,22 @@ def _facts(
     start = local(incident.opened_us, zone)
     chinese = {"place": name, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
     if ticket.estimated_restoration_us is not None:
-        until = local(ticket.estimated_restoration_us, zone)
-        english["until"] = f"{until:%d %b %H:%M}"
-        chinese["until"] = f"{until.month}月{until.day}日{until:%H:%M}"
+        english["until"], chinese["until"] = _until(ticket, zone)
     return english, chinese
+
+
+def _until(ticket: Ticket, zone: str) -> tuple[str, str]:
+    """The estimate in words: a time, or a range where both of its ends are known."""
+    assert ticket.estimated_restoration_us is not None
+    until = local(ticket.estimated_restoration_us, zone)
+    english, chinese = f"{until:%d %b %H:%M}", f"{until.month}月{until.day}日{until:%H:%M}"
+    if ticket.estimated_latest_us is None:
+        return f"by {english}", f"{chinese}前"
+    latest = local(ticket.estimated_latest_us, zone)
+    same = latest.date() == until.date()
+    end = f"{latest:%H:%M}" if same else f"{latest:%d %b %H:%M}"
+    end_zh = f"{latest:%H:%M}" if same else f"{latest.month}月{latest.day}日{latest:%H:%M}"
+    return f"between {english} and {end}", f"{chinese}至{end_zh}"
 
 
 def _recipients(

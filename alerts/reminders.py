@@ -11,7 +11,8 @@ from typing import Final
 
 from alerts.ledger import Ledger, Reading
 from alerts.service import METRIC_NAMES, Metric, ServiceClock, clocks
-from alerts.settings import HOUR_US, DeskSettings
+from alerts.settings import DeskSettings
+from alerts.storm import storm
 from grid.network import Network
 from grid.records import Ticket
 from storage.desk_records import Step, Timer
@@ -24,9 +25,6 @@ RUNGS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
     (100, ("owner", "dispatcher", "supervisor")),
     (150, ("daily_list",)),
 )
-# In a storm everybody knows that everything is late: only broken promises are told.
-STORM_INCIDENTS: Final = 20
-STORM_WINDOW_US: Final = HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,6 @@ class Reminder:
     text_zh: str
 
 
-def storm(reading: Reading, now_us: int) -> bool:
-    """Whether so many supplies were lost within the hour that automatic notices must wait."""
-    lately = [
-        i
-        for i in reading.incidents(incident_class="supply", limit=10_000)
-        if i.opened_us >= now_us - STORM_WINDOW_US
-    ]
-    return len(lately) >= STORM_INCIDENTS
-
-
 def remind(
     ledger: Ledger, network: Network, now_us: int, *, settings: DeskSettings | None = None
 ) -> list[Reminder]:
@@ -59,16 +47,16 @@ def remind(
 
     When several rungs of one clock were reached since the last look, only the highest is told.
     """
-    level = (settings or DeskSettings()).service_level
+    chosen = settings or DeskSettings()
     with ledger.reading() as reading:
         tickets = reading.tickets(limit=100_000)
-        waiting = _due(reading, tickets, network, now_us, level)
+        waiting = _due(reading, tickets, network, now_us, chosen)
     if not waiting:
         return []
     told = []
     with ledger.transaction() as tx:
         fresh = [t for i in dict.fromkeys(w[0].id for w in waiting) if (t := tx.ticket(i))]
-        for ticket, clock, rungs in _due(tx, fresh, network, now_us, level):
+        for ticket, clock, rungs in _due(tx, fresh, network, now_us, chosen):
             new = [
                 rung
                 for rung in rungs
@@ -83,12 +71,18 @@ def remind(
 
 
 def _due(
-    reading: Reading, tickets: Sequence[Ticket], network: Network, now_us: int, level: str
+    reading: Reading,
+    tickets: Sequence[Ticket],
+    network: Network,
+    now_us: int,
+    settings: DeskSettings,
 ) -> list[tuple[Ticket, ServiceClock, list[int]]]:
     ids = [t.id for t in tickets]
     steps: Mapping[int, list[Step]] = reading.steps_of(ids)
     fired = {(f.ticket_id, f.metric, f.rung, f.start_us) for f in reading.fired(ids)}
-    low = 100 if storm(reading, now_us) else 0
+    # In a storm everybody knows that everything is late: only broken promises are told.
+    low = 100 if storm(reading, now_us, settings) else 0
+    level = settings.service_level
     out = []
     for ticket in tickets:
         area = network.transformer_of(ticket.asset_kind, ticket.asset)

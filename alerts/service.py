@@ -61,6 +61,12 @@ METRIC_NAMES: Final[dict[Metric, tuple[str, str]]] = {
     "call_back": ("call-back", "回访"),
 }
 
+
+def preset_of(level: str | ServiceLevel) -> ServiceLevel:
+    """A preset by its key, or the site's own level as it is."""
+    return PRESETS[level] if isinstance(level, str) else level
+
+
 _PREVENTIVE_DAYS: Final[Mapping[Severity, int]] = {"P1": 1, "P2": 7, "P3": 30, "P4": 30}
 
 
@@ -70,7 +76,7 @@ def due(
     area_class: str,
     opened_us: int,
     *,
-    level: str = "promise",
+    level: str | ServiceLevel = "promise",
     horizon_h: float | None = None,
 ) -> int:
     """When the work is due, microseconds UTC.
@@ -79,7 +85,7 @@ def due(
     left to the expected failure, at least four hours, never beyond what the severity allows.
     """
     if work == "repair":
-        return opened_us + _minutes(PRESETS[level].arrive, area_class) * MINUTE_US
+        return opened_us + _minutes(preset_of(level).arrive, area_class) * MINUTE_US
     window_us = _PREVENTIVE_DAYS[severity] * DAY_US
     if work == "preventive" and horizon_h is not None:
         window_us = min(window_us, max(4 * HOUR_US, int(horizon_h / 2 * HOUR_US)))
@@ -144,7 +150,7 @@ def clocks(
     area_class: str,
     now_us: int,
     *,
-    level: str = "promise",
+    level: str | ServiceLevel = "promise",
 ) -> list[ServiceClock]:
     """The promises about a ticket, from its history (oldest first).
 
@@ -159,7 +165,7 @@ def clocks(
         until_us = ticket.due_us if ticket.due_us is not None else start_us + 30 * DAY_US
         out = [_clock("complete", start_us, max(until_us, start_us + 1), life, now_us)]
     else:
-        preset = PRESETS[level]
+        preset = preset_of(level)
         out = [
             _clock("dispatch", start_us, start_us + preset.dispatch * MINUTE_US, life, now_us),
             _clock(
@@ -176,7 +182,7 @@ def clocks(
             out.append(_clock("restore", arrived, arrived + target_us, life, now_us))
     waits = _first(life, ("callback",))
     if waits is not None:
-        target_us = PRESETS[level].call_back * MINUTE_US
+        target_us = preset_of(level).call_back * MINUTE_US
         out.append(_clock("call_back", waits, waits + target_us, life, now_us))
     return out
 

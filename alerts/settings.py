@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from alerts.service import ServiceLevel
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 3600 * 1_000_000
@@ -78,12 +81,18 @@ class DeskSettings:
     ----------
     time_zone : the site's, for the day in ticket numbers and the times in sentences
     watch_only : fault kinds that are shown on the watch list and never open a ticket
-    service_level : key of `alerts.service.PRESETS`, the times promised to customers
+    service_level : key of `alerts.service.PRESETS`, or the site's own level: the times promised
+    storm_incidents : so many supplies lost within an hour are a storm
+    frequent : limits of frequent outages: in 60 days, in a year, planned in a year
+    sustained_s : a longer interruption is a sustained one
     """
 
     time_zone: str = "Asia/Shanghai"
     watch_only: frozenset[str] = frozenset({"unknown"})
-    service_level: str = "promise"
+    service_level: "str | ServiceLevel" = "promise"
+    storm_incidents: int = 20
+    frequent: tuple[int, int, int] = (3, 5, 3)
+    sustained_s: float = 300.0
 
     def day(self, time_us: int) -> str:
         """The local day of a moment as `20260301`, the first part of a ticket's number."""

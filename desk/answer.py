@@ -188,6 +188,16 @@ def day_time(time_us: int, now_us: int, zone: str) -> tuple[str, str]:
     return f"{then.day} {then.strftime('%b')} {hour}", f"{then.month}月{then.day}日{hour}"
 
 
+def until_words(ticket: Ticket, now_us: int, zone: str) -> tuple[str, str]:
+    """The estimate of a ticket that has one: `by 14:30`, or `between 14:00 and 15:00`."""
+    assert ticket.estimated_restoration_us is not None
+    first, first_zh = day_time(ticket.estimated_restoration_us, now_us, zone)
+    if ticket.estimated_latest_us is None:
+        return f"by {first}", f"{first_zh}前"
+    last, last_zh = day_time(ticket.estimated_latest_us, now_us, zone)
+    return f"between {first} and {last}", f"{first_zh}至{last_zh}"
+
+
 def say(
     script: Script,
     judged: Judged,
@@ -248,9 +258,9 @@ def _known(
     doing, doing_zh = _doing(ticket)
     until, until_zh = "", ""
     if ticket is not None and ticket.estimated_restoration_us is not None:
-        end, end_zh = day_time(ticket.estimated_restoration_us, now_us, zone)
+        end, end_zh = until_words(ticket, now_us, zone)
         done_zh = "恢复供电" if incident.incident_class == "supply" else "处理完毕"
-        until, until_zh = f" It is expected to be mended by {end}.", f"预计{end_zh}前{done_zh}。"
+        until, until_zh = f" It is expected to be mended {end}.", f"预计{end_zh}{done_zh}。"
     return f"{first} {doing}{until}".strip(), f"{first_zh}{doing_zh}{until_zh}"
 
 

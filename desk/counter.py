@@ -24,7 +24,7 @@ from desk.answer import (
     steps_for,
 )
 from desk.intake import TOGETHER_US, attach, open_for
-from desk.outages import Frequent, frequency, of_line
+from desk.outages import Frequent, frequency, frequent_rules, of_line
 from desk.search import CustomerIndex, Hit
 from grid.clock import Clock
 from grid.faults import FAULTS
@@ -166,7 +166,9 @@ class Counter:
         if not points:
             return ()
         spans = of_line(reading, list(self._line(points)), now_us, now_us - 365 * DAY_US)
-        return tuple(f for f in frequency(spans, now_us) if f.level is not None)
+        rules, longest_s = frequent_rules(*self.settings.frequent), self.settings.sustained_s
+        found = frequency(spans, now_us, rules=rules, sustained_s=longest_s)
+        return tuple(f for f in found if f.level is not None)
 
     def known_incident(self, reading: Reading, points: Sequence[UsagePoint]) -> Incident | None:
         """The open incident on the caller's line of supply: an outage first, then the nearest."""

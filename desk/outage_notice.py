@@ -6,7 +6,7 @@ in the words of the office that receives it.
 
 from alerts.ledger import Ledger
 from alerts.places import Places, places_of
-from desk.answer import day_time
+from desk.answer import day_time, until_words
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Incident, Ticket
@@ -73,7 +73,8 @@ def _lines(
         ),
     ]
     if ticket.estimated_restoration_us is not None:
-        end, end_zh = day_time(ticket.estimated_restoration_us, now_us, zone)
+        end, end_zh = until_words(ticket, now_us, zone)
+        end, end_zh = end.removeprefix("by "), end_zh.removesuffix("前")
         out.append((f"Restoration expected: {end}", f"预计恢复供电:{end_zh}"))
     else:
         out.append(("Restoration expected: not yet known", "预计恢复供电:尚未确定"))

@@ -188,11 +188,25 @@ class FrequentRule:
     name_zh: str
 
 
-FREQUENT: Final[tuple[FrequentRule, ...]] = (
-    FrequentRule("60_days", 3, 60, None, "more than 3 in 60 days", "60天内停电超过3次"),
-    FrequentRule("year", 5, 365, None, "more than 5 in a year", "一年内停电超过5次"),
-    FrequentRule("planned", 3, 365, True, "more than 3 planned in a year", "一年内计划停电超过3次"),
-)
+def frequent_rules(
+    in_60_days: int = 3, in_a_year: int = 5, planned: int = 3
+) -> tuple[FrequentRule, ...]:
+    """The rules with a site's own limits.
+
+    >>> [r.name for r in frequent_rules(2)][0]
+    'more than 2 in 60 days'
+    """
+    a, b, c = in_60_days, in_a_year, planned
+    return (
+        FrequentRule("60_days", a, 60, None, f"more than {a} in 60 days", f"60天内停电超过{a}次"),
+        FrequentRule("year", b, 365, None, f"more than {b} in a year", f"一年内停电超过{b}次"),
+        FrequentRule(
+            "planned", c, 365, True, f"more than {c} planned in a year", f"一年内计划停电超过{c}次"
+        ),
+    )
+
+
+FREQUENT: Final = frequent_rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +245,14 @@ def frequency(
 
 
 def frequent_customers(
-    ledger: Ledger, places: Places, now_us: int
+    ledger: Ledger, places: Places, now_us: int, rules: Sequence[FrequentRule] = FREQUENT
 ) -> list[tuple[str, list[Frequent]]]:
     """The daily list: accounts at or over a limit, the worst first."""
     year_us = now_us - 365 * DAY_US
     found = of_customers(read_interruptions(ledger, year_us, now_us), places, now_us)
     rows = []
     for account, spans in found.items():
-        levels = [f for f in frequency(spans, now_us) if f.level is not None]
+        levels = [f for f in frequency(spans, now_us, rules=rules) if f.level is not None]
         if levels:
             rows.append((account, levels))
 
@@ -251,7 +265,11 @@ def frequent_customers(
 
 
 def check_planned(
-    ledger: Ledger, places: Places, asset: Asset, now_us: int
+    ledger: Ledger,
+    places: Places,
+    asset: Asset,
+    now_us: int,
+    rules: Sequence[FrequentRule] = FREQUENT,
 ) -> list[tuple[str, list[Frequent]]]:
     """Before announced work is approved: accounts below `asset` that it would bring to or over a
     limit, with how they would then stand."""
@@ -261,7 +279,7 @@ def check_planned(
     out = []
     for customer in places.customers(asset):
         after = [*past.get(customer.account, ()), ((now_us, now_us + length_us), True)]
-        levels = [f for f in frequency(after, now_us) if f.level is not None]
+        levels = [f for f in frequency(after, now_us, rules=rules) if f.level is not None]
         if levels:
             out.append((customer.account, levels))
     return out

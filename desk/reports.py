@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from alerts.ledger import FINAL_STATES, Ledger
-from alerts.service import Metric, clocks
+from alerts.service import Metric, ServiceLevel, clocks
 from alerts.states import OPEN_STATES, STATES
 from desk.queues import HandOver, hand_overs
 from desk.ratings import Satisfaction, ratings, satisfaction
@@ -124,7 +124,7 @@ def report(
     since_us: int,
     until_us: int,
     *,
-    level: str = "promise",
+    level: str | ServiceLevel = "promise",
     hidden_work: str | None = "inspection",
 ) -> Report:
     """The report of a period; `hidden_work` is left out (None for those who may see it)."""
@@ -192,7 +192,7 @@ def breaches(
     steps: Mapping[int, Sequence[Step]],
     network: Network,
     now_us: int,
-    level: str,
+    level: str | ServiceLevel,
 ) -> list[Breach]:
     """Promises that were not kept, the latest worst first; the reason is the next note."""
     out = []

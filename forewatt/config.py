@@ -14,6 +14,13 @@ from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
+from forewatt.desk_config import (
+    DeskConfig,
+    HeadEndConfig,
+    NotifyConfig,
+    check_head_end,
+    check_notify,
+)
 from forewatt.shared_clock import SharedClock
 from forewatt.toml_reader import Source, build, read_toml, setting
 from grid.clock import Clock, RealClock
@@ -247,6 +254,9 @@ class Config:
     web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
     detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
     alerts: AlertConfig = setting(default_factory=AlertConfig, doc="alerts and tickets")
+    desk: DeskConfig = setting(default_factory=DeskConfig, doc="promises and notices")
+    notify: tuple[NotifyConfig, ...] = setting((), doc="who is told")
+    head_end: HeadEndConfig | None = setting(None, doc="who reads meters now")
     file: Path = dataclasses.field(default=Path("forewatt.toml"), init=False)
 
     def database_url(self) -> str:
@@ -324,6 +334,8 @@ def _check(config: Config, source: Source) -> None:
     for n, files in enumerate(config.files, 1):
         if not files.path.is_dir():
             raise source.error(f"files[{n}].path", f"no folder {files.path}", "make it first")
+    check_notify(config.notify, source)
+    check_head_end(config.head_end, source)
     try:
         host, port = config.web.address
     except ValueError:

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import uvicorn
 
+from desk.read_now import HttpHeadEnd
 from forewatt.config import Config
 from forewatt.health import HealthFile, read_reports
 from forewatt.historian import hold
@@ -102,6 +104,8 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         metrics=lambda: prometheus_text(place.health),
         checks=tuple((role, _well(place, role)) for role in ("collect", "historian", "watch")),
         speed=_speed(clock),
+        desk=config.desk.settings(config.site.time_zone),
+        head_end=_head_end(config),
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),
         realms=lambda prefix: realm_names(database, prefix),
@@ -130,6 +134,20 @@ def _well(place: Place, role: str) -> Callable[[], bool]:
         return report is None or (report.healthy and (report.lag or 0) < LAG_ENTRIES_MAX)
 
     return check
+
+
+def _head_end(config: Config) -> HttpHeadEnd | None:
+    """Who reads meters now; None where nobody is named."""
+    found = config.head_end
+    if found is None:
+        return None
+
+    def secret(path: Path | None) -> str:
+        return "" if path is None else path.read_text(encoding="utf-8").strip()
+
+    return HttpHeadEnd(
+        found.url, now_s=time.time, secret=secret(found.secret_file), token=secret(found.token_file)
+    )
 
 
 def _speed(clock: Clock) -> Callable[[], float] | None:

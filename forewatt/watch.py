@@ -12,11 +12,16 @@ import time
 from alerts.apply import apply_events
 from alerts.keeper import keep
 from alerts.places import Places
+from desk.reports import note_versions
+from detectors.catalogue import FAMILIES
+from detectors.outage import OutageDetector
 from forewatt.config import Config
 from forewatt.health import HealthFile
 from forewatt.historian import hold
 from forewatt.history import journal_is_short, judge_history
 from forewatt.judging import Judge
+from forewatt.keeping import public_url
+from forewatt.notifying import NotifierThread, Round, notifier_of
 from forewatt.site import Place, site_network
 from forewatt.snapshot import SnapshotDamaged, SnapshotHead, read_snapshot, write_snapshot
 from grid.errors import ForewattError
@@ -32,6 +37,7 @@ CONSUMER = "watch"
 ENTRIES = 200
 IDLE_S = 0.05
 KEEP_EVERY_S = 5.0
+NOTICES_END_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +53,21 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
             ledger = PostgresLedger(database, config.site.realm)
             watch = Watch(config, place, network, journal, ledger, health)
             hold(stop, health, lambda: watch.rebuild_if_lost(database, stop))
+            notices = NotifierThread(
+                notifier_of(config, database, network, config.clock(), public_url(config)),
+                watch.note_notices,
+            )
             if not stop.is_set():
+                watch.note_versions()
+                notices.start()
                 health.say(ready=True)
-            while not stop.is_set():
-                if hold(stop, health, watch.step) == 0:
-                    stop.wait(IDLE_S)
+            try:
+                while not stop.is_set():
+                    if hold(stop, health, watch.step) == 0:
+                        stop.wait(IDLE_S)
+            finally:
+                if notices.ident is not None:
+                    notices.stop(NOTICES_END_S)
             watch.save()
         finally:
             journal.close()
@@ -79,6 +95,8 @@ class Watch:
         self._saved_at = time.monotonic()
         self._events = self._reminders = 0
         self._places = Places(network)
+        self._settings = config.desk.settings(config.site.time_zone)
+        self._notices = {"sent": 0, "retried": 0, "dead": 0}
         self._clock = config.clock()
         self._keep_at = 0.0
         self.rebuilt = ""  # what judging history again came to, for people
@@ -166,7 +184,13 @@ class Watch:
             self._pending = (events, entries[-1].offset, len(entries))
         events, offset, count = self._pending
         if events:
-            apply_events(events, self._ledger, self._network, places=self._places)
+            apply_events(
+                events,
+                self._ledger,
+                self._network,
+                settings=self._settings,
+                places=self._places,
+            )
             self._events += len(events)
         self._pending = None
         self.offset = offset
@@ -180,8 +204,20 @@ class Watch:
         if time.monotonic() < self._keep_at:
             return
         self._keep_at = time.monotonic() + KEEP_EVERY_S
-        kept = keep(self._ledger, self._network, self._clock.now_us())
+        kept = keep(self._ledger, self._network, self._clock.now_us(), settings=self._settings)
         self._reminders += len(kept.reminders)
+
+    def note_versions(self) -> None:
+        """Which version of each detector judges from now on, so that verdicts tell by version."""
+        running = {f.name: f.version for f in FAMILIES}
+        running[OutageDetector.name] = OutageDetector.version
+        note_versions(self._ledger, running, self._clock.now_us())
+
+    def note_notices(self, done: Round) -> None:
+        """Count what a round of notices did; called from its thread."""
+        d = done.delivered
+        for name in self._notices:
+            self._notices[name] += getattr(d, name)
 
     def _say(self) -> None:
         self._health.say(
@@ -192,6 +228,7 @@ class Watch:
                 "watermark_us": self.judge.engine.watermark_us,
                 "late_total": self.judge.engine.late,
                 "reminders_total": self._reminders,
+                **{f"notices_{name}_total": n for name, n in self._notices.items()},
                 "snapshot_bytes": self._saved_bytes,
                 **({"rebuilt": self.rebuilt} if self.rebuilt else {}),
             },

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 
 from alerts.ledger import Ledger
+from alerts.settings import DeskSettings
 from desk.read_now import HeadEnd
 from grid.clock import Clock
 from grid.network import Network
@@ -43,6 +44,7 @@ class WebSettings:
     streams_max : open live streams of one process; one more is answered with 503
     heartbeat_s : how often an idle stream says that it lives
     speed : speed of a simulated site clock, shown in the header; None for a real clock
+    desk : promised times, limits of frequent outages; None for the defaults
     knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
     head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
@@ -70,6 +72,7 @@ class WebSettings:
     streams_max: int = 1_000
     heartbeat_s: float = 5.0
     speed: Callable[[], float] | None = None
+    desk: DeskSettings | None = None
     knowledge: Ledger | None = None
     head_end: HeadEnd | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None

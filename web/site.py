@@ -44,7 +44,8 @@ class Site:
         self.people = settings.people
         self.readings = settings.readings
         places = Places(self.network)
-        desk = DeskSettings(time_zone=settings.time_zone)
+        desk = settings.desk or DeskSettings(time_zone=settings.time_zone)
+        self.desk_settings = desk
         self.knowledge = KnowledgeDesk(settings.knowledge or self.ledger, self.clock)
         self.board = Board(self.ledger, self.network, places=places, knowledge=self.knowledge)
         self.alerts = AlertDesk(self.ledger, self.clock)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from alerts.apply import apply_events
 from alerts.ledger import Ledger
-from alerts.reminders import STORM_INCIDENTS, remind
+from alerts.reminders import remind
 from alerts.roles import Actor
+from alerts.settings import DeskSettings
 from alerts.tickets import TicketDesk
 from grid.network import Feeder, Network, Transformer
 from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, raised, town
@@ -16,6 +17,9 @@ CHIEF = Actor("赵值班", "operator")
 def told(ledger: Ledger, minute: int) -> list[tuple[str, int]]:
     reminders = remind(ledger, town(), START + minute * MINUTE)
     return sorted((r.metric, r.rung) for r in reminders)
+
+
+STORM_INCIDENTS = DeskSettings().storm_incidents
 
 
 class RemindersContract:

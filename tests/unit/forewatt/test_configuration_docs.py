@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from forewatt.config import ClockFile, Config, UnitConfig
 
@@ -20,6 +21,8 @@ def tables() -> Iterator[tuple[str, Any]]:
         if not field.init:
             continue
         hint = hints[field.name]
+        if get_origin(hint) in (Union, types.UnionType):
+            hint = get_args(hint)[0]
         if get_origin(hint) is tuple:
             yield f"[[{field.name}]]", get_args(hint)[0]
         else:

@@ -267,6 +267,37 @@ def _data(commands: Any) -> None:
     score.add_argument("--country", choices=("CN", "EU"), help="for the baseline's limits")
     _json(score)
 
+    trial = _add(
+        commands,
+        "trial",
+        "forewatt.trial:trial_command",
+        "past data through the detectors once more, in a realm of its own; two settings compared",
+    )
+    trial.add_argument(
+        "source", metavar="SOURCE", help="dataset folder, SCENARIO.toml, readings file, or: live"
+    )
+    trial.add_argument("--out", type=Path, required=True, metavar="DIR")
+    trial.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of side a"
+    )
+    trial.add_argument(
+        "--against",
+        action="append",
+        nargs="?",
+        const="",
+        metavar="KEY=VALUE",
+        help="a setting of side b, to compare with; alone: b on defaults",
+    )
+    trial.add_argument("--from", dest="start", metavar="TIME", help="RFC 3339 with zone")
+    trial.add_argument("--to", dest="end", metavar="TIME")
+    trial.add_argument("--speed", type=speed, default=None, help="a number, or max (default)")
+    trial.add_argument("--network", type=Path, metavar="DIR", help="for a single file")
+    trial.add_argument("--config", type=Path, metavar="FILE", help="defaults, network, live past")
+    trial.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
+    trial.add_argument("--lenient", action="store_true", help="leave unreadable cells and rows out")
+    trial.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    _json(trial)
+
     pilot = _add(
         commands, "pilot", "forewatt.pilot:pilot_command", "what your own past data would have told"
     )

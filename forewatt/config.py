@@ -190,6 +190,19 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialConfig:
+    datasets: Path | None = setting(
+        None, doc="folder whose dataset folders and reading files the engineer's page offers"
+    )
+    running: int = setting(1, doc="trials that run at once; more wait", low=1, high=16)
+    kept: int = setting(20, doc="finished trials kept; the oldest are removed", low=1, high=1000)
+    kept_bytes: int = setting(5_000_000_000, doc="disk that kept trials may take", low=100_000_000)
+    minutes_max: float = setting(
+        120.0, doc="minutes after which a trial is ended", low=1, high=10_080
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorConfig:
     lateness_s: float = setting(
         120.0, doc="seconds a reading may come late and still be judged live", low=0.1, high=DAY_S
@@ -252,6 +265,7 @@ class Config:
     collect: CollectConfig = setting(default_factory=CollectConfig, doc="the collecting process")
     watch: WatchConfig = setting(default_factory=WatchConfig, doc="the judging process")
     web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
+    trials: TrialConfig = setting(default_factory=TrialConfig, doc="replays of the engineer")
     detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
     alerts: AlertConfig = setting(default_factory=AlertConfig, doc="alerts and tickets")
     desk: DeskConfig = setting(default_factory=DeskConfig, doc="promises and notices")

@@ -136,6 +136,9 @@ class House:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         SimulatedClock.create(folder / "clock.json", town.span_us[0])
+        # The engineer may replay the town that is being played.
+        (folder / "datasets").mkdir()
+        (folder / "datasets" / "demo-town").symlink_to(town.folder.resolve())
         modbus_port, port = free_port(), args.port or free_port()
         path = folder / "forewatt.toml"
         path.write_text(_toml(town, database, mqtt, modbus_port, port), encoding="utf-8")
@@ -266,6 +269,8 @@ def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int)
             # the pollers, who have nothing to do then, must not run ahead of it.
             "[detectors]",
             f"patience_s = {7 * 86_400}",
+            "[trials]",
+            'datasets = "datasets"',
             "[web]",
             f'listen = "{HOST}:{port}"',
             "",

@@ -4,7 +4,7 @@ Receives journal records (or a dataset's batches) in order; hands on alert event
 file, no database: that is what makes `backtest` and `run` give the same alert ids.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from alerts.episodes import Book
@@ -45,11 +45,18 @@ def alert_settings(config: AlertConfig) -> AlertSettings:
 
 
 class Judge:
-    """The engine and the book of one site."""
+    """The engine and the book of one site; `told` hears every finding before it is judged."""
 
     def __init__(
-        self, network: Network, detectors: DetectorConfig, alerts: AlertConfig, country: str
+        self,
+        network: Network,
+        detectors: DetectorConfig,
+        alerts: AlertConfig,
+        country: str,
+        *,
+        told: Callable[[Sequence[Finding]], None] = lambda findings: None,
     ) -> None:
+        self._told = told
         self.engine = Engine(network, detector_settings(detectors, country))
         self.book = Book(network, alert_settings(alerts))
 
@@ -61,6 +68,7 @@ class Judge:
                 findings += self.engine.feed(record.source, _owned(record.batch))
             for tick in record.ticks:
                 findings += self.engine.tick(tick.source, tick.up_to_us)
+        self._told(findings)
         return self.book.judge(findings, self.settled_us)
 
     def batch(self, source: str, batch: ReadingBatch) -> list[AlertEvent]:
@@ -73,7 +81,9 @@ class Judge:
 
     def flush(self) -> list[AlertEvent]:
         """The events at the end of data."""
-        return self.book.judge(self.engine.flush())
+        findings = self.engine.flush()
+        self._told(findings)
+        return self.book.judge(findings)
 
     @property
     def settled_us(self) -> int | None:

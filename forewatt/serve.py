@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -19,6 +20,7 @@ from forewatt.keeping import public_url
 from forewatt.metrics import prometheus_text
 from forewatt.run import check_port
 from forewatt.site import Place, site_network
+from forewatt.trials import TrialRoom
 from grid.clock import Clock, SimulatedClock
 from grid.errors import ForewattError
 from grid.network import Network
@@ -52,7 +54,8 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
             return
         network = site_network(config, database)
         _first_person(People(database), config)
-        app = create_app(web_settings(config, place, database, network))
+        trials = TrialRoom(place.folder / "trials", config)
+        app = create_app(replace(web_settings(config, place, database, network), trials=trials))
         # The first caller of the day must not wait for the customers' index.
         app.state.site.counter._index.warm()
         host, port = config.web.address
@@ -69,7 +72,10 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
         # Signals are ours: the server runs in a thread and is asked to end.
         worker = threading.Thread(target=server.run, name="http", daemon=True)
         worker.start()
-        _watch_over(server, worker, health, stop)
+        try:
+            _watch_over(server, worker, health, stop)
+        finally:
+            trials.close()
 
 
 def _watch_over(

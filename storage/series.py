@@ -99,6 +99,23 @@ def series(
     return Series(time, step / 1e6, values)
 
 
+def fold_readings(
+    time: NDArray[np.int64],
+    values: Mapping[str, NDArray[Any]],
+    start_us: int,
+    end_us: int,
+    max_points: int = MAX_POINTS,
+) -> Series:
+    """Readings that are at hand (time int64[n], values float[n]) as `series` would draw them."""
+    step = 0 if time.size <= max_points else _step(end_us - start_us, max_points)
+    wanted = [_quantity(name) for name in values]
+    columns = {}
+    for name, value in values.items():
+        columns[name] = (value, value, value, (~np.isnan(value)).astype(np.int64))
+    folded, found = _fold([_Piece(time, columns)], wanted, step)
+    return Series(folded, step / 1e6, found)
+
+
 def _quantity(name: str) -> Quantity:
     if name not in INDEX:
         raise BadInput(f"unknown quantity {name!r}", fix=f"Known are {', '.join(NAMES)}.")

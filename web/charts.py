@@ -19,7 +19,7 @@ from grid.network import Device, Network
 from grid.quantities import quantity
 from grid.records import Alert
 from storage.series import Series
-from web.doors import Readings
+from web.doors import SeriesSource
 from web.i18n import Words
 
 POINTS_MAX: Final = 2_000
@@ -153,7 +153,7 @@ def label_of(network: Network, line: Line, t: Words) -> str:
 
 
 def panel(
-    readings: Readings,
+    readings: SeriesSource,
     network: Network,
     lines: Sequence[Line],
     start_us: int,
@@ -273,7 +273,7 @@ def voltage_limits(
 
 
 def alert_chart(
-    readings: Readings,
+    readings: SeriesSource,
     network: Network,
     alert: Alert,
     start_us: int,
@@ -320,7 +320,7 @@ def alert_chart(
 
 
 def device_chart(
-    readings: Readings,
+    readings: SeriesSource,
     network: Network,
     device: str,
     start_us: int,

@@ -59,12 +59,17 @@ class People(Protocol):
     ) -> None: ...
 
 
-class Readings(Protocol):
-    """Measured data for pages (`web.readings.StoredReadings`)."""
+class SeriesSource(Protocol):
+    """What a chart is drawn from: the site's readings, or those of a replay."""
 
     def series(
         self, device: str, quantities: Sequence[str], start_us: int, end_us: int, max_points: int
     ) -> Series: ...
+
+
+class Readings(SeriesSource, Protocol):
+    """Measured data for pages (`web.readings.StoredReadings`)."""
+
     def health(self) -> FleetHealth: ...
     def silent(self) -> Sequence[Silent]: ...
     def last_seen(self, device: str) -> int | None: ...

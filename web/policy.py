@@ -30,6 +30,7 @@ TICKETS: Final[Right] = frozenset(
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
+REPLAY: Final[Right] = frozenset({"engineer", "admin"})
 ADMIN: Final[Right] = frozenset({"admin"})
 CREW: Final[Right] = frozenset({"crew"})
 
@@ -81,6 +82,13 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # engineer
     ("GET", "/engineer"): ENGINEER,
     ("GET", "/devices/{device}"): MEASURE,
+    ("GET", "/engineer/replay"): REPLAY,
+    ("POST", "/engineer/replay"): REPLAY,
+    ("GET", "/engineer/replay/{trial}"): REPLAY,
+    ("GET", "/engineer/replay/{trial}/status"): REPLAY,
+    ("GET", "/engineer/replay/{trial}/chart"): REPLAY,
+    ("GET", "/engineer/replay/{trial}/download/{name}"): REPLAY,
+    ("POST", "/engineer/replay/{trial}/{action}"): REPLAY,
     # administrator
     ("GET", "/admin"): ADMIN,
     # API

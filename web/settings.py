@@ -11,6 +11,7 @@ from grid.clock import Clock
 from grid.network import Network
 from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
 from web.i18n import Language
+from web.trial_doors import Trials
 
 Check = tuple[str, Callable[[], bool]]
 
@@ -52,6 +53,7 @@ class WebSettings:
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
         with the process
     photos : `storage.photos.Photos(database)`; None where nobody may send any
+    trials : `forewatt.trials.TrialRoom(folder, config)`; None leaves the replay page out
     """
 
     ledger: LiveLedger
@@ -79,3 +81,4 @@ class WebSettings:
     realms: Callable[[str], Sequence[str]] = _no_realms
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     photos: Photos | None = None
+    trials: Trials | None = None

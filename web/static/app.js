@@ -259,6 +259,12 @@ const press = (element) => {
   else element.click();
 };
 
+// A page may give further letters to its own buttons and fields.
+const own = (key) => {
+  const element = /^[a-z]$/.test(key) ? $(`[data-key="${key}"]`) : null;
+  return element ? () => press(element) : undefined;
+};
+
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
@@ -270,7 +276,7 @@ addEventListener("keydown", (event) => {
     n: releasePill,
     g: () => { location.href = "/tickets"; },
     "?": () => $("#keys")?.showModal(),
-  }[event.key];
+  }[event.key] ?? own(event.key);
   const scrollable = event.key.startsWith("Arrow") && !document.activeElement?.closest("[data-list], .feed-row");
   if (act && !scrollable) { event.preventDefault(); act(); }
 });

@@ -32,6 +32,29 @@ const stamp = (seconds) => {
   return `${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}`;
 };
 
+// Truth, labels and look-alikes as bands, what the machine raised as marks: under the lines.
+const BANDS = { truth: "--band-truth", label: "--band-label", benign: "--band-benign" };
+
+function bands(u, data) {
+  const { ctx, bbox } = u;
+  for (const band of data.bands ?? []) {
+    const [from, to] = [band.from, band.to].map((x) => u.valToPos(x, "x", true));
+    ctx.fillStyle = css(BANDS[band.kind]);
+    ctx.fillRect(from, bbox.top, Math.max(to - from, 2), bbox.height);
+  }
+  for (const mark of data.marks ?? []) {
+    const x = u.valToPos(mark.at, "x", true);
+    ctx.setLineDash(mark.side === "b" ? [4 * devicePixelRatio, 4 * devicePixelRatio] : []);
+    ctx.strokeStyle = css("--p1");
+    ctx.lineWidth = 1.25 * devicePixelRatio;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+  }
+  ctx.setLineDash([]);
+}
+
 function overlay(data, panel) {
   return (u) => {
     const { ctx, bbox } = u;
@@ -39,6 +62,7 @@ function overlay(data, panel) {
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    bands(u, data);
     if (data.band) {
       const [from, to] = data.band.map((x) => u.valToPos(x, "x", true));
       ctx.fillStyle = css("--band");
@@ -109,6 +133,13 @@ function options(data, panel, width, zoom, time, first) {
       drawAxes: [overlay(data, panel)],
       setSelect: [(u) => {
         if (u.select.width < 8) return;
+        const holder = u.root.closest("[data-chart]");
+        if (holder.dataset.drag === "label") {
+          const [from, to] = [u.select.left, u.select.left + u.select.width].map((x) => u.posToVal(x, "x"));
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          dispatchEvent(new CustomEvent("chart:band", { detail: { from, to } }));
+          return;
+        }
         zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"));
       }],
     },
@@ -118,11 +149,19 @@ function options(data, panel, width, zoom, time, first) {
 function table(data, element) {
   // A canvas says nothing to a screen reader: the same readings as a table, thinned.
   const details = document.createElement("details");
+  const events = [...(data.bands ?? []).map((b) => [b.from, b.to, b.label]), ...(data.marks ?? []).map((m) => [m.at, null, `${m.side.toUpperCase()} ${m.label}`])];
   const summary = document.createElement("summary");
   summary.textContent = element.dataset.table;
   details.append(summary);
   details.addEventListener("toggle", () => {
     if (!details.open || details.childElementCount > 1) return;
+    if (events.length) {
+      const list = document.createElement("ul");
+      for (const [from, to, label] of events.sort((a, b) => a[0] - b[0])) {
+        list.append(Object.assign(document.createElement("li"), { textContent: `${stamp(from)}${to ? ` – ${stamp(to)}` : ""} ${label}` }));
+      }
+      details.append(list);
+    }
     for (const panel of data.panels) {
       const box = document.createElement("div");
       box.className = "table-wrap data-table";
@@ -162,24 +201,36 @@ function show(element, data) {
   const zoom = (from, to) => {
     const perSecond = (data.to_us - data.from_us) / (data.to - data.from);
     const us = (x) => Math.round(data.from_us + (x - data.from) * perSecond);
-    load(element, us(from), us(to));
+    load(element, us(from), us(to), true);
   };
   for (const panel of data.panels) {
     const box = document.createElement("div");
     element.append(box);
     const chart = new uPlot(options(data, panel, element.clientWidth, zoom, element.dataset.time, panel === data.panels[0]), [panel.time, ...spread(panel)], box);
-    chart.over.addEventListener("dblclick", () => load(element));
+    chart.over.addEventListener("dblclick", () => load(element, undefined, undefined, true));
     element.charts.push(chart);
   }
   element.append(table(data, element));
 }
 
-async function load(element, fromUs, toUs) {
+function span(address, fromUs, toUs) {
+  address.searchParams.delete("span");
+  for (const [name, value] of [["from", fromUs], ["to", toUs]]) {
+    if (value) address.searchParams.set(name, value);
+    else address.searchParams.delete(name);
+  }
+}
+
+async function load(element, fromUs, toUs, zoomed = false) {
   const address = new URL(element.dataset.chart, location.href);
-  if (fromUs) {
-    address.searchParams.delete("span");
-    address.searchParams.set("from", fromUs);
-    address.searchParams.set("to", toUs);
+  if (fromUs || zoomed) span(address, fromUs, toUs);
+  if (zoomed && element.dataset.address) {
+    // The picture stands in the address: a link shows a colleague the same.
+    const page = new URL(location.href);
+    span(page, fromUs, toUs);
+    history.replaceState(history.state, "", page);
+    element.dataset.chart = address;
+    dispatchEvent(new CustomEvent("chart:address"));
   }
   element.dataset.state = "loading";
   try {
@@ -210,6 +261,7 @@ export function drawCharts(root) {
   if (!globalThis.uPlot) return;
   for (const element of root.querySelectorAll("[data-chart]:not([data-state])")) {
     resized.observe(element);
+    element.addEventListener("chart:again", () => load(element));
     load(element);
   }
 }

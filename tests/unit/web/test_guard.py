@@ -26,6 +26,7 @@ def filled(path: str, world: World) -> str:
     values = {
         "token": "none", "language": "en", "path:path": "app.css", "alert_id": alert,
         "ticket_id": "1", "action": "note", "device": "M-T1-001", "digest": "00",
+        "trial": "replay-1", "name": "readings.csv",
     }  # fmt: skip
     return re.sub(r"{([^}]+)}", lambda m: values[m[1]], path)
 

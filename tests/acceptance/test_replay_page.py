@@ -1,0 +1,181 @@
+"""The engineer's replay in a real Chromium: started by keyboard, zoomed into the address, labelled
+on the chart, and without a violation that axe can find."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from forewatt.trials import SCENARIOS, TrialRoom
+from tests.acceptance.browser import DESK, PHONE, browser, desk
+from tests.acceptance.needed import axe
+from tests.acceptance.test_accessible_pages import TAGS, drawn
+from tests.trial_room import a_room
+from tests.unit.web.server import Server
+from tests.unit.web.world import World
+from tests.waiting import wait_for
+from web.trial_doors import TrialAsk
+
+__all__ = ["browser"]
+pytestmark = pytest.mark.browser
+
+RAW_WITHIN_MS = 200
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialRoom]:
+    """A room with a dataset that has been replayed once with two settings."""
+    from simulators.scenario import simulate
+
+    folder: Path = tmp_path_factory.mktemp("replays")
+    simulate(SCENARIOS / "neutral_loose.toml", folder / "datasets" / "clamp")
+    made = a_room(folder)
+    made.start(TrialAsk("dataset:clamp", b=('disabled = ["neutral"]',)))
+    wait_for(lambda: made.known()[0][1].status.get("state") == "done", 120, "the trial is done")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pages(room: TrialRoom) -> Iterator[Server]:
+    """The pages of a town whose engineers may replay."""
+    world = World(trials=room)
+    with Server(lambda: world.settings) as made:
+        yield made
+
+
+def done(room: TrialRoom) -> str:
+    """The address of the trial that has been replayed."""
+    return f"/engineer/replay/{room.known()[-1][0]}"
+
+
+def drag(page: Page, first: float, last: float) -> None:
+    """Draw over a share of the first chart."""
+    box = page.locator("[data-chart] .u-over").first.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * first, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * last, y, steps=4)
+    page.mouse.up()
+
+
+def test_a_replay_is_started_and_ends_by_keyboard_alone(browser: Browser, pages: Server) -> None:
+    with desk(browser, pages, "engineer") as d:
+        page = d.open("/engineer/replay")
+        page.keyboard.press("/")
+        page.keyboard.type("clamp")
+        page.keyboard.press("Tab")
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.type("alerts.flaps = 5")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+
+        page.wait_for_selector("[data-trial][data-state=done]", timeout=60_000)
+        drawn(page)
+        expect(page.locator("#trial-command")).to_contain_text("--set 'alerts.flaps = 5' --against")
+        assert d.complaints == []
+
+
+def test_a_zoom_stands_in_the_address_and_shows_the_same_to_a_colleague(
+    browser: Browser, pages: Server, room: TrialRoom
+) -> None:
+    with desk(browser, pages, "engineer") as mine, desk(browser, pages, "engineer") as theirs:
+        page = mine.open(done(room) + "?device=T1-TM")
+        drawn(page)
+        drag(page, 0.5, 0.6)
+        page.wait_for_function("() => location.search.includes('from=')")
+        drawn(page)
+        shown = page.evaluate("() => document.querySelector('[data-chart]').data.from_us")
+
+        other = theirs.open(page.url.replace(pages.url, ""))
+        drawn(other)
+
+        assert shown == other.evaluate("() => document.querySelector('[data-chart]').data.from_us")
+        link = page.locator('a[href*="/readings.csv"]').get_attribute("href") or ""
+        assert "from=" in link and "device=T1-TM" in link
+
+
+def test_raw_readings_of_a_meter_come_at_once(
+    browser: Browser, pages: Server, room: TrialRoom
+) -> None:
+    """From the request to the answer in the browser; the fastest of five, the machine is shared."""
+    with desk(browser, pages, "engineer") as d:
+        page = d.open(done(room))
+        drawn(page)
+        took = page.evaluate(
+            """async (base) => {
+              const view = document.querySelector("[data-chart]").data;
+              const times = [];
+              for (let n = 0; n < 5; n++) {
+                const from = view.from_us + n * 3.6e9, began = performance.now();
+                const span = `from=${from}&to=${from + 36e9}`;
+                await (await fetch(`${base}/chart?device=T1-M01${n}&${span}`)).json();
+                times.push(performance.now() - began);
+              }
+              return Math.min(...times);
+            }""",
+            done(room),
+        )
+
+        assert took < RAW_WITHIN_MS
+
+
+def test_a_band_drawn_on_the_chart_becomes_truth(
+    browser: Browser, pages: Server, room: TrialRoom
+) -> None:
+    with desk(browser, pages, "engineer") as d:
+        page = d.open(done(room))
+        drawn(page)
+        page.keyboard.press("l")
+        drag(page, 0.2, 0.4)
+        form = page.locator("#label-form")
+        expect(form.locator("[name=onset]")).to_have_value(re.compile("2026-03-02 19:[01]"))
+        form.locator("[name=fault]").select_option("new_ev")
+        form.get_by_role("button").click()
+
+        expect(page.locator(".label-row")).to_have_count(1)
+        drawn(page)
+        kinds = page.evaluate(
+            "() => document.querySelector('[data-chart]').data.bands.map(b => b.kind)"
+        )
+        assert sorted(kinds) == ["benign", "truth"]
+        page.locator(".label-row").get_by_role("button", name="Remove").click()
+        expect(page.locator(".label-row")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "dark", "language"), [(DESK, False, "en-US"), (PHONE, True, "zh-CN")]
+)
+def test_axe_finds_nothing_on_the_replay(
+    size: tuple[int, int],
+    dark: bool,
+    language: str,
+    browser: Browser,
+    pages: Server,
+    room: TrialRoom,
+) -> None:
+    source = axe()
+    with desk(browser, pages, "engineer", language=language, size=size, dark=dark) as d:
+        found = []
+        for path in ("/engineer/replay", done(room)):
+            page = d.open(path)
+            drawn(page)
+            if path == done(room):
+                page.locator("[data-chart] summary").click()
+            page.evaluate(source)
+            result = page.evaluate(
+                "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
+            )
+            found += [(path, v["id"]) for v in result["violations"]]
+            wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+            found += [(path, f"{wide} px too wide")] if wide > 0 else []
+
+        assert (found, d.complaints) == ([], [])

@@ -1,0 +1,216 @@
+"""The replay page: chosen, started, watched, compared, labelled and taken home, all by address."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from forewatt.trials import SCENARIOS, TrialRoom
+from tests.trial_room import a_room
+from tests.unit.web.visitor import HOST, Visitor
+from tests.unit.web.world import World
+from tests.waiting import wait_for
+from web.app import create_app
+from web.trial_doors import TrialAsk
+
+LABEL = {
+    "fault": "insulation_leakage",
+    "place": "transformer T1",
+    "onset": "2026-03-04 12:00",
+    "cleared": "2026-03-05 20:00",
+}
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialRoom]:
+    """A room with one dataset, replayed with two settings."""
+    from simulators.scenario import simulate
+
+    folder = tmp_path_factory.mktemp("room")
+    simulate(SCENARIOS / "neutral_loose.toml", folder / "datasets" / "clamp")
+    (folder / "datasets" / "bad.csv").write_text("time,v_a\n2026-03-02T00:00:00Z,230\n")
+    made = a_room(folder)
+    id_ = made.start(TrialAsk("dataset:clamp", b=('disabled = ["neutral"]',)))
+    wait_for(lambda: made.known()[0][1].status.get("state") == "done", 90, f"{id_} is done")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engineer(room: TrialRoom) -> Visitor:
+    """An engineer who is signed in."""
+    world = World(trials=room)
+    visitor = Visitor(create_app(world.settings), base_url=HOST, headers={"accept-language": "en"})
+    visitor.get("/signin/link-engineer")
+    visitor.csrf = visitor.get("/password").text.partition('data-csrf="')[2].partition('"')[0]
+    return visitor
+
+
+@pytest.fixture
+def trial(room: TrialRoom) -> str:
+    """The address of the trial that is done."""
+    done = [id_ for id_, view in room.known() if view.status.get("state") == "done"]
+    return f"/engineer/replay/{done[-1]}"
+
+
+def test_the_form_lists_datasets_files_scenarios_and_the_live_past(engineer: Visitor) -> None:
+    page = engineer.get("/engineer/replay").text
+
+    for value in ("live", "dataset:clamp", "file:bad.csv", "scenario:storm_night"):
+        assert f'value="{value}"' in page
+    assert "lateness_s" in page
+
+
+def test_a_link_fills_the_form(engineer: Visitor) -> None:
+    page = engineer.get(
+        "/engineer/replay?source=dataset:clamp&speed=60&compare=1&b=disabled+%3D+[]"
+    ).text
+
+    assert '<option value="dataset:clamp" selected>' in page
+    assert 'name="speed" value="60"' in page
+    assert 'name="compare" value="1" checked' in page
+
+
+def test_the_page_shows_both_sides_what_differs_and_the_command(
+    engineer: Visitor, trial: str
+) -> None:
+    page = engineer.get(trial).text
+
+    assert "forewatt trial " in page and "--against" in page
+    assert "Alerts of settings A" in page and "Alerts of settings B" in page
+    assert "only A" in page and "100 %" in page
+
+
+def test_the_chart_has_phases_scores_marks_and_truth(engineer: Visitor, trial: str) -> None:
+    chart = engineer.get(f"{trial}/chart?asset_kind=branch&asset=T1-B2").json()
+
+    assert [b["kind"] for b in chart["bands"]] == ["truth"]
+    assert {m["side"] for m in chart["marks"]} == {"a", "b"}
+    assert any(p["limits"] == [{"value": 1.0, "label": "limit"}] for p in chart["panels"])
+    assert chart["panels"][0]["unit"] == "V"
+
+
+def test_a_zoom_is_in_the_address_and_gives_finer_readings(engineer: Visitor, trial: str) -> None:
+    whole = engineer.get(f"{trial}/chart?device=T1-TM").json()
+    low = whole["from_us"] + 3_600_000_000
+    part = engineer.get(f"{trial}/chart?device=T1-TM&from={low}&to={low + 3_600_000_000}").json()
+
+    steps = [p["panels"][0]["time"][1] - p["panels"][0]["time"][0] for p in (whole, part)]
+    assert (part["from_us"], part["to_us"]) == (low, low + 3_600_000_000)
+    assert steps[1] <= steps[0]
+
+
+def test_a_chart_of_one_meter_shows_all_that_it_reports(engineer: Visitor, trial: str) -> None:
+    chart = engineer.get(f"{trial}/chart?device=T1-TM").json()
+
+    assert {p["unit"] for p in chart["panels"]} >= {"V", "A", "W", "°C"}
+
+
+def test_a_label_is_kept_scored_changed_and_removed(
+    engineer: Visitor, trial: str, room: TrialRoom
+) -> None:
+    id_ = trial.rpartition("/")[2]
+    before = room.scored(id_)["truth"]
+
+    answer = engineer.change(f"{trial}/label", **LABEL, back="?asset=T1&asset_kind=transformer")
+
+    assert answer.url.query == b"asset=T1&asset_kind=transformer"
+    assert room.scored(id_)["truth"] == before + 1
+    kept = room.labels(id_)[0]
+    assert kept["onset"] == "2026-03-04T04:00:00Z"
+    engineer.change(f"{trial}/label", **LABEL | {"id": kept["id"], "fault": "new_ev"})
+    assert [(x["fault"], x["benign"]) for x in room.labels(id_)] == [("new_ev", True)]
+    engineer.change(f"{trial}/label", id=kept["id"], remove="1")
+    assert room.labels(id_) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"onset": "at noon"}, "Say when it began"),
+        ({"place": "branch nowhere"}, "Choose a place of the list"),
+        ({"fault": "ghosts"}, "not in the catalogue"),
+    ],
+)
+def test_a_wrong_label_is_refused_and_what_was_typed_stays(
+    engineer: Visitor, trial: str, room: TrialRoom, wrong: dict[str, str], said: str
+) -> None:
+    answer = engineer.change(f"{trial}/label", **LABEL | wrong)
+
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert 'value="2026-03-05 20:00"' in answer.text
+    assert room.labels(trial.rpartition("/")[2]) == []
+
+
+def test_readings_alerts_and_scores_come_as_csv_and_parquet(engineer: Visitor, trial: str) -> None:
+    for name in ("readings", "alerts-a", "alerts-b", "scores-a"):
+        csv = engineer.get(f"{trial}/download/{name}.csv?device=T1-TM")
+        parquet = engineer.get(f"{trial}/download/{name}.parquet?device=T1-TM")
+        assert csv.headers["content-disposition"].endswith(f'{name}.csv"')
+        read = pacsv.read_csv(io.BytesIO(csv.content))
+        assert len(read) == len(pq.read_table(io.BytesIO(parquet.content))) > 0
+    assert engineer.get(f"{trial}/download/truth.jsonl").text.count("\n") == 1
+    assert engineer.get(f"{trial}/download/secrets.csv").status_code == 404
+    assert engineer.get(f"{trial}/download/readings.exe").status_code == 404
+
+
+def test_a_bad_file_is_shown_with_column_and_fix(engineer: Visitor, room: TrialRoom) -> None:
+    answer = engineer.change("/engineer/replay", source="file:bad.csv", speed="max")
+    id_ = answer.url.path.rpartition("/")[2]
+    view = room.open(id_)
+    assert view is not None
+    wait_for(lambda: view.status.get("state") == "failed", 60, "the replay was refused")
+
+    page = engineer.get(f"/engineer/replay/{id_}").text
+    assert "This cannot be replayed" in page and "What to do" in page
+    assert "column &#39;device&#39; is missing" in page and "bad.csv" in page
+    assert "Nothing of it was judged or kept" in page
+
+
+def test_a_wrong_setting_is_refused_on_the_form_and_stays(engineer: Visitor) -> None:
+    answer = engineer.change(
+        "/engineer/replay", source="dataset:clamp", speed="max", a="latenes_s = 3"
+    )
+
+    assert answer.status_code == 422
+    assert "lateness_s" in answer.text and "latenes_s = 3" in answer.text
+
+
+def test_nobody_but_engineers_and_administrators_replays(room: TrialRoom, trial: str) -> None:
+    world = World(trials=room)
+    app = create_app(world.settings)
+    got = {}
+    for role in ("operator", "clerk", "dispatcher", "read_only", "admin", "engineer"):
+        visitor = Visitor(app, base_url=HOST)
+        visitor.get(f"/signin/link-{role}")
+        got[role] = visitor.get(trial).status_code
+
+    assert {r for r, status in got.items() if status == 200} == {"engineer", "admin"}
+
+
+def test_without_a_room_there_is_no_replay() -> None:
+    visitor = Visitor(create_app(World().settings), base_url=HOST)
+    visitor.get("/signin/link-engineer")
+
+    assert visitor.get("/engineer/replay").status_code == 404
+    assert "/engineer/replay" not in visitor.get("/engineer").text
+
+
+def test_an_unknown_replay_is_not_found(engineer: Visitor) -> None:
+    answers = [engineer.get(f"/engineer/replay/{x}").status_code for x in ("x", "%2e%2e", "labels")]
+
+    assert set(answers) <= {404}
+
+
+def test_a_removed_trial_is_gone(engineer: Visitor, room: TrialRoom) -> None:
+    folder = room.folder / "replay-20200101-000000-beef"
+    folder.mkdir()
+    (folder / "status.json").write_text('{"state": "stopped"}', encoding="utf-8")
+
+    answer = engineer.change(f"/engineer/replay/{folder.name}/remove")
+
+    assert (answer.status_code, Path(folder).exists()) == (200, False)

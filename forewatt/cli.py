@@ -169,7 +169,14 @@ def _live(commands: Any) -> None:
     _config(child)
     child.set_defaults(command="forewatt.roles:child")
 
-    status = _add(commands, "status", "forewatt.run:status", "how the running processes do")
+    reload = _add(
+        commands, "reload", "forewatt.reload:reload_command", "take over a changed configuration"
+    )
+    _config(reload)
+    _json(reload)
+
+    status = _add(commands, "status", "forewatt.status:status", "how the running processes do")
+    status.add_argument("--watch", action="store_true", help="live, until Ctrl-C")
     _config(status)
     _json(status)
 

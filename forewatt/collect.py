@@ -11,27 +11,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from forewatt.config import Config, FilesConfig, ModbusConfig, MqttConfig
+import msgspec
+
+from forewatt.config import Config, load_config
 from forewatt.health import HealthFile
+from forewatt.reload import Request
 from forewatt.site import Place, site_network
+from forewatt.sources import collector_settings, what_works
 from grid.clock import Clock, SimulatedClock
+from grid.errors import BadInput, ForewattError
 from grid.journal import Record
-from ingest.checks import CheckSettings
 from ingest.collector import Collector
 from ingest.journal import SqliteJournal
-from ingest.layout_files import load_layout
-from ingest.mapping_files import load_mappings, load_sparkplug
 from ingest.metrics import CollectorMetrics
-from ingest.modbus_link import link_for
-from ingest.profile_files import load_profile
-from ingest.settings import CollectorSettings, FileSource, ModbusBus, ModbusUnit, MqttSource
-from ingest.sparkplug import SparkplugRules
 
 REPORT_S = 0.5
-# At sixty times real time a second is a minute in which nobody is told.
-REAL = {"tick_s": 1.0, "settle_s": 1.0}
-SIMULATED = {"tick_s": 0.2, "settle_s": 0.4}
 
 
 def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
@@ -43,84 +39,39 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
     logging.getLogger("ingest.modbus").addFilter(lambda record: not standing(clock))
     settings = collector_settings(config, journal.uuid)
     collector = Collector(settings, journal, network, clock, metrics)
+    request = Request(place)
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="collector") as pool:
             running = pool.submit(collector.run, stop)
             while not wait([running], timeout=REPORT_S).done:
+                if request.is_new():
+                    troubles = take_over(config.file, collector, journal)
+                    health.say(reload=request.answer(troubles))
                 say(health, metrics, standing(clock))
         running.result()
     finally:
         journal.close()
 
 
-def collector_settings(config: Config, journal: str) -> CollectorSettings:
-    """What the collector is told; `journal` names the broker session that belongs to it."""
-    return CollectorSettings(
-        mqtt=tuple(mqtt_source(config, source, journal) for source in config.mqtt),
-        modbus=tuple(_modbus(config, bus) for bus in config.modbus),
-        files=tuple(_files(config, files) for files in config.files),
-        batch_messages=config.collect.batch_messages,
-        linger_ms=config.collect.linger_ms,
-        **(REAL if config.site.clock == "real" else SIMULATED),
-        checks=CheckSettings(future_s=config.collect.future_s, late_s=config.collect.late_s),
-    )
+def take_over(file: Path, collector: Collector, journal: SqliteJournal) -> list[str]:
+    """Read the configuration again and let the collector go on with it; what was not possible.
 
-
-def realm_topics(topics: tuple[str, ...], realm: str) -> tuple[str, ...]:
-    """Topic filters of a realm: another than live hears `forewatt replay --realm` as well.
-
-    >>> realm_topics(("forewatt/v1/+/events",), "drill-1")
-    ('forewatt/v1/+/events', 'drill-1/forewatt/v1/+/events')
+    A file that cannot be read changes nothing; a broker, bus or folder that is wrong stays as it
+    was, and the others change.
     """
-    if realm == "live":
-        return topics
-    return (*topics, *(f"{realm}/{t}" for t in topics if t.startswith("forewatt/")))
-
-
-def check_parts(config: Config) -> None:
-    """Read every mapping and profile that the configuration names; raises BadInput, with nothing
-    started, for the first that is wrong."""
-    collector_settings(config, "check")
-    for bus in config.modbus:
-        link_for(bus.url)
-        for unit in bus.units:
-            load_profile(config.named(unit.profile))
-
-
-def mqtt_source(config: Config, source: MqttConfig, journal: str) -> MqttSource:
-    """One broker with its mappings read; raises BadInput naming what is wrong in them."""
-    return MqttSource(
-        url=source.url,
-        username=source.username,
-        password_file=source.password_file,
-        ca=source.ca,
-        cert=source.cert,
-        key=source.key,
-        client_id=source.client_id or f"forewatt-{journal[:13]}",
-        topics=realm_topics(source.topics, config.site.realm),
-        receive_maximum=source.receive_maximum,
-        session_expiry_s=source.session_expiry_s,
-        keepalive_s=source.keepalive_s,
-        rules=tuple(rule for name in source.mappings for rule in load_mappings(config.named(name))),
-        sparkplug=load_sparkplug(source.sparkplug) if source.sparkplug else SparkplugRules(),
-    )
-
-
-def _modbus(config: Config, bus: ModbusConfig) -> ModbusBus:
-    units = tuple(
-        ModbusUnit(u.unit, u.device, config.named(u.profile), u.interval_s) for u in bus.units
-    )
-    return ModbusBus(url=bus.url, units=units, timeout_s=bus.timeout_s)
-
-
-def _files(config: Config, files: FilesConfig) -> FileSource:
-    return FileSource(
-        path=files.path,
-        layout=load_layout(config.named(files.mapping)),
-        ledger=config.journal.path / "files.sqlite",
-        settle_s=files.settle_s,
-        every_s=files.every_s,
-    )
+    try:
+        config = load_config(file)
+        network = site_network(config)
+    except ForewattError as error:
+        return [f"{error} (nothing was changed)"]
+    if msgspec.json.encode(network) == msgspec.json.encode(collector.network):
+        network = collector.network  # the same things: no source has to begin anew
+    settings, troubles = what_works(config, collector.settings, journal.uuid)
+    journal.max_bytes = config.journal.max_bytes
+    try:
+        return troubles + collector.change(settings, network)
+    except BadInput as error:
+        return [*troubles, f"{error} (nothing was changed)"]
 
 
 class SiteJournal(SqliteJournal):
@@ -164,18 +115,52 @@ def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -
         waiting_for="; ".join(trouble),
         commit_at=time.time() - (time.monotonic() - appended) if appended else None,
         offset=metrics.journal_head,
-        detail={
-            "journal_bytes": metrics.journal_bytes,
-            "journal_wal_bytes": metrics.journal_wal_bytes,
-            **{
-                f"{field}_total": {name: getattr(s, field) for name, s in sources.items()}
-                for field in ("messages", "readings", "events", "duplicates", "errors")
-            },
-            "quarantined_total": {
-                reason: sum(s.quarantined[reason] for s in sources.values())
-                for reason in {r for s in sources.values() for r in s.quarantined}
-            },
-            "connected": {name: int(s.connected) for name, s in sources.items()},
-            "unacknowledged_seconds": {name: s.ack_age_s() for name, s in sources.items()},
-        },
+        detail=figures(metrics),
     )
+
+
+def figures(metrics: CollectorMetrics) -> dict[str, Any]:
+    """Counters and gauges by source, unit and device, for `/metrics` and `forewatt status`."""
+    sources = metrics.sources
+    now = time.monotonic()
+    counted = (
+        "messages bytes readings events duplicates errors appends connections sequence_gaps "
+        "sessions_lost dropped_by_broker"
+    ).split()
+    polled = ("polls_ok", "polls_partial", "polls_failed", "polls_missed")
+    units = {f"{bus} unit {number}": unit for (bus, number), unit in metrics.units.items()}
+    return {
+        "journal_bytes": metrics.journal_bytes,
+        "journal_wal_bytes": metrics.journal_wal_bytes,
+        **{
+            f"{field}_total": {name: getattr(s, field) for name, s in sources.items()}
+            for field in counted
+        },
+        "quarantined_total": {
+            reason: sum(s.quarantined[reason] for s in sources.values())
+            for reason in {r for s in sources.values() for r in s.quarantined}
+        },
+        "connected": {name: int(s.connected) for name, s in sources.items()},
+        "holding": {name: int(s.holding) for name, s in sources.items()},
+        "waiting": {name: s.queue_depth for name, s in sources.items()},
+        "unacknowledged_seconds": {name: s.ack_age_s() for name, s in sources.items()},
+        "append_age_seconds": {
+            name: now - s.last_append for name, s in sources.items() if s.last_append
+        },
+        "modbus_requests_total": {name: unit.requests for name, unit in units.items()},
+        **{
+            f"modbus_{field}_total": {name: getattr(unit, field) for name, unit in units.items()}
+            for field in polled
+        },
+        "modbus_backoff_seconds": {
+            name: unit.backoff_s for name, unit in units.items() if unit.backoff_s
+        },
+        "clock_ahead_seconds": metrics.skewed,
+        "troubles": {name: s.trouble for name, s in sources.items() if s.trouble},
+        "unit_troubles": {
+            f"{name} ({unit.device})": unit.last_error
+            for name, unit in units.items()
+            if unit.last_error
+        },
+        "warnings": {name: list(s.warnings) for name, s in sources.items() if s.warnings},
+    }

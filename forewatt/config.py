@@ -65,6 +65,9 @@ class DatabaseConfig:
     history_days: float | None = setting(
         None, doc="days of raw readings kept; left out: for ever", low=1
     )
+    gap_days: float = setting(
+        40.0, doc="days after which readings that are owed are declared missing", low=1
+    )
 
 
 @dataclass(frozen=True, slots=True)

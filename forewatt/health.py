@@ -33,6 +33,8 @@ class Report:
         What it waits for in one sentence; empty when it works.
     detail : mapping
         Counters and gauges for people and for `/metrics`.
+    reload : mapping
+        The last `forewatt reload`: its `token`, and the `troubles` it met.
     """
 
     role: str
@@ -44,6 +46,7 @@ class Report:
     commit_at: float | None = None
     waiting_for: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    reload: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
@@ -82,7 +85,7 @@ class HealthFile:
         with self._lock:
             urgent = any(
                 key in fields and fields[key] != self._fields.get(key, "")
-                for key in ("ready", "waiting_for")
+                for key in ("ready", "waiting_for", "reload")
             )
             self._fields.update(fields)
             if urgent or time.monotonic() - self._written >= WRITE_EVERY_S:

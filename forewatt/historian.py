@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from forewatt.config import Config
+from forewatt.config import Config, load_config
 from forewatt.health import HealthFile
+from forewatt.reload import Request
 from forewatt.site import Place, site_network
 from forewatt.snapshot import read_snapshot_head
+from grid.errors import ForewattError
 from grid.journal import Journal
 from grid.network import Network
 from ingest.journal import SqliteJournal
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
+from storage.fleet import gap_count, give_up_gaps, quarantine_count
 from storage.historian import Historian, HistorianStep
 from storage.ledger import PostgresLedger
 from storage.maintain import compress, retention
@@ -79,12 +82,27 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
         try:
             keeper = Keeper(config, place, health, database, journal, network)
             health.say(ready=True)
+            request = Request(place)
             while not stop.is_set():
+                if request.is_new():
+                    health.say(reload=request.answer(take_over(config, database, keeper)))
                 if hold(stop, health, keeper.step) == 0:
                     stop.wait(IDLE_S)
             keeper.drain()
         finally:
             journal.close()
+
+
+def take_over(config: Config, database: Database, keeper: "Keeper") -> list[str]:
+    """Go on with the network as it is now; what was not possible."""
+    try:
+        network = site_network(load_config(config.file), database)
+        if config.network.path is not None:
+            save_network(database, network)
+    except ForewattError as error:
+        return [f"network: {error} (it stays as it was)"]
+    keeper.expect(network)
+    return []
 
 
 class Keeper:
@@ -107,12 +125,17 @@ class Keeper:
         self._config, self._clock, self._database = config, config.clock(), database
         self._journal, self._place, self._health = journal, place, health
         self._counts = dict.fromkeys(COUNTED, 0)
+        self._standing: dict[str, int] = {}
         self._marks = 0
         self._offset = -1
         self._rollup_at = 0.0
         self._trim_at = 0.0
         # Not at the start, when there is most to do.
         self._house_at = time.monotonic() + HOUSE_EVERY_S / 60
+
+    def expect(self, network: Network) -> None:
+        """Take over the reporting intervals of a changed network."""
+        self._historian.expect(network)
 
     def step(self) -> int:
         """Journal entries committed plus rollup marks worked off; 0 means nothing to do."""
@@ -136,12 +159,21 @@ class Keeper:
         self._health.say(
             offset=step.offset,
             lag=lag,
-            detail={**self._counts, "rollup_marks_total": self._marks},
+            detail={**self._counts, "rollup_marks_total": self._marks, **self._standing},
         )
         if time.monotonic() >= self._trim_at:
             self._trim()
+            self._count()
             self._trim_at = time.monotonic() + TRIM_EVERY_S
         return step.entries + marks
+
+    def _count(self) -> None:
+        """What is owed and what was refused, for those who watch."""
+        realm = self._config.site.realm
+        self._standing = {
+            "gaps_open": gap_count(self._database, realm=realm),
+            "in_quarantine": quarantine_count(self._database, realm=realm),
+        }
 
     def _trim(self) -> None:
         """Forget what history holds and the watch's durable snapshot stands for."""
@@ -159,6 +191,13 @@ class Keeper:
         if days is not None:
             gone = retention(self._database, now_us - round(days * DAY_US))
             log.info("history beyond %g days: %d chunks dropped", days, gone)
+        missing = give_up_gaps(
+            self._database,
+            now_us - round(self._config.database.gap_days * DAY_US),
+            realm=self._config.site.realm,
+        )
+        if missing:
+            log.info("%d gaps declared missing: nobody resends them any more", missing)
         self._ledger.trim_outbox(OUTBOX_DAYS * 86_400)
         People(self._database).drop_expired()
         done = compress(self._database, now_us - COMPRESS_DAYS * DAY_US)

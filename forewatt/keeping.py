@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from uuid import uuid4
 
-from forewatt.collect import check_parts, mqtt_source
 from forewatt.config import Config, MqttConfig, load_config
 from forewatt.site import Place, keep_network
+from forewatt.sources import check_parts, mqtt_source
 from grid.errors import BadInput, ForewattError
 from grid.network_files import load_network
 from ingest.broker_check import probe_broker

@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from forewatt.collect import SiteJournal, collector_settings
+from forewatt.collect import SiteJournal
 from forewatt.config import Config, load_config
 from forewatt.site import Place, site_network
+from forewatt.sources import collector_settings
 from grid.errors import BadInput
 from grid.journal import Quarantined
 from ingest.payloads import PayloadDecoder

@@ -1,17 +1,14 @@
-"""`forewatt run`: look before starting, then keep the processes; `forewatt status`: how they do."""
+"""`forewatt run`: look before starting, then keep the processes running."""
 
 import argparse
-import json
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 from forewatt.config import ROLES, Config, load_config
-from forewatt.health import Report, read_reports
 from forewatt.site import Place
 from forewatt.supervisor import ChildSpec, Supervisor
 from grid.errors import ForewattError
@@ -69,7 +66,7 @@ def preflight(config: Config, place: Place, roles: Sequence[str]) -> None:
         load_network(config.network.path)
     if "collect" in roles:
         # Imported late: `status` must not load what only the collector needs.
-        from forewatt.collect import check_parts
+        from forewatt.sources import check_parts
 
         check_parts(config)
     if "web" in roles:
@@ -105,45 +102,3 @@ def check_port(host: str, port: int) -> None:
             f"cannot listen on {host}:{port} ({error.strerror or error}); stop the program that "
             "has the port, or choose another ([web] listen, or --port)"
         ) from error
-
-
-def status(args: argparse.Namespace) -> int:
-    """`forewatt status`: one line a process; status 1 when one is not well."""
-    reports = read_reports(Place.of(load_config(args.config)).health)
-    if args.json:
-        print(json.dumps({role: _as_json(r) for role, r in reports.items()}, indent=1))
-    elif not reports:
-        print("nothing runs with this configuration; start it: forewatt run")
-    else:
-        for role, report in reports.items():
-            print(f"{role:<11}{_sentence(report)}")
-    return 0 if reports and all(r.healthy for r in reports.values()) else 1
-
-
-def _as_json(report: Report) -> dict[str, object]:
-    return {
-        "healthy": report.healthy,
-        "alive": report.alive,
-        "ready": report.ready,
-        "pid": report.pid,
-        "offset": report.offset,
-        "lag_entries": report.lag,
-        "commit_age_s": None if report.commit_at is None else time.time() - report.commit_at,
-        "waiting_for": report.waiting_for,
-        **report.detail,
-    }
-
-
-def _sentence(report: Report) -> str:
-    if not report.alive:
-        return f"does not answer (process {report.pid})"
-    words = [f"process {report.pid}", "serves" if report.ready else "starts"]
-    if report.waiting_for:
-        words.append(f"waits for {report.waiting_for}")
-    if report.lag is not None:
-        words.append(f"{report.lag} entries behind")
-    if report.commit_at is not None:
-        words.append(f"last commit {time.time() - report.commit_at:.0f} s ago")
-    if report.detail.get("rebuilt"):
-        words.append(str(report.detail["rebuilt"]))
-    return ", ".join(words)

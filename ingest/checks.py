@@ -5,7 +5,7 @@ that cannot be kept, with the reason in words. A flag is the rule, a refusal the
 All steps are vectorised; what is remembered is a fixed number of values a device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ from ingest.rows import REFUSALS_MAX, Rows
 SECOND: Final = 1_000_000
 _EARLIEST_US: Final = 946_684_800 * SECOND  # 2000-01-01: no meter has readings from before
 _REGISTERS: Final = ("e_import", "e_export")
+_SURE: Final = 16  # readings after which a device's clock is judged
+_RISE: Final = 20  # a learned age rises by a twentieth of the time that passes
 _NEVER: Final = np.iinfo(np.int64).min
 
 
@@ -66,6 +68,8 @@ class Checks:
         self._index = network.device_index
         n = len(network.devices)
         self._repeats = Repeats(n)
+        self._names: Sequence[str] = ()
+        self._places = np.empty(0, np.int32)
         self._register = np.full((len(_REGISTERS), n), np.nan)
         self._register_us = np.full((len(_REGISTERS), n), _NEVER, np.int64)
         delivery = [
@@ -75,6 +79,10 @@ class Checks:
         self._late_us = (
             (2 * np.array(delivery, np.float64) + self.settings.late_s) * SECOND
         ).astype(np.int64)
+        self._freshest = np.zeros(n, np.int64)  # age of the freshest readings at arrival, µs
+        self._heard = np.zeros(n, np.uint8)
+        self._heard_us = np.full(n, _EARLIEST_US, np.int64)  # last arrival
+        self._known_us = np.full(n, _EARLIEST_US, np.int64)  # first arrival
         self._ct = np.array([d.ct_ratio or 1.0 for d in network.devices], np.float64)
         self._pt = np.array([d.pt_ratio or 1.0 for d in network.devices], np.float64)
         self._has_ratios = bool((self._ct != 1).any() or (self._pt != 1).any())
@@ -102,8 +110,10 @@ class Checks:
 
     def _known(self, rows: Rows, refused: list[Quarantined]) -> tuple[Rows, NDArray[np.int32]]:
         """Rows of devices in the network, and each row's place there."""
-        of_name = np.array([self._index.get(name, -1) for name in rows.names], np.int32)
-        place = of_name[rows.device] if len(rows.names) else np.empty(0, np.int32)
+        if rows.names is not self._names:  # the parts of a large file share theirs
+            self._names = rows.names
+            self._places = np.array([self._index.get(name, -1) for name in rows.names], np.int32)
+        place = self._places[rows.device] if len(rows.names) else np.empty(0, np.int32)
         return _refuse(
             rows,
             place,
@@ -197,7 +207,58 @@ class Checks:
     def _times(self, rows: Rows, place: NDArray[np.int32]) -> None:
         age = rows.received - rows.time
         _flag(rows, age < -int(self.settings.skew_s * SECOND), Quality.CLOCK_SKEW)
-        _flag(rows, age > self._late_us[place], Quality.LATE)
+        late = age > self._late_us[place]
+        _flag(rows, late, Quality.LATE)
+        # Resent history is old without any fault of a clock.
+        self._learn(np.flatnonzero((rows.quality & Quality.BACKFILL) == 0), rows, place, age)
+
+    def _learn(
+        self,
+        which: NDArray[np.intp],
+        rows: Rows,
+        place: NDArray[np.int32],
+        age: NDArray[np.int64],
+    ) -> None:
+        """Learn how old each device's freshest readings are when they arrive.
+
+        A delay only adds to a reading's age, so its minimum is the clock's own error. The minimum
+        may rise by 3 s in a minute of arrival: a backlog that is resent at once moves nothing, a
+        clock that was set wrong shows within hours. A device that is *always* late by more than
+        its delivery explains is behind: its readings are flagged as skewed, not only as late.
+        """
+        order = which[np.argsort(place[which], kind="stable")]
+        device = place[order]
+        first = np.r_[True, device[1:] != device[:-1]][: order.size]
+        rank = np.arange(order.size)
+        rank -= np.maximum.accumulate(np.where(first, rank, 0))
+        # One step for each device's first row, one for its second: as if they came one by one.
+        for r in range(int(rank.max(initial=-1)) + 1):
+            at = order[rank == r] if r or not first.all() else order
+            p, now = place[at], rows.received[at]
+            known, heard = self._freshest[p], self._heard[p]
+            _flag(rows, at[self._sure(p) & (known > self._late_us[p])], Quality.CLOCK_SKEW)
+            since = np.minimum(now - self._heard_us[p], self._late_us[p])  # silence teaches nothing
+            risen = known + since // _RISE
+            self._freshest[p] = np.where(heard > 0, np.minimum(age[at], risen), age[at])
+            self._known_us[p] = np.where(heard > 0, self._known_us[p], now)
+            self._heard_us[p] = np.maximum(now, self._heard_us[p])
+            self._heard[p] = np.minimum(heard + 1, _SURE)
+
+    def _sure(self, place: Any) -> NDArray[np.bool_]:
+        """bool[n]: heard often enough, over long enough, to know the clock."""
+        span = self._heard_us[place] - self._known_us[place]
+        out: NDArray[np.bool_] = (self._heard[place] >= _SURE) & (span > 4 * self._late_us[place])
+        return out
+
+    def skewed(self, most: int = 10) -> list[tuple[str, float]]:
+        """Devices whose clock is known to be wrong, by how many seconds it is ahead (behind: less
+        than 0), the worst first."""
+        ahead = self._freshest < -int(self.settings.skew_s * SECOND)
+        behind = self._freshest > self._late_us
+        wrong = np.flatnonzero(self._sure(slice(None)) & (ahead | behind))
+        worst = wrong[np.argsort(-np.abs(self._freshest[wrong]), kind="stable")][:most]
+        names = {place: name for name, place in self._index.items()} if worst.size else {}
+        return [(names[int(i)], -float(self._freshest[i]) / SECOND) for i in worst]
 
     def _backwards(self, rows: Rows, place: NDArray[np.int32]) -> None:
         """Flag an energy register that is lower than at the device's previous reading in time."""
@@ -278,11 +339,14 @@ def _refuse(
 
 def _batch(rows: Rows) -> ReadingBatch:
     used, device = np.unique(rows.device, return_inverse=True)
+    names: Sequence[str] = rows.names
+    if used.size < len(names):
+        names = [names[i] for i in used.tolist()]
     values: dict[str, Any] = {
         name: column for name, column in rows.values.items() if not np.isnan(column).all()
     }
     return ReadingBatch.of(
-        [rows.names[i] for i in used.tolist()],
+        names,
         device,
         rows.time,
         values,

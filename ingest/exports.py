@@ -94,12 +94,13 @@ class Exports:
                 step = (piece.base_us + n * piece.step_us) // step_us
                 for number, which in _segments(step):
                     parts[number].append((piece, n, which))
+        names = self.names
         for number in sorted(parts):
-            rows = self._joined(parts.pop(number))
+            rows = self._joined(parts.pop(number), names)
             if len(rows):
                 yield rows
 
-    def _joined(self, parts: Sequence[tuple[_Piece, int, Any]]) -> Rows:
+    def _joined(self, parts: Sequence[tuple[_Piece, int, Any]], names: Sequence[str]) -> Rows:
         """Rows of one step; lines of different quantities of one meter and time become one."""
         device = np.concatenate([piece.device[which] for piece, _, which in parts])
         time = np.concatenate([p.base_us[which] + n * p.step_us for p, n, which in parts])
@@ -127,7 +128,7 @@ class Exports:
         for column in values.values():
             known |= ~np.isnan(column)
         rows = Rows.of(
-            self.names,
+            names,
             device[lead],
             time[lead],
             values,

@@ -97,6 +97,10 @@ class FileCollector:
         finally:
             self._ledger.close()
 
+    def skewed(self) -> list[tuple[str, float]]:
+        """Devices whose clocks are known to be wrong, seconds ahead."""
+        return self._checks.skewed()
+
     def _well(self) -> None:
         if not self._metrics.connected:
             self._metrics.connections += 1

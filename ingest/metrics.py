@@ -103,6 +103,7 @@ class CollectorMetrics:
 
     sources: dict[str, SourceMetrics] = field(default_factory=dict)
     units: dict[tuple[str, int], UnitMetrics] = field(default_factory=dict)
+    skewed: dict[str, float] = field(default_factory=dict)  # device: seconds its clock is ahead
     journal_bytes: int = 0  # live entries
     journal_wal_bytes: int = 0
     journal_head: int = 0
@@ -110,6 +111,12 @@ class CollectorMetrics:
     def source(self, name: str) -> SourceMetrics:
         """The counters of a source, made at the first call."""
         return self.sources.setdefault(name, SourceMetrics())
+
+    def forget(self, name: str) -> None:
+        """A source that is no longer configured."""
+        self.sources.pop(name, None)
+        for key in [key for key in self.units if key[0] == name]:
+            del self.units[key]
 
     def healthy(self) -> bool:
         """Every source is connected, nothing is held."""

@@ -210,6 +210,10 @@ class ModbusCollector:
         """Poll until `stop`."""
         asyncio.run(self._run(stop))
 
+    def skewed(self) -> list[tuple[str, float]]:
+        """Devices whose clocks are known to be wrong, seconds ahead."""
+        return self._checks.skewed()
+
     async def _run(self, stop: threading.Event) -> None:
         tasks = [asyncio.create_task(self._guard(lane, stop)) for lane in self.lanes]
         next_tick = 0.0

@@ -102,6 +102,10 @@ class MqttCollector:
                 backoff.reset()
             stop.wait(backoff.wait_s())
 
+    def skewed(self) -> list[tuple[str, float]]:
+        """Devices whose clocks are known to be wrong, seconds ahead."""
+        return self._checks.skewed()
+
     def _trouble(self, text: str) -> None:
         if text != self._metrics.trouble:
             log.warning("%s: %s", self.name, text)

@@ -222,6 +222,13 @@ def _silences(
     return out
 
 
+def gap_count(database: Database, *, realm: str = "live") -> int:
+    """How many gaps are open."""
+    with database.connection() as connection:
+        row = connection.execute(queries("fleet")["gap_count"], [realm]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def give_up_gaps(database: Database, before_us: int, *, realm: str = "live") -> int:
     """Close gaps that ended before a time: their readings are declared missing. How many."""
     given = {"realm": realm, "before": moment(before_us)}

@@ -16,6 +16,11 @@ WHERE r.name = %(realm)s
   AND (NOT %(open_only)s OR g.closed_at IS NULL)
 ORDER BY g.after DESC, g.id LIMIT %(limit)s
 
+-- name: gap_count
+-- How many gaps are open.
+SELECT count(*) FROM gap g JOIN realm r ON r.id = g.realm
+WHERE r.name = %s AND g.closed_at IS NULL
+
 -- name: close_gaps
 -- Gaps so old that nobody will resend them: closed with what they lack.
 UPDATE gap SET closed_at = clock_timestamp()

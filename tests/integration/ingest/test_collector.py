@@ -72,7 +72,7 @@ def test_a_part_that_ends_by_itself_ends_the_process_loudly(tmp_path: Path) -> N
     def ends(stop: threading.Event) -> None:
         assert not stop.is_set()
 
-    one._parts[0][1].run = ends  # type: ignore[method-assign]
+    next(iter(one._parts.values())).part.run = ends  # type: ignore[method-assign]
 
     with pytest.raises(ForewattError, match="ended by itself"):
         one.run(threading.Event())

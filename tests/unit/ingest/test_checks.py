@@ -9,9 +9,10 @@ import pytest
 
 from grid.clock import SimulatedClock
 from grid.network import Device, Network
-from grid.readings import Quality
+from grid.readings import Quality, ReadingBatch
 from ingest.checks import Checked, Checks
 from ingest.payloads import PayloadDecoder
+from ingest.rows import Origin, Rows
 
 NOW = 1_700_000_000_000_000  # µs
 MS = NOW // 1000
@@ -241,6 +242,57 @@ def test_transformer_ratios_bring_values_to_the_primary_side(checks: Checks) -> 
     assert expected == {
         name: pytest.approx(float(column[0])) for name, column in checked.batch.values.items()
     }
+
+
+def hear(checks: Checks, minutes: range, *, behind_s: int = 0, at: int | None = None) -> Checked:
+    """Readings of M1, one a quarter of an hour, each arriving as it is due (or all `at` once)."""
+    parts = []
+    for k in minutes:
+        arrival = NOW + 900_000_000 * (k if at is None else at)
+        rows = Rows.of(
+            ("M1",),
+            [0],
+            [NOW + 900_000_000 * k - 1_000_000 * behind_s],
+            {"v_a": [230.0 + k % 7]},
+            received=arrival,
+            origins=(Origin("test", None),),
+        )
+        parts.append(checks.apply(rows).batch)
+    return Checked(ReadingBatch.concat(parts), [], 0)
+
+
+def test_a_clock_that_is_always_behind_is_learned_and_flagged(checks: Checks) -> None:
+    """An hour behind: at first it looks like a late delivery, then it is known."""
+    checked = hear(checks, range(60), behind_s=3600)
+
+    first, last = flags(checked)[0], flags(checked)[-1]
+    assert (Quality.LATE, Quality.LATE | Quality.CLOCK_SKEW) == (first, last)
+    assert [("M1", -3600.0)] == checks.skewed()
+
+
+def test_a_backlog_that_is_resent_is_late_and_no_fault_of_the_clock(checks: Checks) -> None:
+    hear(checks, range(40))
+
+    backlog = hear(checks, range(40, 140), at=140)
+    after = hear(checks, range(140, 142))
+
+    assert not any(f & Quality.CLOCK_SKEW for f in flags(backlog) + flags(after))
+    assert [] == checks.skewed()
+
+
+def test_a_clock_that_was_set_ahead_is_named_with_its_lead(checks: Checks) -> None:
+    hear(checks, range(30), behind_s=-20)
+
+    assert [("M1", 20.0)] == checks.skewed()
+
+
+def test_a_clock_that_was_mended_is_trusted_again_at_once(checks: Checks) -> None:
+    hear(checks, range(60), behind_s=3600)
+
+    checked = hear(checks, range(70, 73))
+
+    assert [False, False] == [bool(f & Quality.CLOCK_SKEW) for f in flags(checked)[1:]]
+    assert [] == checks.skewed()
 
 
 def test_the_result_does_not_depend_on_how_messages_are_batched() -> None:

@@ -53,6 +53,8 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # customer: the token is the right
     ("GET", "/my/{token}"): ANYBODY,
     ("POST", "/my/{token}/still-out"): ANYBODY,
+    ("POST", "/my/{token}/report"): ANYBODY,
+    ("POST", "/my/{token}/rate"): ANYBODY,
     # crew: its own team's work; then the signed link of a ticket is the right
     ("GET", "/crew"): CREW,
     ("GET", "/crew/{token}"): ANYBODY,

@@ -203,6 +203,12 @@ class FakePeople:
         }
         self.audited: list[tuple[str, str, str]] = []
 
+    def customer(self, login: str, account: str) -> None:
+        """A customer with a link of their own."""
+        person = Person(200 + len(self.people), login, account, "customer", account)
+        self.people.append(person)
+        self.links[f"link-{login}"] = (person, None)
+
     def find(self, login: str) -> Person | None:
         return next((p for p in self.people if p.login == login), None)
 

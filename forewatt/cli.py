@@ -318,8 +318,14 @@ def _data(commands: Any) -> None:
 
 def _keeping(commands: Any) -> None:
     doctor = _add(
-        commands, "doctor", "forewatt.keeping:doctor", "what this machine has, and what it lacks"
+        commands,
+        "doctor",
+        "forewatt.keeping:doctor",
+        "what this machine has and lacks; or what your data can show, and why not",
     )
+    doctor.add_argument("--data", type=Path, metavar="DIR", help="examine a dataset instead")
+    doctor.add_argument("--country", choices=("CN", "EU"), help="voltage limits, with --data")
+    doctor.add_argument("--language", choices=("zh-CN", "en"), default="en", help="with --data")
     _json(doctor)
 
     config = commands.add_parser("config", help="look at a configuration file")

@@ -25,6 +25,10 @@ STAFF = tuple(role for role in ROLES if role != "customer")
 
 def doctor(args: argparse.Namespace) -> int:
     """`forewatt doctor`: one line a check; status 1 when something has to be mended."""
+    if args.data is not None:
+        from forewatt.doctor_data import doctor_data
+
+        return doctor_data(args)
     from forewatt.services.doctor import check_machine
 
     checks = check_machine()

@@ -1,0 +1,302 @@
+"""Which fault kinds the data of an area can show, and why not the others.
+
+Receives facts about an area (who reports what, how often); hands on one judgement a kind of the
+catalogue. Pure: whoever reads the data counts. The needs are those of the detectors here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from detectors.catalogue import FAMILIES
+from detectors.outage import OutageDetector
+from detectors.settings import DetectorSettings
+from grid.faults import FAULTS
+
+Seen = Literal["yes", "partly", "no"]
+
+LEAST_SHARE: Final = 0.7  # of the meters, where a sum over them stands for the transformer
+SOME_SHARE: Final = 0.1
+INDICATIVE_S: Final = 900.0  # rules of voltage quality ask for 10-minute values
+
+
+@dataclass(frozen=True, slots=True)
+class AreaFacts:
+    """What one transformer's area has and reports.
+
+    Attributes
+    ----------
+    meters, heard : meters on record, and those of them that reported
+    single_known, single_unknown : single-phase meters with and without a phase
+    three_phase : three-phase meters
+    monitor, rated : whether a monitor reported and the rating is on record
+    interval_s, delivery_s : usual interval of the readings, and how far apart deliveries are
+    meter_share : quantity to the share of heard meters that report it
+    monitor_has : quantities that the monitor reports
+    events : event to how many came, at the whole site
+    """
+
+    area: str
+    meters: int
+    heard: int
+    single_known: int = 0
+    single_unknown: int = 0
+    three_phase: int = 0
+    monitor: bool = False
+    rated: bool = False
+    interval_s: float | None = None
+    delivery_s: float = 0.0
+    meter_share: Mapping[str, float] = field(default_factory=dict)
+    monitor_has: frozenset[str] = frozenset()
+    events: Mapping[str, int] = field(default_factory=dict)
+
+    def share(self, *names: str) -> float:
+        """Largest share of meters that report one of these quantities."""
+        return max((self.meter_share.get(n, 0.0) for n in names), default=0.0)
+
+    def monitor_all(self, stem: str) -> bool:
+        """Whether the monitor reports a quantity of all three phases."""
+        return {f"{stem}_{c}" for c in "abc"} <= self.monitor_has
+
+
+@dataclass(frozen=True, slots=True)
+class Observable:
+    """One kind: can it be seen here, and if not (or not fully), why; both languages."""
+
+    fault: str
+    seen: Seen
+    why: str = ""
+    why_zh: str = ""
+
+
+def detected_kinds() -> frozenset[str]:
+    """Kinds for which a detector runs."""
+    return frozenset(OutageDetector.faults).union(*(f.faults for f in FAMILIES))
+
+
+def observable(a: AreaFacts, settings: DetectorSettings) -> tuple[Observable, ...]:
+    """Every kind of the catalogue, in its order, except `unknown`."""
+    running = detected_kinds()
+    out = []
+    for kind in FAULTS:
+        if kind == "unknown":
+            continue
+        if kind not in running:
+            out.append(Observable(kind, "no", "no detector of this kind runs", "尚无此类检测"))
+        elif not a.heard and not a.monitor:
+            out.append(Observable(kind, "no", "no device of the area reports", "台区无设备上报"))
+        else:
+            out.append(Observable(kind, *_NEEDS[kind](a, settings)))
+    return tuple(out)
+
+
+Answer = tuple[Seen, str, str]
+_YES: Final[Answer] = ("yes", "", "")
+
+
+def _voltage(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if not a.share("v_a") and "v_a" not in a.monitor_has:
+        return "no", "no voltages are reported", "无电压数据"
+    if (a.interval_s or 0.0) > INDICATIVE_S:
+        return (
+            "partly",
+            f"values every {a.interval_s:.0f} s are indicative only: the rules ask for 10 minutes",
+            f"采集间隔 {a.interval_s:.0f} 秒，标准要求 10 分钟，仅供参考",
+        )
+    return _YES
+
+
+def _phases(a: AreaFacts) -> bool:
+    return a.monitor_all("v") or a.three_phase > 0 or a.single_known >= 3
+
+
+def _neutral(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if not a.share("v_a") and not a.monitor_all("v"):
+        return "no", "no voltages are reported", "无电压数据"
+    if not _phases(a):
+        return (
+            "no",
+            "voltages of two phases or more are needed: no monitor or three-phase meter reports "
+            "and the phase of the meters is not on record",
+            "无监测终端或三相表，且户表相别未知，无法比较各相电压",
+        )
+    return _YES
+
+
+def _loosening(a: AreaFacts, s: DetectorSettings) -> Answer:
+    seen, why, zh = _neutral(a, s)
+    if seen != "yes":
+        return seen, why, zh
+    if a.share("i_a", "p", "p_a") < SOME_SHARE:
+        return (
+            "partly",
+            "without currents or powers only large shifts are told apart from load",
+            "无电流、功率数据，仅能发现较大的中性点位移",
+        )
+    return _YES
+
+
+def _joint(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if not a.share("v_a"):
+        return "no", "the meters report no voltages", "户表无电压数据"
+    if not a.monitor_all("v") and a.heard < 3:
+        return (
+            "no",
+            "nothing to compare a meter with: no monitor and fewer than three meters",
+            "无监测终端且户表少于三只，无可比对象",
+        )
+    if a.single_unknown and not a.monitor_all("v") and not a.single_known and not a.three_phase:
+        return (
+            "no",
+            "the phase of the meters is unknown and no monitor's voltages can tell it",
+            "户表相别未知，且无监测终端电压可供识别",
+        )
+    if a.share("i_a", "p", "p_a") < SOME_SHARE:
+        return (
+            "partly",
+            "voltage only: a lasting shift is seen, not a resistance",
+            "仅有电压：可发现持续偏移，无法求得电阻",
+        )
+    return _YES
+
+
+def _load(a: AreaFacts) -> bool:
+    from_monitor = a.monitor_all("i") or a.monitor_all("p") or "p" in a.monitor_has
+    return from_monitor or a.share("p", "i_a", "p_a") >= LEAST_SHARE
+
+
+def _overload(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if not a.rated:
+        return "no", "rated_kva is not on record", "档案无额定容量"
+    if not _load(a):
+        return (
+            "no",
+            "the load is not known: no monitor reports it and fewer than 70 % of the meters do",
+            "负荷未知：监测终端未上报，且上报的户表不足 70 %",
+        )
+    return _YES
+
+
+def _thermal(a: AreaFacts, s: DetectorSettings) -> Answer:
+    seen, why, zh = _overload(a, s)
+    oil = "t_oil" in a.monitor_has
+    if seen == "yes":
+        if oil:
+            return _YES
+        return "partly", "modelled from the load: no oil temperature", "无油温，仅按负荷计算"
+    if oil:
+        return "partly", f"oil against limits only: {why}", f"仅按油温限值判断：{zh}"
+    return "no", f"no oil temperature, and {why}", f"无油温；{zh}"
+
+
+def _winding(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if not a.monitor_all("v") and a.single_known + a.three_phase < 3:
+        return (
+            "no",
+            "three phase voltages of the transformer are needed",
+            "缺少配变三相电压",
+        )
+    return _YES
+
+
+def _unbalance(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if a.monitor_all("i") or a.monitor_all("p"):
+        return _YES
+    by_phase = a.single_known >= LEAST_SHARE * max(a.meters, 1) or a.three_phase == a.meters
+    if a.meters and by_phase and a.share("i_a", "p") >= LEAST_SHARE:
+        return "partly", "from the sum of the meters of each phase", "按各相户表求和，供参考"
+    return "no", "no monitor reports the current of each phase", "无监测终端分相电流"
+
+
+def _terminal(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if a.share("t_terminal") > 0 or "t_terminal" in a.monitor_has:
+        return _YES
+    return "no", "no device reports t_terminal", "无端子温度数据"
+
+
+def _silence(a: AreaFacts, s: DetectorSettings) -> Answer:
+    if a.delivery_s > s.slow_delivery_s:
+        return (
+            "no",
+            f"data comes every {a.delivery_s / 3600:.0f} hours: silence says nothing",
+            f"数据每 {a.delivery_s / 3600:.0f} 小时送达一次，静默不能说明停电",
+        )
+    return _YES
+
+
+def _outage(a: AreaFacts, s: DetectorSettings) -> Answer:
+    seen, why, zh = _silence(a, s)
+    gasps = a.events.get("last_gasp", 0) + a.events.get("power_down", 0)
+    if seen != "yes":
+        if gasps:
+            return "partly", f"by last gasps only: {why}", f"仅凭失电上报：{zh}"
+        return seen, why, zh
+    if not gasps:
+        return (
+            "partly",
+            "no last gasp came: judged by silence, two intervals later and less sure",
+            "未见失电上报：仅凭静默判断，晚两个周期且把握较小",
+        )
+    return _YES
+
+
+def _lost_phase(a: AreaFacts, s: DetectorSettings) -> Answer:
+    if not _phases(a):
+        return "no", "the phases are not told apart", "无法区分相别"
+    return _outage(a, s) if not a.monitor_all("v") else _YES
+
+
+def _momentary(a: AreaFacts, _: DetectorSettings) -> Answer:
+    counters = a.share("power_downs", "sags", "v_a_min") > 0
+    if counters or a.events.get("power_down") or a.events.get("power_up"):
+        return _YES
+    return (
+        "no",
+        "no device reports power_downs, sags, lowest voltages or power-down events",
+        "无失电计数、暂降、最低电压或失电事件",
+    )
+
+
+def _balance(a: AreaFacts, _: DetectorSettings) -> Answer:
+    has = {"e_import", "p"} & a.monitor_has or a.monitor_all("p")
+    if not has:
+        return "no", "no monitor reports energy or power", "无监测终端电量或功率"
+    if a.share("e_import", "p", "p_a") < 0.9 or a.heard < 0.9 * a.meters:
+        return (
+            "no",
+            f"{a.heard} of {a.meters} meters report: the balance needs nine of ten",
+            f"{a.meters} 只户表中 {a.heard} 只上报，电量平衡需九成以上",
+        )
+    return _YES
+
+
+def _leakage(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if "i_residual" in a.monitor_has or a.share("i_residual") > 0:
+        return _YES
+    return "no", "no device reports i_residual", "无剩余电流数据"
+
+
+def _meter(a: AreaFacts, _: DetectorSettings) -> Answer:
+    return _YES
+
+
+_NEEDS: Final = {
+    "over_voltage": _voltage,
+    "under_voltage": _voltage,
+    "neutral_loose": _loosening,
+    "neutral_broken": _neutral,
+    "joint_resistance": _joint,
+    "transformer_overload": _overload,
+    "transformer_thermal": _thermal,
+    "transformer_winding": _winding,
+    "unbalance": _unbalance,
+    "hot_terminal": _terminal,
+    "outage": _outage,
+    "phase_loss": _lost_phase,
+    "momentary": _momentary,
+    "energy_loss": _balance,
+    "insulation_leakage": _leakage,
+    "meter_health": _meter,
+    "sensor_fault": _meter,
+    "comms_failure": _silence,
+}

@@ -16,7 +16,19 @@ from starlette.types import Scope
 from grid.errors import ForewattError
 from web import api
 from web.guard import Guard, check_form_token, unlisted, wants_json
-from web.pages import admin, alerts, crew, customer, desk, engineer, live, replay, signin, tickets
+from web.pages import (
+    admin,
+    alerts,
+    crew,
+    customer,
+    desk,
+    engineer,
+    live,
+    quality,
+    replay,
+    signin,
+    tickets,
+)
 from web.settings import WebSettings
 from web.site import Site
 
@@ -68,7 +80,20 @@ def create_app(settings: WebSettings) -> FastAPI:
         max_body_size=settings.body_bytes_max,
     )
     app.state.site = site
-    for part in (signin, alerts, tickets, desk, crew, customer, engineer, replay, admin, live, api):
+    for part in (
+        signin,
+        alerts,
+        tickets,
+        desk,
+        crew,
+        customer,
+        engineer,
+        replay,
+        quality,
+        admin,
+        live,
+        api,
+    ):
         part.register(app, site)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     _errors(app, site)

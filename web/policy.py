@@ -31,6 +31,11 @@ COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
 REPLAY: Final[Right] = frozenset({"engineer", "admin"})
+# Aggregates without customers; taking them home is for those who answer for the work.
+QUALITY: Final[Right] = frozenset(
+    {"supervisor", "dispatcher", "operator", "engineer", "admin", "read_only"}
+)
+EXPORT: Final[Right] = frozenset({"supervisor", "dispatcher", "engineer", "admin"})
 ADMIN: Final[Right] = frozenset({"admin"})
 CREW: Final[Right] = frozenset({"crew"})
 
@@ -91,6 +96,9 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/engineer/replay/{trial}/chart"): REPLAY,
     ("GET", "/engineer/replay/{trial}/download/{name}"): REPLAY,
     ("POST", "/engineer/replay/{trial}/{action}"): REPLAY,
+    # supervisor
+    ("GET", "/quality"): QUALITY,
+    ("GET", "/quality/{part}.csv"): EXPORT,
     # administrator
     ("GET", "/admin"): ADMIN,
     # API
@@ -114,7 +122,7 @@ HOME: Final[dict[str, str]] = {
     "dispatcher": "/tickets",
     "engineer": "/engineer",
     "admin": "/admin",
-    "supervisor": "/tickets",
+    "supervisor": "/quality",
     "crew": "/crew",
     "read_only": "/",
 }

@@ -22,6 +22,11 @@ for (const field of $$("[data-select]")) {
   field.focus();
 }
 
+for (const button of $$("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
+
 // -- who else is on this ticket ----------------------------------------------------------------------
 
 const HERE_MS = 8000;

@@ -78,6 +78,12 @@ def _secret(path: Path | None) -> str:
     return "" if path is None else path.read_text(encoding="utf-8").strip()
 
 
+def notice_settings(config: Config) -> NoticeSettings:
+    """How customers are told: by the receiver that is for them, by night hours of the site."""
+    channel = next((r.name for r in config.notify if r.what == CUSTOMERS), "sms")
+    return config.desk.notices(config.site.time_zone, config.site.language, channel)
+
+
 def receivers_of(configured: Sequence[NotifyConfig]) -> list[Receiver]:
     """Who is told of alerts; each has a channel of its own name."""
     return [
@@ -128,7 +134,6 @@ def notifier_of(
 ) -> Notifier:
     """The notifier of an installation."""
     site = config.site
-    channel = next((r.name for r in config.notify if r.what == CUSTOMERS), "sms")
     return Notifier(
         PostgresLedger(database, site.realm),
         network,
@@ -136,7 +141,7 @@ def notifier_of(
         NoticeQueue(database, site.realm),
         receivers_of(config.notify),
         {r.name: sender_of(r) for r in config.notify},
-        config.desk.notices(site.time_zone, site.language, channel),
+        notice_settings(config),
         site_url,
     )
 

@@ -18,6 +18,7 @@ from forewatt.health import HealthFile, read_reports
 from forewatt.historian import hold
 from forewatt.keeping import public_url
 from forewatt.metrics import prometheus_text
+from forewatt.notifying import notice_settings
 from forewatt.run import check_port
 from forewatt.site import Place, site_network
 from forewatt.trials import TrialRoom
@@ -26,6 +27,7 @@ from grid.errors import ForewattError
 from grid.network import Network
 from storage.database import Database
 from storage.desk_supply import Supply
+from storage.kept_answers import KeptAnswers
 from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 from storage.people import People
@@ -112,6 +114,8 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         speed=_speed(clock),
         desk=config.desk.settings(config.site.time_zone),
         head_end=_head_end(config),
+        notices=notice_settings(config),
+        kept=KeptAnswers(database),
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),
         realms=lambda prefix: realm_names(database, prefix),

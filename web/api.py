@@ -1,34 +1,45 @@
-"""`/api/v1`: the same desk as the pages, for programs. Answers JSON, refuses with one sentence."""
+"""`/api/v1`: the same desk as the pages, for programs. Answers JSON, refuses with one sentence.
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+Alerts, tickets, contacts and readings here; the desk's other resources and the reports beside.
+"""
+
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from alerts.errors import DeskError, MissingDetail
-from alerts.settings import AHEAD_MAX_US
+from alerts.errors import MissingDetail
 from alerts.states import ACTIONS, STATES
 from grid.quantities import INDEX
-from grid.records import Alert, Channel, Contact, ContactKind, Incident, Ticket, TicketState
-from storage.desk_text import plain
+from grid.records import Channel, Contact, ContactKind, TicketState
+from web import api_desk, api_reports
+from web.api_calls import Body, change, query, writes
+from web.api_json import (
+    alert_json,
+    contact_json,
+    incident_json,
+    moment_us,
+    refusal,
+    step_json,
+    ticket_json,
+)
 from web.charts import POINTS_MAX, SPANS, alert_chart, device_chart, span_of
 from web.forms import whole
-from web.pages.tickets import details_of, status_of
+from web.pages.tickets import details_of
+from web.policy import PERSONAL_DATA
 from web.site import Site
-from web.viewer import viewer_of
+from web.viewer import Viewer, viewer_of
 
 LIST_MAX = 1_000
 
 
-class ContactIn(BaseModel):
+class ContactIn(Body):
     """A call or message as another system hands it in."""
-
-    model_config = ConfigDict(extra="forbid", str_max_length=2_000)
 
     channel: Channel
     external_id: str = Field(min_length=1, max_length=128)
@@ -36,138 +47,101 @@ class ContactIn(BaseModel):
     kind: ContactKind = "fault"
     account: str | None = Field(None, max_length=64)
     phone: str = Field("", max_length=40)
-    text: str = ""
+    text: str = Field("", max_length=2_000)
     open_ticket: bool | None = None
 
 
-def iso(us: int | None) -> str | None:
-    """RFC 3339 in UTC; a time beyond the calendar as it is kept.
+class NoteIn(Body):
+    """A remark."""
 
-    >>> iso(1_772_323_200_000_000), iso(2**63 - 1)
-    ('2026-03-01T00:00:00Z', '9223372036854775807 us')
-    """
-    if us is None:
-        return None
-    try:
-        return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return f"{us} us"
+    note: str = Field("", max_length=2_000)
 
 
-def alert_json(alert: Alert, opens_ticket: bool) -> dict[str, Any]:
-    """The fields of contracts.md section 4, and the handling by people."""
-    e = alert.evidence
-    return {
-        "id": alert.id,
-        "fault": alert.fault,
-        "asset_kind": alert.asset_kind,
-        "asset": alert.asset,
-        "severity": alert.severity,
-        "raised": iso(alert.raised_us),
-        "known": iso(alert.known_us),
-        "cleared": iso(alert.cleared_us),
-        "score": alert.score,
-        "devices": list(alert.devices),
-        "ticket": opens_ticket,
-        "work": alert.work,
-        "horizon_h": alert.horizon_h,
-        "evidence": {
-            "rule": e.rule,
-            "rule_zh": e.rule_zh,
-            "numbers": dict(e.numbers),
-            "limit": e.limit,
-            "window": [iso(w) for w in e.window],
-            "peers": list(e.peers),
-            "excluded": list(e.excluded),
-        },
-        "condition": alert.condition,
-        "handling": alert.handling,
-        "acked_by": alert.acked_by,
-        "ack_note": alert.ack_note,
-        "incident": alert.incident_id,
-        "customers": alert.customers,
-        "version": alert.version,
-    }
+class ShelveIn(Body):
+    """Until when, and why."""
+
+    until: datetime
+    reason: str = Field("", max_length=2_000)
 
 
-def ticket_json(ticket: Ticket) -> dict[str, Any]:
-    """A ticket without anything about customers but their number."""
-    return {
-        "id": ticket.id,
-        "number": ticket.number,
-        "state": ticket.state,
-        "work": ticket.work,
-        "fault": ticket.fault,
-        "asset_kind": ticket.asset_kind,
-        "asset": ticket.asset,
-        "severity": ticket.severity,
-        "customers": ticket.customers,
-        "contacts": ticket.contacts,
-        "opened": iso(ticket.opened_us),
-        "closed": iso(ticket.closed_us),
-        "due": iso(ticket.due_us),
-        "estimated_restoration": iso(ticket.estimated_restoration_us),
-        "team": ticket.team,
-        "assignee": ticket.assignee,
-        "priority": ticket.priority,
-        "priority_reason": ticket.priority_reason,
-        "incident": ticket.incident_id,
-        "episode": ticket.episode,
-        "verdict": ticket.verdict,
-        "cause_code": ticket.cause_code,
-        "merged_into": ticket.merged_into,
-        "version": ticket.version,
-    }
+class ActionIn(Body):
+    """What an action needs (`docs/tickets.md`); what it does not know is ignored."""
 
+    model_config = ConfigDict(extra="ignore", str_max_length=4_000)
 
-def incident_json(incident: Incident | None) -> dict[str, Any] | None:
-    """What is known about the cause."""
-    if incident is None:
-        return None
-    return {
-        "id": incident.id,
-        "fault": incident.fault,
-        "asset_kind": incident.asset_kind,
-        "asset": incident.asset,
-        "severity": incident.severity,
-        "stage": incident.stage,
-        "opened": iso(incident.opened_us),
-        "known": iso(incident.known_us),
-        "first_contact": iso(incident.first_contact_us),
-        "contacts": incident.contacts,
-        "customers": incident.customers,
-    }
-
-
-def refusal(request: Request, site: Site, error: DeskError) -> Response:
-    """One sentence, and what a program needs to decide what next."""
-    body: dict[str, Any] = {
-        "error": type(error).__name__,
-        "detail": error.text(site.render.language(request)),
-    }
-    for name in ("allowed", "choices", "roles"):
-        if hasattr(error, name):
-            body[name] = list(getattr(error, name))
-    ticket = getattr(error, "ticket", None)
-    if isinstance(ticket, Ticket):
-        body["ticket"] = ticket_json(ticket)
-    return JSONResponse(body, status_of(error))
+    version: int | str | None = None
+    text: str | None = None
+    note: str | None = None
+    reason: str | None = None
+    team: str | None = None
+    crew: str | None = None
+    to: str | None = None
+    verdict: str | None = None
+    cause_code: str | None = None
+    target_number: str | None = None
+    priority: int | str | None = None
+    estimated: str | None = Field(None, description="local time of the site")
+    estimated_us: int | None = None
+    latest_us: int | None = None
 
 
 def register(app: FastAPI, site: Site) -> None:
-    def limit_of(request: Request) -> int:
-        return min(max(whole(request.query_params.get("limit"), 500), 1), LIST_MAX)
+    _alerts(app, site)
+    _tickets(app, site)
+    _contacts(app, site)
+    _series(app, site)
+    api_desk.register(app, site)
+    api_reports.register(app, site)
 
-    @app.get("/api/v1/alerts")
-    def alerts(request: Request) -> Response:
-        open_only = request.query_params.get("open") in ("1", "true")
-        rows = site.board.feed(
-            role=viewer_of(request).role, open_only=open_only, limit=limit_of(request)
+    @app.get("/api/v1/openapi.json")
+    def openapi() -> Response:
+        """This description."""
+        ours = [r for r in app.routes if isinstance(r, APIRoute) and r.path.startswith("/api/v1/")]
+        made = get_openapi(
+            title="Forewatt",
+            version="1",
+            description=(
+                "Send `Authorization: Bearer TOKEN`; `forewatt user add NAME --role ROLE --token` "
+                "makes one. "
+                "Times are RFC 3339 in UTC; identifiers ending in `_us` are microseconds UTC."
+            ),
+            routes=ours,
         )
-        return JSONResponse({"items": [alert_json(x.alert, x.opens_ticket) for x in rows]})
+        made["components"] = {
+            **made.get("components", {}),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        }
+        made["security"] = [{"bearer": []}]
+        return JSONResponse(made)
+
+
+def limit_of(request: Request) -> int:
+    """How many lines a list may have."""
+    return min(max(whole(request.query_params.get("limit"), 500), 1), LIST_MAX)
+
+
+def _alerts(app: FastAPI, site: Site) -> None:
+    @app.get("/api/v1/alerts", **query("open", "fault", "handling", "limit", "before"))
+    def alerts(request: Request) -> Response:
+        """Alerts, newest first; `before` is `next` of the page above."""
+        q = request.query_params
+        before = q.get("before", "").partition("~")
+        rows = site.board.feed(
+            role=viewer_of(request).role,
+            open_only=q.get("open") in ("1", "true"),
+            fault=q.get("fault") or None,
+            handling=q.get("handling") or None,
+            limit=limit_of(request),
+            before=(whole(before[0]), before[2]) if before[2] else None,
+        )
+        body: dict[str, Any] = {"items": [alert_json(x.alert, x.opens_ticket) for x in rows]}
+        if rows:
+            body["next"] = f"{rows[-1].alert.raised_us}~{rows[-1].alert.id}"
+        return JSONResponse(body)
 
     @app.get("/api/v1/alerts/{alert_id}")
     def alert(request: Request, alert_id: str) -> Response:
+        """One alert with its cause."""
         page = site.board.alert(alert_id, viewer_of(request).role)
         if page is None:
             raise HTTPException(404, "no_alert")
@@ -177,15 +151,44 @@ def register(app: FastAPI, site: Site) -> None:
         body["incident_of_cause"] = incident_json(row.incident)
         return JSONResponse(body)
 
+    @app.get("/api/v1/alerts/{alert_id}/explain")
+    def explain(request: Request, alert_id: str) -> Response:
+        """Why there is this alert, why it is muted, what belongs to it, what to do."""
+        language = site.render.language(request)
+        page = site.board.alert(alert_id, viewer_of(request).role, language)
+        if page is None:
+            raise HTTPException(404, "no_alert")
+        e = page.row.alert.evidence
+        chinese = language.startswith("zh")
+        return JSONResponse(
+            {
+                "id": alert_id,
+                "rule": e.rule_zh if chinese else e.rule,
+                "numbers": dict(e.numbers),
+                "limit": e.limit,
+                "excluded": list(e.excluded),
+                "next_check": e.next_check_zh if chinese else e.next_check,
+                "muted": [
+                    {"kind": m.kind, "ref": m.ref, "reason": m.reason} for m in page.row.mutes
+                ],
+                "changes": [x.change for x in page.events],
+                "siblings": [a.id for a in page.siblings],
+                "incident_of_cause": incident_json(page.row.incident),
+                "customers": page.customers,
+                "checklist": {"key": page.procedure.key, "version": page.procedure.version},
+            }
+        )
+
     @app.get("/api/v1/alerts/{alert_id}/chart")
     def chart(request: Request, alert_id: str) -> Response:
+        """The readings behind an alert, ready to draw."""
         page = site.board.alert(alert_id, viewer_of(request).role)
         if page is None:
             raise HTTPException(404, "no_alert")
         q = request.query_params
         reader = site.render.reader(site.render.language(request))
         try:
-            given = [_us(q, name, reader.now_us) for name in ("from", "to")]
+            given = [moment_us(q, name, reader.now_us) for name in ("from", "to")]
         except MissingDetail as e:
             return refusal(request, site, e)
         start_us, end_us = span_of(page.row.alert, reader.now_us, q.get("span"), *given)
@@ -202,99 +205,169 @@ def register(app: FastAPI, site: Site) -> None:
             )
         )
 
-    @app.post("/api/v1/alerts/{alert_id}/ack")
+    @app.post("/api/v1/alerts/{alert_id}/ack", **writes(NoteIn))
     async def acknowledge(request: Request, alert_id: str) -> Response:
-        given = await _object(request)
-        viewer = viewer_of(request)
+        """Seen."""
 
-        def act() -> Response:
-            try:
-                note = plain(str(given.get("note", "")), 2_000)
-                changed = site.alerts.acknowledge(alert_id, viewer.actor, note=note)
-            except DeskError as e:
-                return refusal(request, site, e)
-            return JSONResponse(alert_json(changed, changed.ticket))
+        def act(viewer: Viewer, given: NoteIn) -> Any:
+            made = site.alerts.acknowledge(alert_id, viewer.actor, note=given.note)
+            return alert_json(made, made.ticket)
 
-        return await run_in_threadpool(act)
+        return await change(request, site, NoteIn, act)
 
-    @app.get("/api/v1/tickets")
+    @app.post("/api/v1/alerts/{alert_id}/unack", **writes(Body))
+    async def unacknowledge(request: Request, alert_id: str) -> Response:
+        """Not seen after all."""
+
+        def act(viewer: Viewer, given: Body) -> Any:
+            made = site.alerts.unacknowledge(alert_id, viewer.actor)
+            return alert_json(made, made.ticket)
+
+        return await change(request, site, Body, act)
+
+    @app.post("/api/v1/alerts/{alert_id}/shelve", **writes(ShelveIn))
+    async def shelve(request: Request, alert_id: str) -> Response:
+        """Put aside until a time within the next days."""
+
+        def act(viewer: Viewer, given: ShelveIn) -> Any:
+            until_us = _us(given.until)
+            made = site.alerts.shelve(alert_id, viewer.actor, until_us, given.reason)
+            return alert_json(made, made.ticket)
+
+        return await change(request, site, ShelveIn, act)
+
+    @app.post("/api/v1/alerts/{alert_id}/unshelve", **writes(Body))
+    async def unshelve(request: Request, alert_id: str) -> Response:
+        """Back before its time."""
+
+        def act(viewer: Viewer, given: Body) -> Any:
+            made = site.alerts.unshelve(alert_id, viewer.actor)
+            return alert_json(made, made.ticket)
+
+        return await change(request, site, Body, act)
+
+
+def _us(at: datetime) -> int:
+    if at.tzinfo is None:
+        raise HTTPException(422, "no_zone")
+    return int(at.timestamp() * 1e6)
+
+
+def _tickets(app: FastAPI, site: Site) -> None:
+    @app.get("/api/v1/tickets", **query("state", "work", "team", "assignee", "limit", "offset"))
     def tickets(request: Request) -> Response:
-        asked = request.query_params.get("state")
+        """Tickets, most urgent first."""
+        q = request.query_params
+        asked = q.get("state")
         states: tuple[TicketState, ...] = tuple(STATES)
         if asked:
             states = tuple(s for s in STATES if s in asked.split(","))
         rows = site.board.tickets(
-            role=viewer_of(request).role, states=states, limit=limit_of(request)
+            role=viewer_of(request).role,
+            states=states,
+            work=q.get("work") or None,
+            team=q.get("team") or None,
+            assignee=q.get("assignee") or None,
+            limit=limit_of(request),
+            offset=min(max(whole(q.get("offset")), 0), 10_000_000),
         )
         return JSONResponse({"items": [ticket_json(x.ticket) for x in rows]})
 
     @app.get("/api/v1/tickets/{ticket_id}")
     def ticket(request: Request, ticket_id: int) -> Response:
-        page = site.board.ticket(ticket_id, viewer_of(request).role)
+        """One ticket with what may be done to it now."""
+        viewer = viewer_of(request)
+        page = site.board.ticket(ticket_id, viewer.role, team=viewer.team)
         if page is None:
             raise HTTPException(404, "no_ticket")
         body = ticket_json(page.ticket)
         body["allowed"] = list(page.allowed)
         body["incident_of_cause"] = incident_json(page.incident)
         body["alerts"] = [a.id for a in page.alerts]
-        return JSONResponse(body)
+        return JSONResponse(body, headers={"etag": f'"{page.ticket.version}"'})
 
-    @app.post("/api/v1/tickets/{ticket_id}/{action}")
+    @app.get("/api/v1/tickets/{ticket_id}/timeline")
+    def timeline(request: Request, ticket_id: int) -> Response:
+        """Its history, oldest first."""
+        viewer = viewer_of(request)
+        page = site.board.ticket(ticket_id, viewer.role, team=viewer.team)
+        if page is None:
+            raise HTTPException(404, "no_ticket")
+        with site.ledger.reading() as reading:
+            steps = reading.steps(ticket_id)
+        items = [step_json(s) for s in steps]
+        if not viewer.may(PERSONAL_DATA):
+            for item in items:
+                if item["action"] == "contact":  # the caller's own words
+                    item["reason"] = ""
+        return JSONResponse({"items": items})
+
+    @app.post("/api/v1/tickets/{ticket_id}/{action}", **writes(ActionIn, version=True))
     async def act_on_ticket(request: Request, ticket_id: int, action: str) -> Response:
+        """take, dispatch, assign, accept, arrive, restore, verify, call_back, close, send_back,
+        hold, resume, cancel, merge, unmerge, reopen, prioritise, estimate, hand_over, note."""
         if action not in ACTIONS:
             raise HTTPException(404, "no_action")
-        given = await _object(request)
-        viewer = viewer_of(request)
-        version = request.headers.get("if-match", "").strip('"') or str(given.get("version", ""))
+        matched = request.headers.get("if-match", "").strip('"')
 
-        def act() -> Response:
-            try:
-                details = details_of(action, given, site)
-                changed = site.tickets.perform(
-                    action, ticket_id, viewer.actor, whole(version), **details
-                )
-            except DeskError as e:
-                return refusal(request, site, e)
-            return JSONResponse(ticket_json(changed))
+        def act(viewer: Viewer, given: ActionIn) -> Any:
+            version = matched or str(given.version if given.version is not None else "")
+            details = details_of(action, given.model_dump(exclude_none=True), site)
+            made = site.tickets.perform(action, ticket_id, viewer.actor, whole(version), **details)
+            return JSONResponse(ticket_json(made), headers={"etag": f'"{made.version}"'})
 
-        return await run_in_threadpool(act)
+        return await change(request, site, ActionIn, act)
 
-    @app.post("/api/v1/contacts")
-    def contacts(request: Request, given: ContactIn) -> Response:
-        viewer = viewer_of(request)
-        at = given.time or datetime.fromtimestamp(site.clock.now_us() / 1e6, UTC)
-        if at.tzinfo is None:
-            raise HTTPException(422, "no_zone")
-        contact = Contact(
-            channel=given.channel,
-            external_id=given.external_id,
-            time_us=int(at.timestamp() * 1e6),
-            kind=given.kind,
-            account=given.account or site.account_of_phone(given.phone),
-            phone=given.phone,
-            text=given.text,
-            taken_by=viewer.actor.name,
-        )
-        try:
+
+def _contacts(app: FastAPI, site: Site) -> None:
+    @app.get("/api/v1/contacts", **query("account", "ticket", "limit"))
+    def listed(request: Request) -> Response:
+        """Contacts, newest first, of an account or a ticket; who looked is noted."""
+        q = request.query_params
+        account, ticket_id = q.get("account") or None, whole(q.get("ticket")) or None
+        with site.ledger.reading() as reading:
+            found = reading.contacts(account=account, ticket_id=ticket_id, limit=limit_of(request))
+        subject = account or f"ticket:{ticket_id or 'all'}"
+        site.people.audit(viewer_of(request).login, "view_contacts", subject)
+        return JSONResponse({"items": [contact_json(c) for c in found]})
+
+    @app.post("/api/v1/contacts", **writes(ContactIn))
+    async def contacts(request: Request) -> Response:
+        """A call or message: hangs on what is known, opens a ticket for what is not."""
+
+        def act(viewer: Viewer, given: ContactIn) -> Any:
+            at_us = site.clock.now_us() if given.time is None else _us(given.time)
+            contact = Contact(
+                channel=given.channel,
+                external_id=given.external_id,
+                time_us=at_us,
+                kind=given.kind,
+                account=given.account or site.account_of_phone(given.phone),
+                phone=given.phone,
+                text=given.text,
+                taken_by=viewer.actor.name,
+            )
             outcome = site.counter.report(contact, viewer.actor, given.open_ticket)
-        except DeskError as e:
-            return refusal(request, site, e)
-        answer = outcome.answer
-        return JSONResponse(
-            {
-                "contact": outcome.contact.id,
-                "known": outcome.known,
-                "created": outcome.created,
-                "repeated": outcome.repeated,
-                "incident": incident_json(outcome.incident),
-                "ticket": ticket_json(outcome.ticket) if outcome.ticket else None,
-                "sentence": answer.sentence if answer else "",
-                "sentence_zh": answer.sentence_zh if answer else "",
-            },
-            200 if outcome.repeated else 201,
-        )
+            answer = outcome.answer
+            return JSONResponse(
+                {
+                    "contact": outcome.contact.id,
+                    "known": outcome.known,
+                    "created": outcome.created,
+                    "repeated": outcome.repeated,
+                    "incident": incident_json(outcome.incident),
+                    "ticket": ticket_json(outcome.ticket) if outcome.ticket else None,
+                    "sentence": answer.sentence if answer else "",
+                    "sentence_zh": answer.sentence_zh if answer else "",
+                },
+                200 if outcome.repeated else 201,
+            )
 
-    @app.get("/api/v1/series")
+        return await change(request, site, ContactIn, act)
+
+
+def _series(app: FastAPI, site: Site) -> None:
+    @app.get("/api/v1/series", **query("device", "quantities", "from", "to", "span", "max_points"))
     def series(request: Request) -> Response:
         """One device: `quantities=v_a,v_b` as columns, or without them the panels of its page."""
         q = request.query_params
@@ -303,7 +376,7 @@ def register(app: FastAPI, site: Site) -> None:
             raise HTTPException(404, "no_device")
         now = site.clock.now_us()
         try:
-            start_us, end_us = (_us(q, name, now) for name in ("from", "to"))
+            start_us, end_us = (moment_us(q, name, now) for name in ("from", "to"))
         except MissingDetail as e:
             return refusal(request, site, e)
         end_us = now if end_us is None else end_us
@@ -341,39 +414,3 @@ def register(app: FastAPI, site: Site) -> None:
 def _plain(values: Any) -> list[float | None]:
     """JSON knows no NaN: what was not reported is null."""
     return [None if v != v else round(v, 3) for v in values.tolist()]
-
-
-def _us(query: Mapping[str, str], name: str, now_us: int) -> int | None:
-    """A time of a query: microseconds UTC, or RFC 3339; MissingDetail when it is neither or lies
-    where no reading can lie."""
-    given = query.get(name)
-    if not given:
-        return None
-    try:
-        if given.lstrip("-").isdecimal():
-            time_us = int(given)
-        else:
-            at = datetime.fromisoformat(given)
-            time_us = int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1e6)
-    except (ValueError, OverflowError):
-        time_us = -1
-    if not 0 <= time_us <= now_us + AHEAD_MAX_US:
-        raise MissingDetail(
-            name,
-            f"Give '{name}' as microseconds UTC or RFC 3339, between 1970 and a year from now.",
-            f"“{name}”应为1970年之后、一年之内的时间(UTC微秒数或RFC 3339格式)。",
-        )
-    return time_us
-
-
-async def _object(request: Request) -> dict[str, Any]:
-    """The JSON object of a change; an empty body is an empty object."""
-    if not await request.body():
-        return {}
-    try:
-        given = await request.json()
-    except (ValueError, RecursionError) as e:
-        raise HTTPException(422, "bad_json") from e
-    if not isinstance(given, dict):
-        raise HTTPException(422, "bad_json")
-    return given

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alerts.roles import Role
 from grid.errors import ForewattError
 from web.doors import People, PersonView
-from web.policy import ANYBODY, BY_LINK, POLICY, Right
+from web.policy import ANYBODY, BY_LINK, NO_ORIGIN, POLICY, Right
 from web.viewer import NOBODY, Via, Viewer, csrf_of, viewer_of
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,10 @@ class Guard:
 
     def _refusal(self, request: Request, right: Right) -> Response | None:
         viewer = viewer_of(request)
-        if request.method not in SAFE and viewer.via != "bearer" and not self._own_page(request):
+        free = viewer.via == "bearer" or (
+            viewer.via == "nobody" and request.url.path.startswith(NO_ORIGIN)
+        )
+        if request.method not in SAFE and not free and not self._own_page(request):
             return _refuse(request, 403, "foreign_origin")
         if viewer.may(right):
             return None

@@ -27,6 +27,9 @@ HANDLE: Final[Right] = frozenset({"operator", "dispatcher", "supervisor"})
 TICKETS: Final[Right] = frozenset(
     {"operator", "clerk", "dispatcher", "engineer", "admin", "supervisor"}
 )
+# Decisions for many: places of faults, silences, notices to customers, storms.
+CONTROL: Final[Right] = frozenset({"operator", "dispatcher", "engineer", "admin", "supervisor"})
+REPORTS: Final[Right] = CONTROL
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
@@ -111,7 +114,39 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/api/v1/tickets/{ticket_id}/{action}"): TICKETS,
     ("POST", "/api/v1/contacts"): COUNTER,
     ("GET", "/api/v1/series"): MEASURE,
+    ("GET", "/api/v1/openapi.json"): STAFF,
+    ("GET", "/api/v1/alerts/{alert_id}/explain"): STAFF,
+    ("POST", "/api/v1/alerts/{alert_id}/unack"): HANDLE,
+    ("POST", "/api/v1/alerts/{alert_id}/shelve"): HANDLE,
+    ("POST", "/api/v1/alerts/{alert_id}/unshelve"): HANDLE,
+    ("GET", "/api/v1/tickets/{ticket_id}/timeline"): STAFF,
+    ("GET", "/api/v1/contacts"): COUNTER,
+    ("GET", "/api/v1/search"): COUNTER,
+    ("GET", "/api/v1/customers/{account}/answer"): COUNTER,
+    ("GET", "/api/v1/incidents"): STAFF,
+    ("GET", "/api/v1/incidents/{incident_id}"): STAFF,
+    ("GET", "/api/v1/incidents/{incident_id}/evidence"): STAFF,
+    ("GET", "/api/v1/incidents/{incident_id}/candidates"): STAFF,
+    ("POST", "/api/v1/incidents/{incident_id}/place"): CONTROL,
+    ("POST", "/api/v1/incidents/{incident_id}/read-now"): TICKETS,
+    ("GET", "/api/v1/silences"): STAFF,
+    ("POST", "/api/v1/silences"): CONTROL,
+    ("POST", "/api/v1/silences/{silence_id}/end"): CONTROL,
+    ("GET", "/api/v1/notices"): CONTROL,
+    ("GET", "/api/v1/notices/{draft_id}"): CONTROL,
+    ("POST", "/api/v1/notices/{draft_id}/approve"): CONTROL,
+    ("POST", "/api/v1/notices/{draft_id}/withdraw"): CONTROL,
+    ("GET", "/api/v1/storm"): STAFF,
+    ("POST", "/api/v1/storm"): CONTROL,
+    ("POST", "/api/v1/storm/end"): CONTROL,
+    ("POST", "/api/v1/storm/estimate"): CONTROL,
+    ("GET", "/api/v1/reports/{name}"): REPORTS,
+    ("GET", "/api/v1/realms"): REPORTS,
+    ("POST", "/api/v1/public/status"): ANYBODY,
 }
+
+# Programs of customers without a browser: nothing is signed in, so no page can misuse it.
+NO_ORIGIN: Final = ("/api/v1/public/",)
 
 # The right of these lies in the address, never in a cookie: a form token would prove nothing.
 BY_LINK: Final = ("/my/", "/crew/")

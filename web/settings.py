@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 
 from alerts.ledger import Ledger
+from alerts.notices import NoticeSettings
 from alerts.settings import DeskSettings
 from desk.read_now import HeadEnd
 from grid.clock import Clock
 from grid.network import Network
 from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
 from web.i18n import Language
+from web.once import Kept
 from web.trial_doors import Trials
 
 Check = tuple[str, Callable[[], bool]]
@@ -47,6 +49,8 @@ class WebSettings:
     speed : speed of a simulated site clock, shown in the header; None for a real clock
     desk : promised times, limits of frequent outages; None for the defaults
     knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
+    notices : how customers are told; None for the defaults
+    kept : where answers to requests with a key are kept; None for this process
     head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
     realms : names of the realms that begin with some letters
@@ -77,6 +81,8 @@ class WebSettings:
     desk: DeskSettings | None = None
     knowledge: Ledger | None = None
     head_end: HeadEnd | None = None
+    notices: NoticeSettings | None = None
+    kept: Kept | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)

@@ -8,9 +8,12 @@ from typing import Any
 from markupsafe import Markup
 
 from alerts.handling import AlertDesk
+from alerts.notices import NoticeDesk
 from alerts.places import Places
 from alerts.roles import Role
 from alerts.settings import DeskSettings
+from alerts.silences import SilenceDesk
+from alerts.storm import StormDesk
 from alerts.tickets import TicketDesk
 from desk.board import Board
 from desk.checklist import ChecklistDesk
@@ -24,6 +27,7 @@ from grid.records import OutboxMessage
 from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
 from web.names import asset_label
+from web.once import Kept, MemoryKept
 from web.render import Renderer
 from web.settings import WebSettings
 from web.stream import Frame, Hub, event
@@ -70,6 +74,10 @@ class Site:
             if settings.head_end is not None
             else None
         )
+        self.silences = SilenceDesk(self.ledger, self.network, self.clock)
+        self.notices = NoticeDesk(self.ledger, self.network, self.clock, settings.notices)
+        self.storm = StormDesk(self.ledger, self.network, self.clock)
+        self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
         self.render.environment.globals.update(
             team_name=lambda team: next(

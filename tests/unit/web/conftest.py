@@ -8,9 +8,9 @@ from web.app import create_app
 
 
 @pytest.fixture
-def world() -> World:
-    """A town with its story told."""
-    return World()
+def world(request: pytest.FixtureRequest) -> World:
+    """A town with its story told; a test may parametrize it with settings of its own."""
+    return World(**getattr(request, "param", {}))
 
 
 @pytest.fixture

@@ -109,11 +109,12 @@ class Lane:
             await asyncio.sleep(0)
             return
         try:
-            poll = await unit.poll(self._link, self._timeout_s)
+            poll = await unit.poll(self._link, self._timeout_s, now_us)
         except LinkError as error:
             self._note(f"unit {unit.number} ({unit.device}): {error}")
         else:
-            self._polls.append(Reading(self, unit, self._clock.now_us(), poll))
+            if poll.values:  # none are due at this turn where every register is a slow one
+                self._polls.append(Reading(self, unit, self._clock.now_us(), poll))
         unit.metrics.polls_missed += unit.schedule(self._clock.now_us())
 
     async def _connect(self) -> bool:

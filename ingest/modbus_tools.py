@@ -5,6 +5,7 @@ For `forewatt modbus scan HOST` and `forewatt modbus read HOST --profile P`. Rea
 
 import asyncio
 import math
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ingest.modbus_frame import LinkError, Refused
 from ingest.modbus_link import RegisterLink, link_for
 from ingest.profile import Profile, Register
 from ingest.profile_files import load_profile, profile_names
+from ingest.sunspec import SUNSPEC, discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ async def _read_table(url: str, unit: int, profile: Profile, timeout_s: float) -
     values: list[Value] = []
     last: LinkError | None = None
     try:
+        if profile.is_discovered:
+            await link.connect(timeout_s)
+            profile = await discover(link, unit, timeout_s)
         for block in profile.plan():
             try:
                 words = await _read(
@@ -59,7 +64,8 @@ async def _read_table(url: str, unit: int, profile: Profile, timeout_s: float) -
             for r in block.registers:
                 at = r.address - block.address
                 mine = tuple(words[at : at + r.words])
-                values.append(Value(r.quantity, r.address, mine, r.decode(mine)))
+                power = r.power_at(struct.pack(f">{len(words)}H", *words), block.address)
+                values.append(Value(r.quantity, r.address, mine, r.decode(mine) * power))
     finally:
         link.close()
     if last is not None and all(v.trouble for v in values):
@@ -85,10 +91,8 @@ def scan(
 ) -> list[Found]:
     """The units that answer on a bus, with the profiles whose probe fits; raises LinkError when
     the bus itself cannot be reached."""
-    chosen = [
-        p if isinstance(p, Profile) else load_profile(p)
-        for p in (profile_names() if profiles is None else profiles)
-    ]
+    given: Sequence[str | Profile] = (*profile_names(), SUNSPEC) if profiles is None else profiles
+    chosen = [p if isinstance(p, Profile) else load_profile(p) for p in given]
     return asyncio.run(_scan(url, units, chosen, timeout_s, on_unit))
 
 
@@ -140,7 +144,16 @@ async def _probe(
         words = asked[key]
         if words is not None and profile.probe.low <= r.decode(words) <= profile.probe.high:
             fitting.append(profile.name)
-    return Found(unit, tuple(fitting), "" if fitting else note) if alive else None
+    if not alive:
+        return None
+    if any(profile.is_discovered for profile in profiles):
+        try:
+            if not link.connected:
+                await link.connect(max(timeout_s, 2.0))
+            fitting.append((await discover(link, unit, timeout_s)).name)
+        except LinkError as error:
+            note = note or str(error)
+    return Found(unit, tuple(fitting), "" if fitting else note)
 
 
 def table_lines(values: Sequence[Value]) -> list[str]:

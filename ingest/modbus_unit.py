@@ -9,6 +9,7 @@ from ingest.metrics import UnitMetrics
 from ingest.modbus_frame import LinkError, LinkTimeout, Refused
 from ingest.modbus_link import RegisterLink
 from ingest.profile import Block, Profile
+from ingest.sunspec import discover
 
 SECOND: Final = 1_000_000
 # A poll comes early in its interval, far from the middle between two ticks of the frames.
@@ -42,8 +43,10 @@ class Unit:
     phase_us: int
     metrics: UnitMetrics
     due_us: int = 0
-    blocks: tuple[Block, ...] = ()
     absent: set[str] = field(default_factory=set)  # quantities that this device refused by itself
+    # What is asked, by the rates that are due together; halved where the device refused.
+    _plans: dict[tuple[int, ...], tuple[Block, ...]] = field(default_factory=dict)
+    _read_at: dict[int, int] = field(default_factory=dict)  # rate: turn of its last reading
     _silent: int = 0  # polls without an answer in a row
     _resume: float = 0.0  # monotonic time until which the unit is left alone
 
@@ -60,22 +63,33 @@ class Unit:
         """Whether the unit is backed off: it cost its bus a time-out lately."""
         return time.monotonic() < self._resume
 
-    async def poll(self, link: RegisterLink, timeout_s: float) -> Poll:
-        """Read all blocks within a deadline; raises LinkError when nothing could be read.
+    async def poll(self, link: RegisterLink, timeout_s: float, now_us: int) -> Poll:
+        """Read what is due, within a deadline; raises LinkError when nothing could be read.
 
         A block refused for its addresses is halved, once a poll, and the halves are remembered:
         in the end only what the device lacks is left out. Any other trouble ends the poll, and
         what was read before it is kept as a partial result.
         """
-        if not self.blocks:
-            self.blocks = self.profile.plan()
-        until = time.monotonic() + timeout_s * (len(self.blocks) + 1)
+        if self.profile.is_discovered:
+            try:
+                self.profile = await discover(link, self.number, timeout_s)
+            except LinkError as error:
+                self._judge(error, {}, link.guard_s)
+                raise
+        turn = (now_us - self.phase_us) // self.interval_us
+        rates = self._due(turn)
+        if not rates:
+            return Poll({}, partial=False)
+        if rates not in self._plans:
+            self._plans[rates] = self.profile.plan(rates, self.absent)
+        blocks = self._plans[rates]
+        until = time.monotonic() + timeout_s * (len(blocks) + 1)
         values: dict[str, float] = {}
         trouble: LinkError | None = None
         over = False
         planned: list[Block] = []
         lacking: list[Block] = []
-        work = deque((block, True) for block in self.blocks)
+        work = deque((block, True) for block in blocks)
         while work:
             block, whole = work.popleft()
             if not over:
@@ -97,11 +111,22 @@ class Unit:
             planned += lacking  # a device that refuses everything is not one that lacks all
         else:
             self.absent.update(block.registers[0].quantity for block in lacking)
-        self.blocks = tuple(planned)
+        self._plans[rates] = tuple(planned)
+        if trouble is None:
+            self._read_at |= dict.fromkeys(rates, turn)
         self._judge(trouble, values, link.guard_s)
         if not values:
             raise trouble or LinkError("the device has none of the values of its profile")
         return Poll(values, partial=trouble is not None)
+
+    def _due(self, turn: int) -> tuple[int, ...]:
+        """The rates whose registers are read at this turn: at fixed instants, or as soon as one
+        was missed; at the first poll all."""
+        return tuple(
+            rate
+            for rate in self.profile.rates
+            if rate not in self._read_at or turn // rate != self._read_at[rate] // rate
+        )
 
     async def _read(
         self, link: RegisterLink, block: Block, timeout_s: float, until: float

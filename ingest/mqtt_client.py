@@ -36,19 +36,22 @@ class Message(NamedTuple):
 class BufferedSocket:
     """A socket that reads ahead; everything else is the socket's own."""
 
-    __slots__ = ("at", "data", "sock")
+    __slots__ = ("at", "data", "sock", "trouble")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
         self.data = b""
         self.at = 0
+        self.trouble = ""  # why reading failed; paho only says that it did
 
     def fill(self) -> bool:
         """Read what is there behind the bytes kept; False when the connection has ended."""
         try:
-            more: bytes = self.sock.recv(_READ_BYTES)
+            more = self._more()
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return True
+        except OSError:
+            return False
         self.data = self.data[self.at :] + more if self.at < len(self.data) else more
         self.at = 0
         return bool(more)
@@ -57,11 +60,22 @@ class BufferedSocket:
         """Up to `size` bytes; raises like the socket when there are none."""
         at = self.at
         if at == len(self.data):
-            self.data = self.sock.recv(_READ_BYTES)
+            self.data = self._more()
             self.at = at = 0
         out = self.data[at : at + size]
         self.at = at + len(out)
         return out
+
+    def _more(self) -> bytes:
+        try:
+            more: bytes = self.sock.recv(_READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
+            self.trouble = f"TLS: {reason}" if reason else error.strerror or str(error)
+            raise
+        return more
 
     def pending(self) -> int:
         """Bytes read ahead, plus those that TLS has decoded already."""
@@ -77,7 +91,17 @@ class ReceivingClient(paho.Client):
     """`paho.Client` with `receive` and `ack_many`; used without paho's own threads."""
 
     def _create_socket(self) -> Any:
-        return BufferedSocket(super()._create_socket())
+        sock = self._create_socket_connection()
+        if not self._ssl:
+            return BufferedSocket(sock)
+        context = self._ssl_context
+        assert context is not None, "tls_set came first"
+        try:
+            # Not paho's own: it leaves the socket open when the handshake fails.
+            return BufferedSocket(context.wrap_socket(sock, server_hostname=self._host))
+        except BaseException:
+            sock.close()
+            raise
 
     def pending(self) -> int:
         """Bytes that can be read without asking the system."""

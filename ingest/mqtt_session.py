@@ -23,7 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from grid.clock import Clock
 from grid.errors import BadInput
-from ingest.mqtt_client import Message, ReceivingClient
+from ingest.mqtt_client import BufferedSocket, Message, ReceivingClient
 from ingest.settings import MqttSource
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -128,6 +128,7 @@ class MqttSession:
         self._misc_at = 0.0
         self._now_us = 0
         self._poller = select.poll()
+        self._socket: BufferedSocket | None = None
         self._client = self._make_client()
 
     def _make_client(self) -> ReceivingClient:
@@ -224,12 +225,16 @@ class MqttSession:
     def _on_disconnect(self, _c: paho.Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if self._lost:
             return
-        self._lost = f"the connection ended: {reason}"
+        # paho knows no more than "unspecified error" of what its socket met.
+        self._lost = f"the connection ended: {self._socket_trouble() or reason}"
         if str(reason) == "Session taken over":
             self._lost = (
                 f"another client connected as {self._source.client_id!r}; two collectors with one "
                 "client_id evict each other: give each its own"
             )
+
+    def _socket_trouble(self) -> str:
+        return "" if self._socket is None else self._socket.trouble
 
     # -- the connection --------------------------------------------------------------------
 
@@ -259,6 +264,8 @@ class MqttSession:
         sock = client.socket()
         if sock is None:
             raise ConnectionLost(self._lost or "the connection ended at once")
+        assert isinstance(sock, BufferedSocket)
+        self._socket = sock
         self._fd = sock.fileno()
         self._poller.register(self._fd, select.POLLIN)
 

@@ -6,7 +6,7 @@ words into SI units. Profiles come from data files: `ingest.profile_files`.
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ TYPES: Final[Mapping[str, tuple[str, int]]] = {
     "float32": ("f", 2),
     "float64": ("d", 4),
 }
+_EXPONENT_MAX: Final = 10  # SunSpec's own bound; 0x8000 means "not implemented"
 FUNCTIONS: Final = (3, 4)  # holding and input registers; Forewatt has no other function code
 
 
@@ -29,7 +30,9 @@ FUNCTIONS: Final = (3, 4)  # holding and input registers; Forewatt has no other 
 class Register:
     """One value: `quantity` = number at `address` x `scale` x `sign`.
 
-    `sentinels` are raw numbers that mean "not available"; so do NaN and infinity.
+    `sentinels` are raw numbers that mean "not available"; so do NaN and infinity. It is read at
+    every `every`-th poll: a register that moves slowly need not cost a request each time.
+    `exponent_at` is the address of an int16 that gives the power of ten (SunSpec), read along.
     """
 
     quantity: str
@@ -40,6 +43,16 @@ class Register:
     sign: int = 1
     sentinels: tuple[int, ...] = ()
     low_word_first: bool = False
+    every: int = 1
+    exponent_at: int | None = None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First address, and the one after the last, that a request for it must cover."""
+        first, end = self.address, self.address + self.words
+        if self.exponent_at is None:
+            return first, end
+        return min(first, self.exponent_at), max(end, self.exponent_at + 1)
 
     @property
     def words(self) -> int:
@@ -62,6 +75,14 @@ class Register:
             return math.nan
         return float(number) * self.scale * self.sign
 
+    def power_at(self, raw: bytes, first: int) -> float:
+        """The factor of `exponent_at`, from the bytes of a block that begins at `first`; NaN when
+        the device does not tell it."""
+        if self.exponent_at is None:
+            return 1.0
+        (exponent,) = struct.unpack_from(">h", raw, 2 * (self.exponent_at - first))
+        return float(10.0**exponent) if -_EXPONENT_MAX <= exponent <= _EXPONENT_MAX else math.nan
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -77,7 +98,7 @@ class Block:
         found = {}
         raw = struct.pack(f">{len(words)}H", *words)
         for r in self.registers:
-            value = r.decode_at(raw, r.address - self.address)
+            value = r.decode_at(raw, r.address - self.address) * r.power_at(raw, self.address)
             if not math.isnan(value):
                 found[r.quantity] = value
         return found
@@ -111,25 +132,40 @@ class Profile:
     fill: int = 0
     forbidden: tuple[tuple[int, int], ...] = ()
     probe: Probe | None = None
+    is_discovered: bool = False  # its registers are asked of the device (SunSpec)
 
-    def plan(self) -> tuple[Block, ...]:
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """The different `every` of its registers."""
+        return tuple(sorted({r.every for r in self.registers}))
+
+    def plan(
+        self, rates: Collection[int] | None = None, absent: Collection[str] = ()
+    ) -> tuple[Block, ...]:
         """The fewest requests: one pass by address, holes up to `fill` words read along.
 
         A hole over a forbidden address ends the block: a read across an undefined address fails
-        as a whole. Extending each block as far as it goes leaves the fewest blocks.
+        as a whole. Extending each block as far as it goes leaves the fewest blocks. `rates` picks
+        the registers by their `every`; without it all are read, but for the `absent` quantities.
         """
-        return tuple(_block(group) for group in self._groups())
+        chosen = [
+            r
+            for r in self.registers
+            if (rates is None or r.every in rates) and r.quantity not in absent
+        ]
+        return tuple(_block(group) for group in self._groups(chosen))
 
-    def _groups(self) -> Iterator[list[Register]]:
+    def _groups(self, registers: Sequence[Register]) -> Iterator[list[Register]]:
         group: list[Register] = []
-        for r in sorted(self.registers, key=lambda r: (r.function, r.address)):
+        for r in sorted(registers, key=lambda r: (r.function, r.address)):
             if group:
-                start, end = group[0].address, max(g.address + g.words for g in group)
+                start, end = min(g.span[0] for g in group), max(g.span[1] for g in group)
+                first, after = r.span
                 fits = (
                     r.function == group[0].function
-                    and r.address - end <= self.fill
-                    and r.address + r.words - start <= self.max_words
-                    and not any(first < r.address and last >= end for first, last in self.forbidden)
+                    and first - end <= self.fill
+                    and max(end, after) - min(start, first) <= self.max_words
+                    and not any(low < first and high >= end for low, high in self.forbidden)
                 )
                 if not fits:
                     yield group
@@ -140,6 +176,6 @@ class Profile:
 
 
 def _block(registers: Sequence[Register]) -> Block:
-    start = registers[0].address
-    end = max(r.address + r.words for r in registers)
+    start = min(r.span[0] for r in registers)
+    end = max(r.span[1] for r in registers)
     return Block(registers[0].function, start, end - start, tuple(registers))

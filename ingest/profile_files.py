@@ -14,15 +14,17 @@ from typing import Any, Final
 from grid.errors import BadInput
 from grid.quantities import INDEX
 from ingest.profile import FUNCTIONS, TYPES, WORDS_MAX, Probe, Profile, Register
+from ingest.sunspec import SUNSPEC
 from ingest.toml_place import line_of
 
+EVERY_MAX: Final = 10_000
 FOLDER: Final = Path(__file__).parent / "profiles"
 _TOP: Final = frozenset(
     ["name", "title", "source", "function", "type", "word_order", "max_words", "fill",
      "forbidden", "sentinels", "probe", "registers"]
 )  # fmt: skip
 _REGISTER: Final = frozenset(
-    ["quantity", "address", "type", "scale", "sign", "function", "sentinels", "word_order"]
+    ["quantity", "address", "type", "scale", "sign", "function", "sentinels", "word_order", "every"]
 )
 _PROBE: Final = frozenset(["address", "type", "function", "low", "high", "scale"])
 
@@ -35,6 +37,8 @@ def profile_names() -> list[str]:
 def load_profile(name_or_path: str | Path) -> Profile:
     """A shipped profile by name, or any profile file by path; raises BadInput with the fix."""
     text = str(name_or_path)
+    if text == SUNSPEC.name:
+        return SUNSPEC
     shipped = FOLDER / f"{text}.toml"
     path = shipped if "/" not in text and shipped.is_file() else Path(name_or_path)
     if not path.is_file():
@@ -169,6 +173,7 @@ class _Reader:
             sign,
             tuple(sentinels),
             order == "little",
+            self.integer(item, "every", where, 1, EVERY_MAX, 1),
         )
 
     def function(self, item: Mapping[str, Any], where: str) -> int:

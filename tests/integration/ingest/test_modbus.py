@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -256,12 +257,13 @@ def test_a_full_disk_holds_the_readings_until_there_is_room(
 ) -> None:
     collector, metrics = collector_of(device, journal, clock, 1, retry_s=0.05)
     source = metrics.source(collector.lanes[0].name)
+    unit = metrics.units[collector.lanes[0].name, 1]
     journal.full.set()
     with polling(collector):
         clock.run(0.0, START_US + 30_000_000)
-        wait_for(lambda: source.holding and device.requests)
+        wait_for(lambda: source.holding and unit.polls_ok == 1)
         clock.run(0.0, START_US + 930_000_000)
-        wait_for(lambda: len(device.requests) == 4)
+        wait_for(lambda: unit.polls_ok == 2)
         journal.full.clear()
         has_rows(journal, 2)
 
@@ -307,3 +309,28 @@ def test_a_wrong_bus_entry_is_refused_at_the_start(
 def test_the_golden_frames_are_ieee_754() -> None:
     """The bytes of the table are what a meter sends, not what our own encoder made."""
     assert b"\x43\x66\x33\x33" == struct.pack(">f", 230.2)
+
+
+def test_slow_registers_are_read_at_every_nth_poll_and_at_the_first(
+    device: FakeDevice, journal: FussyJournal, clock: SimulatedClock, tmp_path: Path
+) -> None:
+    """A missed turn is made up at the next poll, not an hour later."""
+    profile = tmp_path / "slow.toml"
+    profile.write_text(
+        'name = "slow"\ntitle = "x"\nsource = "x"\ntype = "float32"\n'
+        '[[registers]]\nquantity = "v_a"\naddress = 0\n'
+        '[[registers]]\nquantity = "e_import"\naddress = 0x48\nscale = 1000\nevery = 4\n'
+    )
+    collector, metrics = collector_of(device, journal, clock, 1, profile=str(profile))
+    with polling(collector):
+        for poll, quarter in enumerate((0, 1, 2, 3, 4, 5, 9, 12)):
+            clock.run(0.0, START_US + quarter * 900_000_000 + 30_000_000)
+            has_rows(journal, poll + 1)
+
+    slow = ["e_import" in values for _, _, values, _ in readings(journal)]
+    turns = [(START_US // 900_000_000 + q) // 4 for q in (0, 1, 2, 3, 4, 5, 9, 12)]
+    expected = [i == 0 or turns[i] != turns[i - 1] for i in range(8)]
+    assert expected == slow
+    assert all("v_a" in values for _, _, values, _ in readings(journal))
+    assert {0: 8, 0x48: sum(slow)} == dict(Counter(a for _, _, a, _ in device.requests))
+    assert 8 == metrics.units[collector.lanes[0].name, 1].polls_ok

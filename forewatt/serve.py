@@ -14,6 +14,7 @@ import uvicorn
 
 from desk.read_now import HttpHeadEnd
 from forewatt.config import Config
+from forewatt.config_lines import config_lines
 from forewatt.health import HealthFile, read_reports
 from forewatt.historian import hold
 from forewatt.keeping import public_url
@@ -119,6 +120,7 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),
         realms=lambda prefix: realm_names(database, prefix),
+        configuration=lambda: config_lines(config),
         secret=site_secret(place),
         photos=Photos(database),
     )

@@ -27,6 +27,7 @@ from web.pages import (
     quality,
     replay,
     signin,
+    silences,
     tickets,
 )
 from web.settings import WebSettings
@@ -90,6 +91,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         engineer,
         replay,
         quality,
+        silences,
         admin,
         live,
         api,

@@ -40,6 +40,8 @@ QUALITY: Final[Right] = frozenset(
 )
 EXPORT: Final[Right] = frozenset({"supervisor", "dispatcher", "engineer", "admin"})
 ADMIN: Final[Right] = frozenset({"admin"})
+TUNE: Final[Right] = frozenset({"engineer", "admin"})
+SILENCE: Final[Right] = frozenset({"operator", "dispatcher", "engineer", "supervisor", "admin"})
 CREW: Final[Right] = frozenset({"crew"})
 
 # Names, phones and addresses of customers; also the call cards of the live stream.
@@ -104,6 +106,15 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/quality/{part}.csv"): EXPORT,
     # administrator
     ("GET", "/admin"): ADMIN,
+    ("POST", "/admin/people"): ADMIN,
+    ("POST", "/admin/people/{login}/{what}"): ADMIN,
+    ("GET", "/admin/detectors"): TUNE,
+    ("GET", "/admin/sources"): TUNE,
+    ("GET", "/admin/configuration"): ADMIN,
+    ("GET", "/admin/audit"): ADMIN,
+    ("GET", "/silences"): SILENCE,
+    ("POST", "/silences"): SILENCE,
+    ("POST", "/silences/{silence_id}/end"): SILENCE,
     # API
     ("GET", "/api/v1/alerts"): STAFF,
     ("GET", "/api/v1/alerts/{alert_id}"): STAFF,

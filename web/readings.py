@@ -1,7 +1,7 @@
 """Measured data out of storage for the pages; what every page asks is asked at most once in 2 s."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from grid.clock import Clock
 from grid.errors import ForewattError
 from grid.network import Network
 from storage.database import Database
-from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
+from storage.fleet import FleetHealth, Gap, JournalPosition, QuarantineRow, Silent
 from storage.series import Series
 
 KEEP_S: Final = 2.0
@@ -76,6 +76,9 @@ class StoredReadings:
 
     def refused(self, limit: int) -> Sequence[QuarantineRow]:
         return storage.fleet.quarantine_rows(self._database, limit=limit, realm=self._realm)
+
+    def positions(self) -> Mapping[str, JournalPosition]:
+        return storage.fleet.journal_positions(self._database)
 
     def well(self) -> bool:
         try:

@@ -18,6 +18,21 @@ from web.trial_doors import Trials
 Check = tuple[str, Callable[[], bool]]
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigLine:
+    """One key of the configuration as it was loaded; never a secret."""
+
+    section: str
+    key: str
+    value: str
+    default: bool
+    meaning: str
+
+
+def _no_lines() -> Sequence[ConfigLine]:
+    return ()
+
+
 def _no_metrics() -> bytes:
     return b""
 
@@ -54,6 +69,7 @@ class WebSettings:
     head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
     realms : names of the realms that begin with some letters
+    configuration : the configuration as loaded, without secrets, for the administrator
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
         with the process
     photos : `storage.photos.Photos(database)`; None where nobody may send any
@@ -85,6 +101,7 @@ class WebSettings:
     kept: Kept | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms
+    configuration: Callable[[], Sequence[ConfigLine]] = _no_lines
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     photos: Photos | None = None
     trials: Trials | None = None

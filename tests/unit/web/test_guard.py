@@ -25,8 +25,17 @@ def filled(path: str, world: World) -> str:
         alert = r.alerts()[0].id
     values = {
         "token": "none", "language": "en", "path:path": "app.css", "alert_id": alert,
-        "incident_id": "1", "silence_id": "1", "draft_id": "1", "account": "330710001",
-        "ticket_id": "1", "action": "note", "device": "M-T1-001", "digest": "00",
+        "incident_id": "1",
+        "silence_id": "1",
+        "draft_id": "1",
+        "account": "330710001",
+        "ticket_id": "1",
+        "action": "note",
+        "device": "M-T1-001",
+        "digest": "00",
+        "login": "nobody",
+        "what": "link",
+        "part": "times",
         "trial": "replay-1", "name": "readings.csv",
     }  # fmt: skip
     return re.sub(r"{([^}]+)}", lambda m: values[m[1]], path)

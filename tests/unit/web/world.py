@@ -17,6 +17,7 @@ from alerts.apply import apply_events
 from alerts.episodes import alert_id, event_id
 from alerts.ledger import Advance
 from alerts.memory import MemoryLedger
+from grid.errors import BadInput
 from grid.faults import FAULTS
 from grid.network import (
     Customer,
@@ -31,11 +32,12 @@ from grid.network import (
 )
 from grid.records import AlertEvent, Evidence, Finding, OutboxMessage
 from storage.desk_records import LastSeen
-from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
+from storage.fleet import FleetHealth, Gap, JournalPosition, QuarantineRow, Silent
+from storage.people import AuditEntry
 from storage.photos import PHOTOS_MAX, Photo
 from storage.series import Series
 from web.doors import PersonView
-from web.settings import WebSettings
+from web.settings import ConfigLine, WebSettings
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 NOW = int(datetime(2026, 11, 22, 10, 24, tzinfo=UTC).timestamp() * 1e6)  # 18:24 in Shanghai
@@ -46,6 +48,13 @@ AREAS = (
     ("T7", "大学路7号配变", "S2", "University Road"),
 )
 PHASES: tuple[Phase, ...] = ("a", "b", "c")
+CONFIGURATION = (
+    ConfigLine("site", "name", "西湖供电所", False, "what the pages call this installation"),
+    ConfigLine(
+        "database", "url", "postgresql://fw:***@db/forewatt", False, "where history is kept"
+    ),
+    ConfigLine("detectors", "disabled", "thermal", False, "names of detectors that shall not run"),
+)
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗"
 
 
@@ -237,6 +246,48 @@ class FakePeople:
     def bearer(self, token: str) -> Person | None:
         return self.find(token.removeprefix("bearer-")) if token.startswith("bearer-") else None
 
+    def create(
+        self, login: str, display_name: str, role: str, *, team: str | None = None
+    ) -> Person:
+        if self.find(login) or not login or (role == "crew") != (team is not None):
+            raise BadInput(f"the login '{login}' is taken", fix="choose another")
+        made = Person(300 + len(self.people), login, display_name, role, team=team)
+        self.people.append(made)
+        return made
+
+    def change(
+        self, login: str, *, display_name: str | None = None, role: str | None = None
+    ) -> Person:
+        person = self.find(login)
+        assert person is not None
+        person.display_name, person.role = display_name or person.display_name, role or person.role
+        return person
+
+    def disable(self, login: str) -> Person:
+        person = self.change(login)
+        person.active = False
+        self.sessions = {t: p for t, p in self.sessions.items() if p is not person}
+        return person
+
+    def enable(self, login: str) -> Person:
+        person = self.change(login)
+        person.active = True
+        return person
+
+    def sign_in_link(self, person_id: int, lifetime_s: float, uses: int | None = None) -> str:
+        self.made += 1
+        person = next(p for p in self.people if p.id == person_id)
+        self.links[f"made-{self.made}"] = (person, uses)
+        return f"made-{self.made}"
+
+    def audit_entries(self, limit: int = 100, *, before: int | None = None) -> Sequence[AuditEntry]:
+        entries = [
+            AuditEntry(n, NOW + n, actor, action, subject, {"n": n})
+            for n, (actor, action, subject) in enumerate(self.audited, 1)
+            if before is None or n < before
+        ]
+        return entries[::-1][:limit]
+
     def set_password(self, login: str, password_hash: str) -> Person:
         person = self.find(login)
         assert person is not None
@@ -312,6 +363,13 @@ class FakeReadings:
                 1, "ab", "mqtt", "time cannot be read", "M-T1-009", payload, NOW - HOUR, 4
             )
         ]
+
+    def positions(self) -> Mapping[str, JournalPosition]:
+        now_us = self.clock.now_us()
+        return {
+            "historian": JournalPosition("j", 90_210, now_us),
+            "watch": JournalPosition("j", 90_188, now_us - MINUTE),
+        }
 
     def well(self) -> bool:
         return self.is_well
@@ -391,6 +449,7 @@ class World:
             "heartbeat_s": 1.0,
             "secret": b"a secret of the tests",
             "photos": self.photos,
+            "configuration": lambda: CONFIGURATION,
             **self.extra,
         }
         return WebSettings(

@@ -1,0 +1,52 @@
+"""The configuration as loaded, one line a key, for the administrator's page: secrets stay files."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from forewatt.config import Config
+from web.settings import ConfigLine
+
+LENGTH_MAX: Final = 300
+
+
+def config_lines(config: Config) -> list[ConfigLine]:
+    """Every key with its value, whether that is the default, and what it means."""
+    return list(_lines(config, ""))
+
+
+def _lines(part: Any, section: str) -> Iterator[ConfigLine]:
+    for field in dataclasses.fields(part):
+        if "doc" not in field.metadata:
+            continue
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _lines(value, f"{section}.{field.name}".strip("."))
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            for n, one in enumerate(value, 1):
+                yield from _lines(one, f"{section}.{field.name}[{n}]".strip("."))
+        else:
+            shown = _shown(value)
+            yield ConfigLine(
+                section, field.name, shown, value == field.default, str(field.metadata["doc"])
+            )
+
+
+def _shown(value: Any) -> str:
+    """The value as text; an address without its password.
+
+    >>> _shown("postgresql://fw:secret@db/forewatt"), _shown(None), _shown(("a", "b"))
+    ('postgresql://fw:***@db/forewatt', '', 'a, b')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(_shown(x) for x in value)[:LENGTH_MAX]
+    text = str(value)
+    if "://" in text:
+        parts = urlsplit(text)
+        if parts.password is not None:
+            place = f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
+            text = urlunsplit(parts._replace(netloc=place))
+    return text[:LENGTH_MAX]

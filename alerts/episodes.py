@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any, Literal
 
-from alerts.settings import AlertSettings
+from alerts.budget import BELOW_LIMIT, OVER_BUDGET, WATCH_LIST, Budget, BudgetSettings
+from alerts.settings import DAY_US, AlertSettings
 from grid.errors import BadInput
 from grid.faults import FAULTS
 from grid.network import Network
@@ -52,6 +53,7 @@ class _Episode:
     told: Finding | None = None  # what the last event said
     ended: Finding | None = None  # the finding that went below
     flapping: bool = False
+    held: str = ""  # why it stands on the watch list; "" when it may have a ticket
     raises: deque[int] = field(default_factory=deque)  # ticks at which the score came back
 
 
@@ -62,9 +64,15 @@ class Book:
     a key whose episode has ended keeps its tick times until `flap_window_us` has passed.
     """
 
-    def __init__(self, network: Network, settings: AlertSettings | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: AlertSettings | None = None,
+        budget: BudgetSettings | None = None,
+    ) -> None:
         self.network = network
         self.settings = settings or AlertSettings()
+        self.budget = Budget(network, budget or BudgetSettings())
         self._episodes: dict[Key, _Episode] = {}
         self._past: dict[Key, deque[int]] = {}  # raise ticks of ended episodes
         self._deadlines: list[tuple[int, Key]] = []  # heap; stale entries are skipped
@@ -121,11 +129,17 @@ class Book:
         episode.since_us = episode.raised_us = f.tick_us
         episode.id = alert_id(f.detector, f.fault, f.asset_kind, f.asset, f.tick_us)
         self._came_back(episode, f.tick_us)
+        episode.held = self._hold(episode, f, f.tick_us)
         self._tell(episode, "raised", self._marked(episode, f), events)
 
     def _news(self, episode: _Episode, f: Finding, events: list[AlertEvent]) -> None:
         told = episode.told
         assert told is not None
+        if episode.held == BELOW_LIMIT or (episode.held and f.severity == "P1"):
+            episode.held = self._hold(episode, f, f.tick_us)
+            if not episode.held and f.severity == told.severity:
+                self._tell(episode, "updated", self._marked(episode, f), events)
+                return
         if f.severity < told.severity:  # "P1" < "P2": lower is worse
             self._tell(episode, "worsened", self._marked(episode, f), events)
             return
@@ -151,6 +165,48 @@ class Book:
             else:
                 self._wait(f.tick_us + hold_us, key)
 
+    # -- budget ----------------------------------------------------------------------------
+
+    def _hold(self, episode: _Episode, f: Finding, now_us: int) -> str:
+        """Why an alert may have no ticket now; "" when it may."""
+        if not self.budget.settings.on:
+            return ""
+        if self.budget.below(f):
+            return BELOW_LIMIT
+        if self._paid(episode, f) or self.budget.take(f, now_us):
+            return ""
+        return OVER_BUDGET
+
+    def _paid(self, episode: _Episode, f: Finding) -> bool:
+        """Whether another alert of the same cause has its ticket already."""
+        here = self._cause(f)
+        return any(
+            e is not episode and e.state != "pending" and not e.held and e.told is not None
+            and self._cause(e.told) == here
+            for e in self._episodes.values()
+        )  # fmt: skip
+
+    def _cause(self, f: Finding) -> tuple[str, str]:
+        area = self.network.transformer_of(f.asset_kind, f.asset)
+        return FAULTS[f.fault].incident_class, area.id if area else f"{f.asset_kind} {f.asset}"
+
+    def _new_day(self, day_us: int, events: list[AlertEvent]) -> None:
+        """A day's budget for what has waited, the highest score first."""
+        waiting = [
+            (-self.budget.rank(e.told), key)
+            for key, e in self._episodes.items()
+            if e.held == OVER_BUDGET and e.state == "active" and e.told is not None
+        ]
+        for _, key in sorted(waiting):
+            e = self._episodes[key]
+            told = e.told
+            assert told is not None
+            e.held = self._hold(e, told, day_us)
+            if not e.held:
+                known_us = max(told.known_us, day_us)
+                again = replace(told, tick_us=max(day_us, told.tick_us), known_us=known_us)
+                self._tell(e, "updated", self._marked(e, again), events)
+
     # -- time ------------------------------------------------------------------------------
 
     def _wait(self, until_us: int, key: Key) -> None:
@@ -160,7 +216,18 @@ class Book:
         """Decide every hold that ended by `up_to_us`, in order of its end and its key."""
         if up_to_us <= self._now_us:
             return
+        while self._now_us > 0 and any(e.held == OVER_BUDGET for e in self._episodes.values()):
+            # One day after the other, each with the episodes that are open then.
+            day_us = (self._now_us // DAY_US + 1) * DAY_US
+            if day_us > up_to_us:
+                break
+            self._end_holds(day_us - 1, events)
+            self._new_day(day_us, events)
+            self._now_us = day_us
+        self._end_holds(up_to_us, events)
         self._now_us = up_to_us
+
+    def _end_holds(self, up_to_us: int, events: list[AlertEvent]) -> None:
         while self._deadlines and self._deadlines[0][0] <= up_to_us:
             deadline_us, key = heappop(self._deadlines)
             episode = self._episodes.get(key)
@@ -207,6 +274,9 @@ class Book:
         numbers = {name: plain(value) for name, value in f.evidence.numbers.items()}
         if episode.flapping:
             numbers["flapping_since_us"] = episode.raises[0]
+        numbers.pop(WATCH_LIST, None)
+        if episode.held:
+            numbers[WATCH_LIST] = episode.held
         score = min(float(f.score), MAX_SCORE)
         return replace(f, score=score, evidence=replace(f.evidence, numbers=numbers))
 
@@ -221,6 +291,7 @@ class Book:
         data = {
             "format": SNAPSHOT_FORMAT,
             "now_us": self._now_us,
+            "budget": self.budget.snapshot(),
             "deadlines": sorted(self._deadlines),
             "past": [[*k, list(r)] for k, r in sorted(self._past.items())],
             "episodes": [_pack(k, e) for k, e in sorted(self._episodes.items())],
@@ -237,6 +308,7 @@ class Book:
                 fix="delete the snapshot and run `forewatt rebuild`",
             )
         self._now_us = int(read["now_us"])
+        self.budget.restore(read.get("budget", {}))
         self._deadlines = [(int(at), _key(k)) for at, k in read["deadlines"]]  # sorted is a heap
         self._past = {_key(row[:4]): deque(row[4]) for row in read["past"]}
         self._episodes = dict(_unpack(row) for row in read["episodes"])
@@ -257,6 +329,7 @@ def _pack(key: Key, e: _Episode) -> dict[str, Any]:
         "told": finding_to_json(e.told) if e.told else None,
         "ended": finding_to_json(e.ended) if e.ended else None,
         "flapping": e.flapping,
+        "held": e.held,
         "raises": list(e.raises),
     }
 
@@ -270,5 +343,6 @@ def _unpack(data: dict[str, Any]) -> tuple[Key, _Episode]:
         told=finding_from_json(data["told"]) if data["told"] else None,
         ended=finding_from_json(data["ended"]) if data["ended"] else None,
         flapping=bool(data["flapping"]),
+        held=str(data.get("held", "")),
         raises=deque(int(t) for t in data["raises"]),
     )

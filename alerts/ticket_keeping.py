@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from alerts.budget import WATCH_LIST
 from alerts.incidents import Standing
 from alerts.ledger import FINAL_STATES, Transaction
 from alerts.opening import facts_of, open_ticket, ticket_data
@@ -49,7 +50,11 @@ class TicketKeeping:
         return ticket
 
     def _deserves_ticket(self, s: Standing) -> bool:
-        own = [a for a in s.own if a.fault not in self.settings.watch_only]
+        own = [
+            a
+            for a in s.own
+            if a.fault not in self.settings.watch_only and WATCH_LIST not in a.evidence.numbers
+        ]
         return any(all(m.kind != "maintenance" for m in self._mutes.get(a.id, ())) for a in own)
 
     def _revived(self, s: Standing, held: Mapping[str, Ticket]) -> Ticket | None:

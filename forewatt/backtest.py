@@ -17,6 +17,7 @@ from alerts.memory import MemoryLedger
 from forewatt.admission import Admission
 from forewatt.config import AlertConfig, DetectorConfig, load_config
 from forewatt.judging import Judge
+from forewatt.progress import Progress
 from grid.dataset import Dataset, read_dataset
 from grid.network import Network
 
@@ -71,11 +72,13 @@ def _judge_all(
     dataset: Dataset, network: Network, judge: Judge, ledger: MemoryLedger, admission: Admission
 ) -> tuple[int, int]:
     rows = made = 0
-    for batch in dataset.batches(order="received"):
-        rows += len(batch)
-        events = judge.batch(SOURCE, admission.admit(batch))
-        apply_events(events, ledger, network)
-        made += len(events)
+    with Progress("judged", dataset) as progress:
+        for batch in dataset.batches(order="received"):
+            rows += len(batch)
+            events = judge.batch(SOURCE, admission.admit(batch))
+            apply_events(events, ledger, network)
+            made += len(events)
+            progress.add(batch)
     events = judge.flush()
     apply_events(events, ledger, network)
     return rows, made + len(events)

@@ -305,6 +305,27 @@ def _data(commands: Any) -> None:
     trial.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     _json(trial)
 
+    calibrate = _add(
+        commands,
+        "calibrate",
+        "forewatt.calibrate:calibrate_command",
+        "propose the scores from which tickets are opened, for a budget of tickets a day",
+    )
+    calibrate.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="healthy data")
+    calibrate.add_argument("--budget", type=float, default=3.0, help="tickets a day; default: 3")
+    calibrate.add_argument(
+        "--false-share", type=float, default=0.1, metavar="N", help="of the budget; default: 0.1"
+    )
+    calibrate.add_argument("--out", type=Path, default=Path("limits.toml"), metavar="FILE")
+    calibrate.add_argument("--verdicts", type=Path, metavar="CSV", help="verdicts of past tickets")
+    calibrate.add_argument(
+        "--config", type=Path, metavar="FILE", help="take verdicts from its database as well"
+    )
+    calibrate.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
+    calibrate.add_argument("--accept", type=Path, metavar="FILE", help="let a proposal take effect")
+    calibrate.add_argument("--by", metavar="NAME", help="who accepts it")
+    _json(calibrate)
+
     pilot = _add(
         commands, "pilot", "forewatt.pilot:pilot_command", "what your own past data would have told"
     )

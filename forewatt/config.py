@@ -252,6 +252,15 @@ class AlertConfig:
     flap_quiet_s: float = setting(
         21_600.0, doc="seconds of quiet that end a flapping alert", low=60, high=30 * DAY_S
     )
+    budget: float = setting(
+        0.0,
+        doc="tickets a day for each team, P1 not counted; the rest is the watch list; 0 = no bound",
+        low=0,
+        high=10_000,
+    )
+    limits: Path | None = setting(
+        None, doc="least scores of a ticket, written and accepted by `forewatt calibrate`"
+    )
 
 
 @dataclass(frozen=True, slots=True)

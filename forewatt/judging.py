@@ -7,11 +7,13 @@ file, no database: that is what makes `backtest` and `run` give the same alert i
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from alerts.budget import BudgetSettings
 from alerts.episodes import Book
 from alerts.settings import AlertSettings
 from detectors.engine import Engine
 from detectors.settings import DetectorSettings
 from forewatt.config import AlertConfig, DetectorConfig
+from forewatt.limits import load_limits
 from grid.journal import Record, Tick
 from grid.network import Network
 from grid.readings import ReadingBatch
@@ -44,6 +46,12 @@ def alert_settings(config: AlertConfig) -> AlertSettings:
     )
 
 
+def budget_settings(config: AlertConfig) -> BudgetSettings:
+    """How many tickets a day, and from which scores on."""
+    limits = load_limits(config.limits) if config.limits is not None else {}
+    return BudgetSettings(config.budget, limits)
+
+
 class Judge:
     """The engine and the book of one site; `told` hears every finding before it is judged."""
 
@@ -58,7 +66,7 @@ class Judge:
     ) -> None:
         self._told = told
         self.engine = Engine(network, detector_settings(detectors, country))
-        self.book = Book(network, alert_settings(alerts))
+        self.book = Book(network, alert_settings(alerts), budget_settings(alerts))
 
     def records(self, records: Iterable[Record]) -> list[AlertEvent]:
         """The events that follow from more records."""

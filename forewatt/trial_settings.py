@@ -54,7 +54,8 @@ class TrialSettings:
 def _plain(config: Any) -> dict[str, Any]:
     """A table as TOML would have given it."""
     table = dataclasses.asdict(config)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items() if v is not None}
+    table = {k: str(v) if isinstance(v, Path) else v for k, v in table.items() if v is not None}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items()}
 
 
 def _one(text: str, option: str, line: int) -> tuple[str, Any]:
@@ -76,6 +77,8 @@ def known_settings() -> Iterator[tuple[str, str, str]]:
     for table, kind in TABLES.items():
         for field in dataclasses.fields(kind):
             default = getattr(kind(), field.name)
+            if default is None:
+                continue  # a file of one's own: nothing to show
             key = field.name if table == "detectors" else f"{table}.{field.name}"
             shown = list(default) if isinstance(default, tuple) else default
             yield key, field.metadata["doc"], str(shown)

@@ -12,7 +12,7 @@ from alerts.errors import DeskError, MissingDetail
 from alerts.settings import AHEAD_MAX_US
 from grid.records import Alert, Contact, Incident, Ticket
 from storage.desk_records import HumanInput, Silence, Step
-from web.pages.tickets import status_of
+from web.refusals import status_of
 from web.site import Site
 
 

@@ -6,7 +6,7 @@ go down, the low-voltage area in focus is opened into its branches and usage poi
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from grid.network import Network, UsagePoint
 
@@ -31,9 +31,38 @@ class Wire:
     cls: str = ""
 
 
+# A node's state, gravest first: a severity, everything below silent, part of it, heard, no meter.
+State = Literal["alert", "silent", "partly", "well", "unmetered"]
+GLYPHS: Final[dict[State, str]] = {
+    "alert": "▲",
+    "silent": "◌",
+    "partly": "◐",
+    "well": "●",
+    "unmetered": "–",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Of the devices at and below a node: how many there are, how many are silent."""
+
+    devices: int = 0
+    silent: int = 0
+
+    def state(self, severity: str) -> State:
+        """The node's state in one word."""
+        if severity:
+            return "alert"
+        if not self.devices:
+            return "unmetered"
+        if not self.silent:
+            return "well"
+        return "silent" if self.silent == self.devices else "partly"
+
+
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A feeder, switch, transformer or branch with its label."""
+    """A feeder, switch, transformer or branch with its label and the state of what it supplies."""
 
     kind: str
     x: float
@@ -43,6 +72,17 @@ class Symbol:
     cls: str = ""
     here: bool = False
     open: bool = False
+    health: Health = Health()
+
+    @property
+    def state(self) -> State:
+        """In one word."""
+        return self.health.state(self.cls)
+
+    @property
+    def glyph(self) -> str:
+        """The word as a shape."""
+        return GLYPHS[self.state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +126,7 @@ def one_line(
     diagram.
     """
     drawing = Diagram()
+    health = _health(network, silent)
     chain = network.ancestors(kind, asset)
     if not chain:
         return drawing
@@ -107,6 +148,7 @@ def one_line(
                 _name(network, k, id_),
                 cls,
                 (k, id_) == (kind, asset),
+                health=health.get((k, id_), Health()),
             )
         )
         if depth:
@@ -135,12 +177,15 @@ def one_line(
                 state,
                 ("transformer", name) == (kind, asset),
                 opened,
+                health.get(("transformer", name), Health()),
             )
         )
         if name != names[0]:
             drawing.wires.append(Wire(trunk, y, trunk, row, ""))
         if opened:
-            row = _area(drawing, network, name, trunk + 42, row, states, silent, (kind, asset))
+            row = _area(
+                drawing, network, name, trunk + 42, row, states, silent, (kind, asset), health
+            )
         row += ROW
     drawing.height = row - ROW + 14
     return drawing
@@ -155,6 +200,7 @@ def _area(
     states: Mapping[Asset, str],
     silent: frozenset[str],
     here: Asset,
+    health: Mapping[Asset, Health],
 ) -> float:
     """Open one low-voltage area; returns the y of its last row."""
     meters = {d.usage_point: d.id for d in network.devices if d.usage_point}
@@ -175,7 +221,16 @@ def _area(
             drawing.wires.append(Wire(x + 14, y, start, row, ""))
         drawing.wires.append(Wire(start, row, start + 24, row, state))
         drawing.symbols.append(
-            Symbol("branch", start + 30, row, branch, "", state, ("branch", branch) == here)
+            Symbol(
+                "branch",
+                start + 30,
+                row,
+                branch,
+                "",
+                state,
+                ("branch", branch) == here,
+                health=health.get(("branch", branch), Health()),
+            )
         )
         lines = -(-len(members) // DOTS_PER_LINE)
         for i, point in enumerate(members):
@@ -199,6 +254,22 @@ def _area(
         drawing.wires.append(Wire(DOTS_X - 40, row, DOTS_X - 9, row, state))
         row += ROW + (lines - 1) * DOTS_ROW
     return row - ROW
+
+
+def _health(network: Network, silent: frozenset[str]) -> dict[Asset, Health]:
+    """Devices and silent ones at and below every node of the tree: one walk from the leaves up."""
+    tree = network.tree
+    devices, quiet = [0] * len(tree.ids), [0] * len(tree.ids)
+    for i, node in enumerate(tree.device.tolist()):
+        if node >= 0:
+            devices[node] += 1
+            quiet[node] += network.devices[i].id in silent
+    parents = tree.parent.tolist()
+    for node in range(len(parents) - 1, -1, -1):  # parents stand before their children
+        if parents[node] >= 0:
+            devices[parents[node]] += devices[node]
+            quiet[parents[node]] += quiet[node]
+    return {network.asset_of(n): Health(devices[n], quiet[n]) for n in range(len(parents))}
 
 
 def _transformers(network: Network, below: Asset, focus: str | None) -> list[str]:

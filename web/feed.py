@@ -1,6 +1,6 @@
 """The feed folded by cause: one line an incident, however many alerts and meters it has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,3 +113,20 @@ def group_of(reading: Reading, line: str) -> FeedGroup | None:
     mutes = reading.mutes([a.id for a in alerts])
     ticket = tickets[0] if tickets else None
     return fold(FeedItem(a, incident, ticket, mutes.get(a.id, ())) for a in alerts)[0]
+
+
+def found_in(
+    groups: Iterable[FeedGroup], wanted: str, names_of: Callable[[FeedItem], Iterable[str]]
+) -> list[FeedGroup]:
+    """Lines that somebody looks for, exact names first; `names_of` gives what an alert is called.
+
+    Every word must be a part of one of the names.
+    """
+    words = wanted.casefold().split()
+    exact: list[FeedGroup] = []
+    partly: list[FeedGroup] = []
+    for group in groups:
+        names = {n.casefold() for item in group.items for n in names_of(item) if n}
+        if all(any(word in name for name in names) for word in words):
+            (exact if all(word in names for word in words) else partly).append(group)
+    return exact + partly

@@ -76,6 +76,11 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/"): STAFF,
     ("GET", "/alerts/{alert_id}"): STAFF,
     ("POST", "/alerts/{alert_id}/ack"): HANDLE,
+    ("POST", "/alerts/{alert_id}/shelve"): HANDLE,
+    ("POST", "/alerts/{alert_id}/ticket"): HANDLE,
+    ("POST", "/alerts/{alert_id}/place"): HANDLE,
+    ("GET", "/handover"): STAFF,
+    ("POST", "/handover"): HANDLE,
     ("GET", "/feed"): STAFF,
     ("GET", "/stream"): STAFF,
     # tickets

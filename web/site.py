@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from alerts.by_hand import TicketByHand
 from alerts.handling import AlertDesk
 from alerts.notices import NoticeDesk
 from alerts.places import Places
@@ -18,6 +19,7 @@ from alerts.tickets import TicketDesk
 from desk.board import Board
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
+from desk.handover import HandOverDesk
 from desk.knowledge import KnowledgeDesk
 from desk.locate import LocateDesk
 from desk.quality import bar, headline
@@ -69,6 +71,10 @@ class Site:
         self.locate = LocateDesk(
             self.ledger, self.network, self.clock, settings.supply, places=places, settings=desk
         )
+        self.by_hand = TicketByHand(
+            self.ledger, self.network, self.clock, places=places, settings=desk
+        )
+        self.handover = HandOverDesk(self.ledger, self.clock)
         self.read_now = (
             ReadNow(settings.head_end, self.ledger, self.network, self.clock)
             if settings.head_end is not None

@@ -1,7 +1,8 @@
 """The operator's screen: the feed folded by cause, and one alert with its reasons."""
 
 import logging
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -9,15 +10,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
-from grid.records import Alert
+from alerts.settings import HOUR_US
+from desk.locate import Picture
+from grid.records import Alert, Incident
+from storage.desk_text import plain
 from web import policy
 from web.charts import SPANS
 from web.diagram import one_line
-from web.feed import group_key
-from web.forms import form_of, see
-from web.names import place
+from web.feed import FeedItem, found_in, group_key
+from web.forms import form_of, see, whole
+from web.names import own_name, place
+from web.refusals import status_of
 from web.site import Site
 from web.viewer import Viewer, viewer_of
+
+WANTED_MAX: Final = 64
+FOUND_MAX: Final = 12
+SHELF_HOURS: Final = (1, 4, 12, 24, 72, 168)
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +60,63 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         "may_measure": viewer.may(policy.MEASURE),
         "line": group_key(alert),
         "unseen": sum(a.handling == "new" for a in (alert, *page.siblings)),
+        "picture": picture_of(site, page.row.incident, viewer),
+        "may_locate": viewer.may(policy.HANDLE),
+        "shelf_ends": [(h, site.clock.now_us() + h * HOUR_US) for h in SHELF_HOURS],
+        "undo": "",
         "known_before_s": known_before_s(page.row.incident),
     }
+
+
+def picture_of(site: Site, incident: Incident | None, viewer: Viewer) -> Picture | None:
+    """Where an outage may be, with odds; None where there is nothing to choose between."""
+    if incident is None or incident.incident_class != "supply" or incident.closed_us is not None:
+        return None
+    found = site.locate.picture(incident.id, viewer.role)
+    return found if found.candidates or found.suspects else None
+
+
+def names_of(site: Site, request: Request, item: FeedItem) -> Iterator[str]:
+    """What somebody may call an alert: place, area, people's names for them, fault, ticket."""
+    t = site.render.reader(site.render.language(request)).t
+    alert = item.alert
+    yield t.fault(alert.fault)
+    yield from alert.devices
+    here = (alert.asset_kind, alert.asset)
+    for kind, asset in site.network.ancestors(*here) or (here,):
+        yield asset
+        yield own_name(site.network, kind, asset)
+        if kind == "transformer":
+            break
+    if item.ticket is not None:
+        yield item.ticket.number
+
+
+def _devices_called(site: Site, viewer: Viewer, wanted: str) -> list[str]:
+    """Devices to look at where no alert is: those of that name, or of the transformer so called."""
+    if not viewer.may(policy.MEASURE):
+        return []
+    name = wanted.casefold()
+    found = [
+        d.id
+        for d in site.network.devices
+        if name in d.id.casefold() or (d.transformer or "").casefold() == name
+    ]
+    return found[:FOUND_MAX]
+
+
+def _handover_page(
+    site: Site, request: Request, problem: str = "", draft: str = "", status: int = 200
+) -> Response:
+    viewer = viewer_of(request)
+    values = {
+        "after": site.outbox_head(),
+        "sheet": site.handover.sheet(viewer.role),
+        "problem": problem,
+        "draft": draft,
+        "may_handle": viewer.may(policy.HANDLE),
+    }
+    return site.render.page(request, "handover.html", values, status=status)
 
 
 def known_before_s(incident: Any) -> float | None:
@@ -69,6 +133,9 @@ def register(app: FastAPI, site: Site) -> None:
         after = site.outbox_head()
         open_only = request.query_params.get("show") != "all"
         groups = site.feed(viewer.role, open_only)
+        wanted = plain(request.query_params.get("q", ""), WANTED_MAX).strip()
+        if wanted:
+            groups = found_in(groups, wanted, lambda x: names_of(site, request, x))
         chosen = alert_id or (groups[0].main.alert.id if groups else None)
         detail = title = None
         line = next((g.key for g in groups if g.main.alert.id == chosen), None)
@@ -86,6 +153,8 @@ def register(app: FastAPI, site: Site) -> None:
             "after": after,
             "groups": groups,
             "open_only": open_only,
+            "wanted": wanted,
+            "found_devices": _devices_called(site, viewer, wanted) if wanted else (),
             "selected": line,
             "direct": alert_id is not None,
             "title_alert": title if alert_id else None,
@@ -105,6 +174,24 @@ def register(app: FastAPI, site: Site) -> None:
     def feed(request: Request) -> Response:
         return whole_page(request, viewer_of(request), None)
 
+    @app.get("/handover")
+    def handover(request: Request) -> Response:
+        return _handover_page(site, request)
+
+    @app.post("/handover")
+    async def say(request: Request) -> Response:
+        form = await form_of(request)
+
+        def act() -> Response:
+            try:
+                site.handover.say(viewer_of(request).actor, form["text"])
+            except DeskError as e:
+                text = e.text(site.render.language(request))
+                return _handover_page(site, request, text, form["text"], status_of(e))
+            return see("/handover")
+
+        return await run_in_threadpool(act)
+
     @app.get("/feed")
     def feed_part(request: Request) -> Response:
         """The list alone, for a page that has been away for too long."""
@@ -120,26 +207,81 @@ def register(app: FastAPI, site: Site) -> None:
             return site.render.page(request, "_alert.html", values)
         return whole_page(request, viewer_of(request), alert_id)
 
+    def change(
+        request: Request,
+        alert_id: str,
+        act: Callable[[], Response | None],
+        undo: Callable[[], str] = lambda: "",
+    ) -> Response:
+        """What every action on an alert answers: the pane anew, or what was wrong beside it.
+
+        `undo` names the action that takes it back, offered for some seconds.
+        """
+        viewer, problem, status = viewer_of(request), "", 200
+        try:
+            elsewhere = act()
+            if elsewhere is not None:
+                return elsewhere
+        except DeskError as e:
+            problem, status = e.text(site.render.language(request)), status_of(e)
+        if request.headers.get("hx-request") == "true":
+            more = {"problem": problem, "undo": "" if problem else undo()}
+            values = {**alert_values(site, request, alert_id), **more}
+            return site.render.page(request, "_alert.html", values)
+        if problem:
+            return whole_page(request, viewer, alert_id, problem, status)
+        return see(f"/alerts/{alert_id}")
+
     @app.post("/alerts/{alert_id}/ack")
     async def acknowledge(request: Request, alert_id: str) -> Response:
         form = await form_of(request)
         viewer = viewer_of(request)
 
-        def act() -> Response:
-            problem, status = "", 200
-            try:
-                for one in of_the_cause(alert_id, viewer):
-                    if form["undo"] and one.handling == "acked":
-                        site.alerts.unacknowledge(one.id, viewer.actor)
-                    elif not form["undo"] and one.handling == "new":
-                        site.alerts.acknowledge(one.id, viewer.actor, note=form["note"])
-            except DeskError as e:
-                problem, status = e.text(site.render.language(request)), 422
-            if request.headers.get("hx-request") == "true":
-                values = {**alert_values(site, request, alert_id), "problem": problem}
-                return site.render.page(request, "_alert.html", values)
-            if problem:
-                return whole_page(request, viewer, alert_id, problem, status)
-            return see(f"/alerts/{alert_id}")
+        def act() -> None:
+            for one in of_the_cause(alert_id, viewer):
+                if form["undo"] and one.handling == "acked":
+                    site.alerts.unacknowledge(one.id, viewer.actor)
+                elif not form["undo"] and one.handling == "new":
+                    site.alerts.acknowledge(one.id, viewer.actor, note=form["note"])
 
-        return await run_in_threadpool(act)
+        undo = "" if form["undo"] else "ack"
+        return await run_in_threadpool(change, request, alert_id, act, lambda: undo)
+
+    @app.post("/alerts/{alert_id}/shelve")
+    async def shelve(request: Request, alert_id: str) -> Response:
+        form = await form_of(request)
+        viewer = viewer_of(request)
+
+        def act() -> None:
+            until_us = site.clock.now_us() + whole(form["hours"]) * HOUR_US
+            for one in of_the_cause(alert_id, viewer):
+                if form["undo"] and one.handling == "shelved":
+                    site.alerts.unshelve(one.id, viewer.actor)
+                elif not form["undo"] and one.cleared_us is None:
+                    site.alerts.shelve(one.id, viewer.actor, until_us, form["reason"])
+
+        undo = "" if form["undo"] else "shelve"
+        return await run_in_threadpool(change, request, alert_id, act, lambda: undo)
+
+    @app.post("/alerts/{alert_id}/ticket")
+    async def make_ticket(request: Request, alert_id: str) -> Response:
+        viewer = viewer_of(request)
+
+        def act() -> Response:
+            made = site.by_hand.open(alert_id, viewer.actor)
+            return see(f"/tickets/{made.id}")
+
+        return await run_in_threadpool(change, request, alert_id, act)
+
+    @app.post("/alerts/{alert_id}/place")
+    async def say_where(request: Request, alert_id: str) -> Response:
+        form = await form_of(request)
+        viewer = viewer_of(request)
+
+        def act() -> None:
+            alert = of_the_cause(alert_id, viewer)[0]
+            kind, _, asset = form["place"].partition(" ")
+            incident = alert.incident_id or 0
+            site.locate.place(incident, (kind, asset), viewer.actor, form["reason"])
+
+        return await run_in_threadpool(change, request, alert_id, act)

@@ -9,8 +9,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from alerts.errors import Conflict as TicketConflict
-from alerts.errors import DeskError, NotFound, StaleTicket, WrongRole
+from alerts.errors import DeskError, NotFound, StaleTicket
 from alerts.roles import may_see
 from alerts.states import (
     ACTIONS,
@@ -23,7 +22,6 @@ from alerts.states import (
     action_name,
 )
 from desk.board import TicketPage
-from desk.read_now import HeadEndFailed, TooOften
 from desk.timeline import TimelineEntry
 from grid.records import Ticket
 from storage.desk_records import Step
@@ -35,6 +33,7 @@ from web.pages import ticket_side
 from web.pages.alerts import known_before_s
 from web.pages.crew import crew_link, photo_answer
 from web.presence import Presence
+from web.refusals import status_of
 from web.site import Site
 from web.viewer import viewer_of
 
@@ -63,19 +62,6 @@ DETAILS = {
 }
 # The step a person most likely takes next, as the one highlighted button.
 USUAL_NEXT = ("take", "dispatch", "assign", "accept", "arrive", "restore", "verify", "close")
-
-
-def status_of(error: DeskError) -> int:
-    """The HTTP status of an action that was refused."""
-    if isinstance(error, NotFound):
-        return 404
-    if isinstance(error, StaleTicket | TicketConflict):
-        return 409
-    if isinstance(error, TooOften):
-        return 429
-    if isinstance(error, HeadEndFailed):
-        return 502
-    return 403 if isinstance(error, WrongRole) else 422
 
 
 def details_of(action: str, given: dict[str, Any], site: Site) -> dict[str, Any]:

@@ -143,16 +143,20 @@ const dirty = (section) =>
 
 async function reload() {
   again = 0;
+  // The alert that is shown, not the one that the list would now choose first.
+  const shown = () => $("[data-alert-pane]")?.dataset.alertPane;
+  const pane = shown();
   const asked = location.href;
+  const address = pane ? `/alerts/${encodeURIComponent(pane)}${location.search}` : asked;
   let text;
   try {
-    const answer = await fetch(asked, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(address, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
     if (!answer.ok || answer.redirected) return;
     text = await answer.text();
   } catch {
     return; // the stream's own bar says that we are cut off
   }
-  if (location.href !== asked) return;
+  if (location.href !== asked || shown() !== pane) return;
   const fresh = new DOMParser().parseFromString(text, "text/html");
   for (const section of $$("[data-live][id]")) {
     const next = fresh.getElementById(section.id);
@@ -257,6 +261,8 @@ const press = (element) => {
   if (!element) return;
   if (element.matches("input, textarea, select")) { element.focus(); element.select?.(); }
   else element.click();
+  // A part that opens is opened to be filled in.
+  if (element.matches("summary")) setTimeout(() => $("input:not([type=hidden]), select", element.parentElement)?.focus());
 };
 
 // A page may give further letters to its own buttons and fields.
@@ -285,8 +291,25 @@ $("#new-pill")?.addEventListener("click", releasePill);
 
 // -- what a fresh piece of page needs ----------------------------------------------------------
 
+// What was just done can be taken back for some seconds; then the offer goes, the plain way stays.
+function countdown(bar) {
+  bar.dataset.counting = "yes";
+  const ends = performance.now() + Number(bar.dataset.undo) * 1000;
+  const timer = setInterval(() => {
+    const left = Math.ceil((ends - performance.now()) / 1000);
+    if (left > 0 && bar.isConnected) {
+      $("[data-undo-left]", bar).textContent = `${left}${units.s}`;
+      return;
+    }
+    clearInterval(timer);
+    if (!bar.contains(document.activeElement)) bar.remove();
+    else bar.addEventListener("focusout", () => bar.remove(), { once: true });
+  }, 250);
+}
+
 function prepare(root) {
   drawCharts(root);
+  for (const bar of $$("[data-undo]:not([data-counting])", root)) countdown(bar);
   for (const box of $$("[data-check]", root)) {
     box.checked = localStorage.getItem(`check:${box.dataset.check}`) === "1";
     box.onchange = () => localStorage.setItem(`check:${box.dataset.check}`, box.checked ? "1" : "0");

@@ -1,0 +1,169 @@
+"""The operator acts: shelves with an end, makes a ticket, says where it is, finds, hands over."""
+
+from dataclasses import replace
+
+import pytest
+
+from alerts.apply import apply_events
+from alerts.settings import DeskSettings
+from tests.unit.web.test_pages import alert_id, text_of
+from tests.unit.web.visitor import Visit
+from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
+from web.diagram import Health, one_line
+from web.feed import found_in
+
+
+def test_a_shelf_has_an_end_a_reason_and_a_way_back(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    path = f"/alerts/{alert_id(world, 'meter_health')}"
+
+    page = operator.change(f"{path}/shelve", hours="4", reason="spare part ordered").text
+
+    assert "Shelved until 22:24 by 王值班 · spare part ordered" in text_of(page)
+    operator.change(f"{path}/shelve", undo="1")
+    with world.ledger.reading() as r:
+        alert = r.alert(path.rpartition("/")[2])
+    assert alert is not None and alert.handling == "new"
+
+
+@pytest.mark.parametrize(("hours", "reason"), [("4", ""), ("0", "x"), ("9999", "x")])
+def test_a_shelf_without_reason_or_near_end_is_refused(
+    world: World, visit: Visit, hours: str, reason: str
+) -> None:
+    path = f"/alerts/{alert_id(world, 'meter_health')}/shelve"
+
+    answer = visit("operator").change(path, hours=hours, reason=reason)
+
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+
+
+def test_the_pane_offers_to_take_back_what_was_just_done(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    path = f"/alerts/{alert_id(world, 'outage')}/ack"
+    headers = {"hx-request": "true", "origin": "http://testserver", "x-csrf-token": operator.csrf}
+
+    done = operator.post(path, data={"note": ""}, headers=headers).text
+    undone = operator.post(path, data={"undo": "1"}, headers=headers).text
+
+    assert 'data-undo="10"' in done and 'data-key="u"' in done
+    assert 'data-undo="10"' not in undone and 'data-key="a"' in undone
+
+
+def test_a_watched_alert_becomes_a_ticket_by_one_button(visit: Visit, world: World) -> None:
+    event = raised("unbalance", "transformer", "T5", NOW - HOUR, NEUTRAL)
+    watched = DeskSettings(watch_only=frozenset({"unbalance"}))
+    apply_events([event], world.ledger, world.network, settings=watched)
+    operator = visit("operator")
+    assert "Make a ticket" in operator.get(f"/alerts/{event.alert_id}").text
+
+    answer = operator.change(f"/alerts/{event.alert_id}/ticket")
+
+    assert answer.url.path.startswith("/tickets/")
+    with world.ledger.reading() as r:
+        assert "unbalance" in {t.fault for t in r.tickets()}
+
+
+def test_an_outage_shows_where_it_may_be_and_a_person_may_say_it(
+    world: World, visit: Visit
+) -> None:
+    path = f"/alerts/{alert_id(world, 'outage')}"
+    operator = visit("operator")
+    page = text_of(operator.get(path).text)
+    assert "Where it may be" in page and "%" in page
+
+    refused = operator.change(f"{path}/place", place="transformer T7", reason="")
+    operator.change(f"{path}/place", place="transformer T7", reason="the crew stands there")
+
+    assert refused.status_code == 422
+    with world.ledger.reading() as r:
+        placed = next(i for i in r.incidents() if i.fault == "outage")
+    assert (placed.stage, placed.located_by) == ("confirmed", "王值班")
+
+
+def test_who_is_affected_and_who_looks_after_it_stand_beside_why(
+    world: World, visit: Visit
+) -> None:
+    page = text_of(visit("operator").get(f"/alerts/{alert_id(world, 'outage')}").text)
+
+    assert "Looked after by 抢修一班 · 李台区" in page
+    assert "48 customers" in page and "41 of 48 meters" in page
+
+
+def test_search_finds_by_place_name_fault_ticket_and_meter(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    for wanted in ("T7", "t7", "大学路", "power outage", "20261122-0003", "M-T7-011"):
+        page = operator.get("/", params={"q": wanted}).text
+        assert page.count('<li class="feed-row') == 1, wanted
+        assert 'data-pane-line="i' in page
+        assert "Power outage" in page
+
+
+def test_search_without_a_find_says_so_and_shows_devices(visit: Visit) -> None:
+    page = visit("operator").get("/?q=T1").text
+
+    assert "Nothing is open at “T1”" in page
+    assert 'href="/devices/T1-monitor"' in page
+
+
+def test_an_exact_name_comes_before_a_part_of_one(world: World) -> None:
+    class Line:
+        def __init__(self, *names: str) -> None:
+            self.items = names
+
+    lines = [Line("T71"), Line("T7")]
+
+    found = found_in(lines, "t7", lambda x: [x])  # type: ignore[arg-type,list-item]
+
+    names = [str(g.items) for g in found]
+    assert names == [str(line.items) for line in reversed(lines)]
+
+
+def test_the_hand_over_sheet_lists_causes_idle_alerts_and_notes(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    operator.change(f"/alerts/{alert_id(world, 'meter_health')}/ack", note="ordered a meter")
+    operator.change("/handover", text="<b>keys</b> are in the drawer")
+
+    page = operator.get("/handover").text
+
+    assert "&lt;b&gt;keys&lt;/b&gt; are in the drawer" in page
+    assert "ordered a meter" in page and "Power outage" in text_of(page)
+    assert operator.change("/handover", text="").status_code == 422
+    assert visit("clerk").get("/handover").status_code == 200
+
+
+def test_every_node_of_the_diagram_has_a_state(world: World) -> None:
+    silent = frozenset(f"M-T7-{n:03d}" for n in range(1, 49)) | {"T7-monitor", "M-T5-001"}
+
+    low = one_line(world.network, "transformer", "T7", {}, silent)
+    high = one_line(world.network, "transformer", "T3", {("transformer", "T3"): "P2"}, silent)
+
+    states = {s.label: s.state for s in (*high.symbols, *low.symbols)}
+    assert {k: states[k] for k in ("F12", "S2", "T1", "T3", "T5", "T7", "T7-B1")} == {
+        "F12": "partly",
+        "S2": "partly",
+        "T1": "well",
+        "T3": "alert",
+        "T5": "partly",
+        "T7": "silent",
+        "T7-B1": "silent",
+    }
+    assert all(s.health.devices > 0 for s in low.symbols)
+
+
+def test_a_node_without_any_device_says_that_nothing_measures_it() -> None:
+    grid = network()
+    bare = replace(grid, devices=())
+
+    drawing = one_line(bare, "transformer", "T7", {})
+
+    assert {s.state for s in drawing.symbols} == {"unmetered"}
+    assert Health(3, 3).state("") == "silent"
+
+
+def test_a_note_of_the_shift_before_is_gone_after_twelve_hours(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    operator.change("/handover", text="watch T5 tonight")
+    world.clock.us += 13 * HOUR + MINUTE
+
+    assert "watch T5 tonight" not in operator.get("/handover").text

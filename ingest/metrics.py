@@ -29,6 +29,16 @@ _KINDS: Final = (
     ("UTF-8", "not_json"),
     ("nested too deeply", "not_json"),
     ("event is", "unknown_event"),
+    ("leave out what was not measured", "not_finite"),
+    ("too large for any instrument", "not_finite"),
+    ("not a number", "wrong_type"),
+    ("was expected", "wrong_type"),
+    ("device is not a text", "wrong_type"),
+    ("an empty array", "wrong_shape"),
+    ("the payload is empty", "wrong_shape"),
+    ("the packed batch cannot be read", "wrong_shape"),
+    ("column", "wrong_shape"),
+    ("the batch has", "wrong_shape"),
     ("time", "bad_time"),
 )
 

@@ -50,8 +50,10 @@ def parse_json(payload: bytes) -> Any:
         raise BadPayload("the payload is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise BadPayload(f"the payload is not JSON: {error.msg} (character {error.pos})") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise BadPayload(f"the payload is not usable JSON: {error}") from None
+    except ValueError:  # more digits than Python converts
+        raise BadPayload(
+            "the payload is not usable JSON: a number of thousands of digits"
+        ) from None
 
 
 def objects_of(payload: bytes, rows_max: int) -> list[Any]:
@@ -64,7 +66,8 @@ def objects_of(payload: bytes, rows_max: int) -> list[Any]:
             raise BadPayload(f"{len(parsed):,} rows in one message; at most {rows_max:,} are taken")
         return parsed
     if not isinstance(parsed, dict):
-        raise BadPayload(f"the payload is {_kind(parsed)} where an object or an array was expected")
+        shown = "null" if parsed is None else _kind(parsed)
+        raise BadPayload(f"the payload is {shown} where an object or an array was expected")
     return [parsed]
 
 
@@ -163,7 +166,10 @@ def _row(given: Any, device: str) -> Mapping[str, Any]:
 
 def _sequence(value: Any, given: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _SEQ_MAX:
-        raise BadRow(f"seq is {_kind(value)}; a whole number from 0 was expected", given)
+        shown = _kind(value)
+        if shown == "a number" and abs(value) < 1e21:
+            shown = f"{value}"
+        raise BadRow(f"seq is {shown}; a whole number from 0 to 2^63 - 1 was expected", given)
     return value
 
 

@@ -14,7 +14,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECONDS_MIN: Final = -62_135_596_800_000
 MILLISECONDS_MAX: Final = 253_402_300_799_999
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d\d):?(\d\d))"
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
+    r"(?:([Zz])|([+-])(\d\d):?(\d\d))",
+    re.ASCII,  # digits of other scripts are not those of RFC 3339
 )
 
 

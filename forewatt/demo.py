@@ -5,6 +5,7 @@ more that plays meters and customers. Everything lies in one folder; every start
 """
 
 import argparse
+import json
 import shutil
 import signal
 import subprocess
@@ -237,6 +238,12 @@ def _people(people: People, url: str, town: TownData) -> tuple[list[str], str]:
     return lines, people.api_token(callers.id, "callers")
 
 
+def quoted(path: Path) -> str:
+    """A path as a TOML string, whatever characters its folders have."""
+    # JSON's escapes are TOML's, but for DEL, which TOML wants written out.
+    return json.dumps(str(path), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int) -> str:
     """The configuration of the demo, as one would write it by hand."""
     units = [
@@ -258,7 +265,7 @@ def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int)
             'name = "Forewatt"',
             'clock = { file = "clock.json" }',
             "[network]",
-            f'path = "{town.folder}"',
+            f"path = {quoted(town.folder)}",
             "[database]",
             f'url = "{database}"',
             "[[mqtt]]",

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from grid.errors import ForewattError
+from grid.errors import BadInput, ForewattError
 from grid.network import Network
 from grid.network_files import load_network
 
@@ -102,7 +102,9 @@ class Towns:
     def start(self, scenario: Path) -> "Simulation":
         """The town of a scenario, ready or being simulated by a process of its own."""
         if not scenario.is_file():
-            raise ForewattError(f"no scenario {scenario}; name a TOML file with --scenario")
+            raise BadInput(
+                "no such scenario", file=str(scenario), fix="name a TOML file: --scenario"
+            )
         place = self._folder / town_key(scenario)
         if place.is_dir():
             place.touch()
@@ -145,7 +147,8 @@ class Simulation:
                 ) from None
             if self.process.returncode:
                 text = said.decode(errors="replace").strip().splitlines()
-                raise ForewattError((text or ["the simulator ended without a word"])[-1])
+                how = f"the simulator ended without a word (status {self.process.returncode})"
+                raise ForewattError((text or [how])[-1])
         return TownData(self.place)
 
     def stop(self) -> None:

@@ -99,3 +99,5 @@ say "installing the locked packages ($1) ..."
     exit 1
 }
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
+# The path in words of its own: in a folder named 测试 and under LC_ALL=C, Python could not read it.
+for link in .venv/lib/python3*/site-packages/forewatt.pth; do printf '../../../..\n' >"$link"; done

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from grid.errors import BadInput
 from simulators.area import Area, LoadPoint, PowerFlowError, Segment, Service
 from simulators.dss_script import contact, demand_elements, leak_elements, service_lines
+from simulators.opendss import opendss
 from simulators.powerflow import OpenDssPowerFlow
 from simulators.tables import read_table
 
@@ -208,9 +209,9 @@ def _script(area: Area, source: DssFile) -> list[str]:
 
 
 def _compiled(file: Path) -> Any:
-    from dss import DSSException, dss
+    engine = opendss().NewContext()
+    from dss import DSSException
 
-    engine = dss.NewContext()
     engine.AllowForms = False
     engine.AllowChangeDir = False
     try:

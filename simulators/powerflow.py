@@ -28,6 +28,7 @@ from simulators.area import (
     Service,
 )
 from simulators.dss_script import DEMAND_NAMES, NO_LEAK_OHM, area_script, series_impedance
+from simulators.opendss import opendss
 
 PV_TRIP_HIGH_PU = 1.15
 PV_TRIP_LOW_PU = 0.80
@@ -58,10 +59,8 @@ class OpenDssPowerFlow:
     """
 
     def __init__(self, area: Area, script: list[str] | None = None) -> None:
-        from dss import dss
-
         self.area = area
-        self._engine = dss.NewContext()
+        self._engine = opendss().NewContext()
         self._engine.AllowForms = False
         settings = [
             "set mode=snapshot controlmode=off",

@@ -359,6 +359,10 @@ def load_scenario(path: Path) -> Scenario:
             table = tomllib.load(file)
     except FileNotFoundError as problem:
         raise BadInput("no such scenario file", file=str(path), fix="Check the path.") from problem
+    except OSError as problem:
+        fix = "Name a TOML file that you may read."
+        reason = f"cannot be read: {problem.strerror}"
+        raise BadInput(reason, file=str(path), fix=fix) from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise BadInput(f"not valid TOML: {problem}", file=str(path)) from problem
     return _placed(read_table(Scenario, table, file=str(path), where=""), path.parent)

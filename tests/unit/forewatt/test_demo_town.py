@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from forewatt.demo import quoted
 from forewatt.demo_town import KEPT, TownData, Towns, demo_scenario, town_key
 from grid.errors import ForewattError
 
@@ -60,3 +62,12 @@ def test_the_customer_of_the_demo_is_one_who_will_notice(town: Path) -> None:
         point.transformer for point in data.network.usage_points if point.account == account
     }
     assert transformers <= {"T1", "T2"} and transformers
+
+
+@pytest.mark.parametrize("name", ["town", "my town", "镇", 'a "b"', "back\\slash", "tab\tdel\x7f"])
+def test_any_name_of_a_folder_can_stand_in_the_demos_configuration(name: str) -> None:
+    path = Path("/home") / name
+
+    read = tomllib.loads(f"path = {quoted(path)}")["path"]
+
+    assert str(path) == read

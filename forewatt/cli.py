@@ -5,6 +5,7 @@ command imports what it needs. Exit status: 0 done, 1 failed, 2 wrong usage or b
 """
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -40,6 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file of the user's: a fault of ours keeps its trace
+        print(f"forewatt: {error.filename}: {error.strerror}; {_file_fix(error)}", file=sys.stderr)
+        return 2 if isinstance(error, _BAD_FILE) else 1
+
+
+_BAD_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+def _file_fix(error: OSError) -> str:
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return "give the right to it, or name another place"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space on this disk"
+    return "check the path"
 
 
 def speed(text: str) -> float | None:
@@ -65,16 +82,20 @@ def steady_speed(text: str) -> float:
 
 def port(text: str) -> int:
     """A TCP port; 0 lets the system choose."""
-    if not text.isdigit() or int(text) > 65_535:
+    if not _is_number(text) or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535")
     return int(text)
 
 
 def count(text: str) -> int:
-    """A number of processes."""
-    if not text.isdigit() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
+    """How many: processes, lines to show."""
+    if not _is_number(text) or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a whole number from 1 to 256")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,18}", text) is not None
 
 
 def realm(text: str) -> str:
@@ -467,6 +488,6 @@ def unit_span(text: str) -> range:
     """Unit addresses of a Modbus line: one, or first-last."""
     first, _, last = text.partition("-")
     last = last or first
-    if not (first.isdigit() and last.isdigit() and 0 <= int(first) <= int(last) <= 255):
+    if not (_is_number(first) and _is_number(last) and 0 <= int(first) <= int(last) <= 255):
         raise argparse.ArgumentTypeError(f"{text!r} are no units; write 1 or 1-247")
     return range(int(first), int(last) + 1)

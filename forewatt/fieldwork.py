@@ -75,6 +75,8 @@ def _try_layout(args: argparse.Namespace) -> int:
 
 def _samples(args: argparse.Namespace) -> tuple[Sample, ...]:
     if args.sample is None:
+        if args.topic:
+            raise BadInput("--topic is given without its message", fix="give --sample FILE as well")
         found = load_samples(args.mapping)
         if not found:
             raise BadInput(

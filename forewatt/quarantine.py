@@ -200,7 +200,10 @@ def _pages(
 def _one(database: Database, id: int) -> QuarantineRow:
     row = quarantine_row(database, id)
     if row is None:
-        raise BadInput(f"nothing in quarantine has the id {id}", fix="forewatt quarantine list")
+        raise BadInput(
+            f"nothing in quarantine has the id {id}",
+            fix="see what is there: forewatt quarantine list",
+        )
     return row
 
 

@@ -83,7 +83,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], Source]:
             fix="name it with --config, or start from docs/forewatt.toml",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(str(error), file=str(path), fix="make it a readable UTF-8 file") from error
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise BadInput(reason, file=str(path), fix="make it a readable UTF-8 file") from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -47,8 +47,8 @@ def find_mapping(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     if not path.is_file():
         names = sorted(found.stem for found in folder.glob("*.toml"))
         near = get_close_matches(text, names, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(names)}"
-        raise BadInput(f"no mapping {text!r}", fix=f"{hint} Or give the path of a file")
+        hint = f"Did you mean {near[0]!r}" if near else f"Shipped: {', '.join(names)}"
+        raise BadInput(f"no mapping {text!r}", fix=f"{hint}; or give the path of a file")
     return path
 
 

@@ -113,6 +113,6 @@ def open_serial(
         termios.tcflush(fd, termios.TCIOFLUSH)
     except termios.error as error:
         os.close(fd)
-        raise OSError(f"{line.path} is no serial line: {error}") from error
+        raise OSError(f"{line.path} is no serial line ({error.args[-1]})") from error
     protocol = factory()
     return SerialTransport(fd, protocol), protocol

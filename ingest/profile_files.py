@@ -43,11 +43,13 @@ def load_profile(name_or_path: str | Path) -> Profile:
     path = shipped if "/" not in text and shipped.is_file() else Path(name_or_path)
     if not path.is_file():
         near = get_close_matches(text, profile_names(), 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped: {', '.join(profile_names())}"
+        hint = f"Did you mean {near[0]!r}" if near else f"Shipped: {', '.join(profile_names())}"
         raise BadInput(f"no meter profile {text!r}", fix=f"{hint}; or give the path of a file")
     try:
         content = path.read_text(encoding="utf-8")
         table = tomllib.loads(content)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a TOML file: {error}", file=str(path)) from error
     return _Reader(str(path), content).profile(table)

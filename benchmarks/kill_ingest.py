@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.ingest_site import BareSender, IngestSite, encoded
 from forewatt.services import PrivateServices
+from forewatt.services.errors import ServicesError
 from storage.database import Database
 from tests.waiting import wait_for
 
@@ -69,6 +70,15 @@ class Traffic:
         self._sender.close()
 
 
+def started(services: PrivateServices) -> bool:
+    """Start PostgreSQL; not yet while the killed one's children still end."""
+    try:
+        services.start_database()
+    except ServicesError:
+        return False
+    return True
+
+
 def disturb(site: IngestSite, services: PrivateServices, kills: int, seed: int) -> dict[str, int]:
     """Kill at random moments, never one that has not come back."""
     chance = random.Random(seed)
@@ -78,7 +88,7 @@ def disturb(site: IngestSite, services: PrivateServices, kills: int, seed: int) 
         victim = chance.choice(VICTIMS)
         if victim == "postgres":
             services.stop_database("kill")
-            services.start_database()
+            wait_for(lambda: started(services), BACK_S, "PostgreSQL is started again")
         else:
             wait_for(lambda role=victim: site.reports()[role].alive, BACK_S, f"{victim} is there")  # type: ignore[misc]
             before = site.pid(victim)

@@ -103,6 +103,8 @@ class Historian:
         self._keys: dict[str, int] = {}
         self._realm = 0
         self._state: DeviceState | None = None
+        self._ahead: Sequence[Entry] = ()  # read from the journal, too many for the last step
+        self._ahead_after = 0
 
     def expect(self, network: Network) -> None:
         """Take over the reporting intervals of a changed network."""
@@ -127,13 +129,14 @@ class Historian:
         except BaseException:
             self._state = None
             self._keys = {}
+            self._ahead = ()
             raise
 
     def _step(self, connection: Connection, limit: int) -> HistorianStep:
         if self._state is None:
             self._load(connection)
         position = self._position(connection)
-        entries = _bounded(self._journal.read(position, limit))
+        entries = self._next(position, limit)
         if not entries:
             return HistorianStep(offset=position)
         connection.execute(queries("readings")["step_settings"])
@@ -240,6 +243,23 @@ class Historian:
                 "begin with the new one."
             )
         return int(position)
+
+    def _next(self, position: int, limit: int) -> Sequence[Entry]:
+        """As many entries behind `position` as fit into one step, at least one.
+
+        What a step leaves over is kept for the next: a reading of the journal can hold several
+        steps, and decoding it again for each would cost more than storing it.
+        """
+        entries = self._ahead if self._ahead_after == position else ()
+        entries = entries or self._journal.read(position, limit)
+        rows = 0
+        for i, e in enumerate(entries):
+            rows += len(e.record.batch)
+            if i and (rows > ROWS_MAX or i >= limit):
+                self._ahead, self._ahead_after = entries[i:], entries[i - 1].offset
+                return entries[:i]
+        self._ahead = ()
+        return entries
 
     def _device_keys(self, connection: Connection, batch: ReadingBatch) -> NDArray[np.int32]:
         """int32[n]: database key of each row; names not seen before get one."""
@@ -397,13 +417,3 @@ def adopt_journal(database: Database, journal: Journal, consumer: str = "histori
     """Let a consumer begin with another journal: a decision of a person, never of the program."""
     with database.connection() as connection:
         connection.execute(queries("readings")["adopt_journal"], [consumer, journal.uuid])
-
-
-def _bounded(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """As many entries as fit into one step, at least one."""
-    rows = 0
-    for i, e in enumerate(entries):
-        rows += len(e.record.batch)
-        if rows > ROWS_MAX and i:
-            return entries[:i]
-    return entries

@@ -193,6 +193,24 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcConfig:
+    issuer: str | None = setting(
+        None, doc="address of the OpenID Connect provider; left out: sign-in by Forewatt alone"
+    )
+    client_id: str | None = setting(None, doc="how the provider knows this installation")
+    client_secret_file: Path | None = setting(
+        None, doc="file that holds the client's secret, mode 600", secret_file=True
+    )
+    name: str = setting("OpenID Connect", doc="what the button on the sign-in page says")
+    login_claim: str = setting("email", doc="claim whose value is the login here")
+    roles_claim: str = setting("roles", doc="claim that names a person's groups or roles")
+    roles: tuple[str, ...] = setting(
+        (),
+        doc="group=role, the first that fits; left out: only people entered here, with their role",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TrialConfig:
     datasets: Path | None = setting(
         None, doc="folder whose dataset folders and reading files the engineer's page offers"
@@ -277,6 +295,9 @@ class Config:
     collect: CollectConfig = setting(default_factory=CollectConfig, doc="the collecting process")
     watch: WatchConfig = setting(default_factory=WatchConfig, doc="the judging process")
     web: WebConfig = setting(default_factory=WebConfig, doc="pages and API")
+    oidc: OidcConfig = setting(
+        default_factory=OidcConfig, doc="sign-in at the organisation's own provider"
+    )
     trials: TrialConfig = setting(default_factory=TrialConfig, doc="replays of the engineer")
     detectors: DetectorConfig = setting(default_factory=DetectorConfig, doc="detectors")
     alerts: AlertConfig = setting(default_factory=AlertConfig, doc="alerts and tickets")
@@ -362,6 +383,15 @@ def _check(config: Config, source: Source) -> None:
             raise source.error(f"files[{n}].path", f"no folder {files.path}", "make it first")
     check_notify(config.notify, source)
     check_head_end(config.head_end, source)
+    oidc = config.oidc
+    if oidc.issuer:
+        _address(oidc.issuer, ("https", "http"), "oidc.issuer", source)
+        for key in ("client_id", "client_secret_file"):
+            if not getattr(oidc, key):
+                raise source.error("oidc.issuer", f"needs {key}", f"add {key}")
+    for pair in oidc.roles:
+        if pair.count("=") != 1 or not all(pair.split("=")):
+            raise source.error("oidc.roles", f"has {pair!r}", 'write "group=role"')
     try:
         host, port = config.web.address
     except ValueError:

@@ -35,6 +35,7 @@ from storage.people import People
 from storage.photos import Photos
 from storage.realms import realm_names
 from web.app import create_app
+from web.oidc import OidcSettings
 from web.readings import StoredReadings
 from web.settings import WebSettings
 
@@ -120,10 +121,21 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),
         realms=lambda prefix: realm_names(database, prefix),
+        oidc=oidc_settings(config),
         configuration=lambda: config_lines(config),
         secret=site_secret(place),
         photos=Photos(database),
     )
+
+
+def oidc_settings(config: Config) -> OidcSettings | None:
+    """The provider of `[oidc]`, with its secret out of the file; None without one."""
+    o = config.oidc
+    if not o.issuer or not o.client_id or o.client_secret_file is None:
+        return None
+    secret = o.client_secret_file.read_text(encoding="utf-8").strip()
+    roles = dict(pair.split("=") for pair in o.roles)
+    return OidcSettings(o.issuer, o.client_id, secret, o.name, o.login_claim, o.roles_claim, roles)
 
 
 def site_secret(place: Place) -> bytes:

@@ -51,6 +51,8 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # sign-in and the page's own machinery
     ("GET", "/signin"): ANYBODY,
     ("POST", "/signin"): ANYBODY,
+    ("GET", "/signin/oidc"): ANYBODY,
+    ("GET", "/signin/oidc/back"): ANYBODY,
     ("GET", "/signin/{token}"): ANYBODY,
     ("GET", "/password"): STAFF,
     ("POST", "/password"): STAFF,

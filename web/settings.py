@@ -12,6 +12,7 @@ from grid.clock import Clock
 from grid.network import Network
 from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
 from web.i18n import Language
+from web.oidc import OidcSettings
 from web.once import Kept
 from web.trial_doors import Trials
 
@@ -69,6 +70,7 @@ class WebSettings:
     head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
     realms : names of the realms that begin with some letters
+    oidc : the OpenID Connect provider at which staff may sign in; None for local sign-in only
     configuration : the configuration as loaded, without secrets, for the administrator
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
         with the process
@@ -101,6 +103,7 @@ class WebSettings:
     kept: Kept | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms
+    oidc: OidcSettings | None = None
     configuration: Callable[[], Sequence[ConfigLine]] = _no_lines
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     photos: Photos | None = None

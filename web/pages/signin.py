@@ -1,23 +1,32 @@
 """Sign-in by link or password, sign-out, own password, and the language of the reader."""
 
-from typing import Final
+import logging
+import time
+from typing import Any, Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from web.doors import PersonView
 from web.forms import form_of, local_path, see
 from web.i18n import LANGUAGES
 from web.limits import Limit
-from web.policy import home
+from web.links import read, sign
+from web.oidc import Identity, Provider, ProviderFailed
+from web.policy import STAFF, home
 from web.render import LANGUAGE_COOKIE
 from web.site import Site
 from web.viewer import viewer_of
 
+log = logging.getLogger(__name__)
+
 PASSWORD_MIN: Final = 12
+OIDC_COOKIE: Final = "forewatt-oidc"
+OIDC_S: Final = 600
 HASHER: Final = PasswordHasher()
 # Unknown names take as long as wrong passwords: a hash that no password fits.
 NOBODYS_HASH: Final = HASHER.hash("nobody has this password")
@@ -34,6 +43,12 @@ def password_fits(stored: str | None, given: str) -> bool:
 def register(app: FastAPI, site: Site) -> None:
     by_login = Limit(10, 300.0)
     by_address = Limit(60, 300.0)
+    provider = Provider(site.settings.oidc) if site.settings.oidc else None
+
+    def door(to: str = "", login: str = "", problem: str = "") -> dict[str, Any]:
+        """What the sign-in page shows."""
+        name = provider.settings.name if provider else ""
+        return {"next": to, "login": login, "problem": problem, "provider": name}
 
     def let_in(request: Request, person: PersonView, answer: Response) -> Response:
         """Open a session and put it into the answer's cookie."""
@@ -57,8 +72,7 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.get("/signin")
     def sign_in_page(request: Request, next: str = "") -> Response:
-        values = {"next": local_path(next, ""), "login": "", "problem": ""}
-        return site.render.page(request, "signin.html", values)
+        return site.render.page(request, "signin.html", door(local_path(next, "")))
 
     @app.post("/signin")
     async def sign_in(request: Request) -> Response:
@@ -68,7 +82,7 @@ def register(app: FastAPI, site: Site) -> None:
 
         def check() -> Response:
             address = request.client.host if request.client else ""
-            values = {"next": to, "login": login}
+            values = door(to, login)
             if not by_address.take(address) or not by_login.take(login.lower()):
                 values["problem"] = "signin.slow_down"
                 return site.render.page(request, "signin.html", values, status=429)
@@ -84,12 +98,79 @@ def register(app: FastAPI, site: Site) -> None:
 
         return await run_in_threadpool(check)
 
+    @app.get("/signin/oidc")
+    def to_provider(request: Request, next: str = "") -> Response:
+        if provider is None:
+            raise HTTPException(404, "not_found")
+        base = site.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+        try:
+            begun = provider.start(f"{base}/signin/oidc/back")
+        except ProviderFailed as e:
+            return at_the_door(request, "signin.provider_failed", 503, e)
+        kept = {**begun.kept, "next": local_path(next, "")}
+        answer = RedirectResponse(begun.address, 303)
+        # Lax, so that it comes along when the provider sends the browser back.
+        answer.set_cookie(
+            OIDC_COOKIE,
+            sign(site.settings.secret, "oidc", kept, time.time() + OIDC_S),
+            max_age=OIDC_S,
+            httponly=True,
+            samesite="lax",
+            secure=site.cookie.startswith("__Host-"),
+            path="/signin",
+        )
+        return answer
+
+    @app.get("/signin/oidc/back")
+    def from_provider(request: Request) -> Response:
+        if provider is None:
+            raise HTTPException(404, "not_found")
+        kept = read(site.settings.secret, "oidc", request.cookies.get(OIDC_COOKIE, ""))
+        try:
+            if kept is None:
+                raise ProviderFailed("the sign-in was not begun in this browser, or is too old")
+            identity = provider.finish(request.query_params, kept)
+        except ProviderFailed as e:
+            return at_the_door(request, "signin.provider_failed", 401, e)
+        person = person_of(identity)
+        if person is None or not person.active:
+            site.people.audit(identity.login, "sign_in_refused", "oidc")
+            return at_the_door(request, "signin.not_known", 403)
+        site.people.audit(person.login, "sign_in", "oidc")
+        answer = let_in(request, person, see(kept["next"] or home(person.role)))
+        answer.delete_cookie(OIDC_COOKIE, path="/signin")
+        return answer
+
+    def at_the_door(
+        request: Request, problem: str, status: int, error: Exception | None = None
+    ) -> Response:
+        if error:
+            log.warning("sign-in at the provider: %s", error)
+        return site.render.page(request, "signin.html", door(problem=problem), status=status)
+
+    def person_of(identity: Identity) -> PersonView | None:
+        """Who that is here; roles follow the provider where the configuration maps them."""
+        person = site.people.find(identity.login)
+        if provider is None or not provider.settings.roles:
+            return person if person and person.role != "customer" else None
+        if identity.role is None or identity.role not in STAFF:
+            return None
+        if person is None:
+            made = site.people.create(identity.login, identity.name, identity.role)
+            site.people.audit(made.login, "person_added", "oidc", {"role": identity.role})
+            return made
+        if person.role not in STAFF:
+            return None
+        if person.role != identity.role:
+            site.people.audit(person.login, "person_role", "oidc", {"role": identity.role})
+            return site.people.change(person.login, role=identity.role)
+        return person
+
     @app.get("/signin/{token}")
     def sign_in_link(request: Request, token: str, next: str = "") -> Response:
         person = site.people.use_link(token)
         if person is None or not person.active:
-            values = {"next": "", "login": "", "problem": "signin.link_used"}
-            return site.render.page(request, "signin.html", values, status=401)
+            return at_the_door(request, "signin.link_used", 401)
         if person.role == "customer":
             return see(f"/my/{token}")
         site.people.audit(person.login, "sign_in", "link")

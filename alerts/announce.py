@@ -16,6 +16,7 @@ from grid.records import Alert
 from storage.desk_records import Notice
 
 BATCH: Final = 500
+BATCHES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,28 @@ class Receiver:
 def announce(
     ledger: Ledger, receivers: Sequence[Receiver], now_us: int, *, site_url: str = ""
 ) -> int:
-    """Add the notices that follow from what has happened since the last call; how many."""
+    """Add the notices that follow from what has happened since the last call; how many.
+
+    At most `BATCHES` times `BATCH` messages are gone through: after a storm the next call goes on.
+    """
+    made = 0
+    for _ in range(BATCHES):
+        more = _announce(ledger, receivers, now_us, site_url)
+        if more is None:
+            break
+        made += more
+    return made
+
+
+def _announce(
+    ledger: Ledger, receivers: Sequence[Receiver], now_us: int, site_url: str
+) -> int | None:
+    """One batch, in one transaction with its offset; None when there is nothing new."""
     consumer, journal = f"announce:{ledger.realm}", f"outbox:{ledger.realm}"
     with ledger.reading() as reading:
         messages = reading.outbox(reading.offset(consumer, journal), BATCH)
     if not messages:
-        return 0
+        return None
     ids = list(dict.fromkeys(m.key for m in messages if m.topic == "alert"))
     with ledger.transaction((consumer, journal, messages[-1].seq)) as tx:
         alerts = tx.alerts_by_id(ids)

@@ -15,7 +15,7 @@ from alerts.silences import mute_of, silenced
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Alert, AlertEvent, Ticket
-from storage.desk_records import Mute
+from storage.desk_records import Mute, Silence
 
 CHANGE_ORDER = {"raised": 0, "moved": 1, "worsened": 2, "updated": 3, "cleared": 4}
 
@@ -65,12 +65,14 @@ def apply_events(
         also = {a.incident_id for a in before.values() if a.incident_id is not None}
         desk = Reconciler(tx, places, settings or DeskSettings(), near, also)  # as it was before
         entered: dict[str, Alert] = {}
+        times = [e.raised_us for e in fresh]
+        silences = tx.silences(min(times), max(times))  # one question for the whole batch
         changed: dict[str, Alert] = {}
         for alert_id in ids:
             old = before.get(alert_id)
             alert = fold(history[alert_id], old)
             if old is None:
-                entered[alert_id] = _enter(tx, alert, places)
+                entered[alert_id] = _enter(tx, alert, places, silences)
             elif alert != old:
                 alert = _seen_anew(alert) if alert_id in worsened else alert
                 changed[alert_id] = alert = replace(alert, version=old.version + 1)
@@ -135,11 +137,12 @@ def _seen_anew(alert: Alert) -> Alert:
     return alert
 
 
-def _enter(tx: Transaction, alert: Alert, places: Places) -> Alert:
+def _enter(tx: Transaction, alert: Alert, places: Places, silences: Sequence[Silence]) -> Alert:
     """A new alert, with its customers counted and what mutes it from the start."""
     here = (alert.asset_kind, alert.asset)
-    for silence in tx.silences(alert.raised_us, alert.raised_us):
-        if alert.raised_us < silence.end_us and silenced(alert, silence, places):
+    for silence in silences:
+        within = silence.start_us <= alert.raised_us < silence.end_us
+        if within and silenced(alert, silence, places):
             tx.put_mute(mute_of(alert.id, silence))
     alert = replace(alert, customers=len(places.customers(here)))
     tx.put_alert(alert)

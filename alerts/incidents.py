@@ -224,6 +224,12 @@ def _join(
             for other in at.get((m.incident_class, node), ()):
                 if other.key != m.key and other.key not in causes and _same(m, other, i == 0):
                     parent[find(m.key)] = find(other.key)
+    rest: dict[int, Member] = {}  # what one outage has left dark is one nested cause
+    for m in roots:
+        for incident_id in m.released if m.incident_class == "supply" else ():
+            first = rest.setdefault(incident_id, m)
+            if _reaches(m, first) and _reaches(first, m):
+                parent[find(m.key)] = find(first.key)
     found: dict[str, Cluster] = {}
     for m in roots:
         found.setdefault(find(m.key), Cluster([], [])).own.append(m)
@@ -331,7 +337,10 @@ def located(s: Standing, places: Places) -> Asset:
         named = {(a.asset_kind, a.asset) for a in own}
         if s.reported:
             named.add(s.asset)
-        return min(named, key=lambda a: (places.depth(a), a))
+        top = min(named, key=lambda a: (places.depth(a), a))
+        # What an outage has left dark may lie side by side: it is where they all are supplied.
+        aside = any(places.steps_between(top, a) is None for a in named)
+        return (places.common(sorted(named)) if aside else None) or top
     first = primary(own)
     assert first is not None
     return s.asset if s.touched else (first.asset_kind, first.asset)

@@ -146,6 +146,8 @@ class Reconciler(TicketKeeping):
             for i, s in self.standing.items()
             if s != before.get(i) or any(a.id in again for a in s.alerts)
         ]
+        without = [self.standing[i] for i in affected if self.standing[i].ticket is None]
+        self._ask(a.id for s in without for a in s.own)
         for incident_id in sorted(affected):
             self._refresh(incident_id, before.get(incident_id))
         for old_id, main_id in sorted(into.items()):

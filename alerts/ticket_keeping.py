@@ -4,7 +4,7 @@ What the machine does to a ticket is a step like any other, by `system`, with it
 that a person has set and a state that people have reached stay as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,23 +31,39 @@ class TicketKeeping:
         self.standing: dict[int, Standing] = {}
         self.opened: dict[int, Ticket] = {}
         self._mutes: dict[str, tuple[Mute, ...]] = {}
+        self._asked: set[str] = set()
+        self._episodes: dict[str, Ticket] = {}
 
     def _ticket(self, s: Standing, before: Standing | None) -> Ticket | None:
         if s.ticket is not None:
             return self._keep_in_step(s, s.ticket, before)
         if not self._deserves_ticket(s):
             return None
-        held = self.tx.tickets_of_episodes([a.id for a in s.own])
+        held = self._held([a.id for a in s.own])
         ticket = self._revived(s, held) or open_ticket(
             self.tx, s, self.places, self.settings, held=held
         )
         if ticket is None:
             return None
         self.opened[ticket.id] = ticket
+        self._episodes[ticket.episode] = ticket
         quiet_us = s.quiet_since_us
         if quiet_us is not None:
             return self._step(ticket, ticket, "condition_cleared", quiet_us, "")
         return ticket
+
+    def _ask(self, episodes: Iterable[str]) -> None:
+        """Learn in one question which tickets these alerts have opened; a busy minute has
+        hundreds of them."""
+        new = [e for e in dict.fromkeys(episodes) if e not in self._asked]
+        if new:
+            self._asked.update(new)
+            self._episodes.update(self.tx.tickets_of_episodes(new))
+
+    def _held(self, episodes: Sequence[str]) -> dict[str, Ticket]:
+        """The tickets that some alerts have opened, as they are now."""
+        self._ask(episodes)
+        return {e: self._episodes[e] for e in episodes if e in self._episodes}
 
     def _deserves_ticket(self, s: Standing) -> bool:
         own = [
@@ -155,4 +171,6 @@ class TicketKeeping:
         self.tx.publish("ticket", str(made.id), at_us, ticket_data(made, action))
         if made.id in self.opened:
             self.opened[made.id] = made
+        if made.episode in self._episodes:
+            self._episodes[made.episode] = made
         return made

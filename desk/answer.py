@@ -237,6 +237,13 @@ def say(
     )
 
 
+# To customers in the formal words; 零线 is what staff says among themselves.
+FORMAL: Final[Mapping[str, tuple[str, str]]] = {
+    "neutral_loose": ("a loosening neutral connection", "中性线接触不良"),
+    "neutral_broken": ("a broken neutral conductor", "中性线断线"),
+}
+
+
 def _known(
     judged: Judged, now_us: int, zone: str, incident: Incident, ticket: Ticket | None
 ) -> tuple[str, str]:
@@ -253,8 +260,9 @@ def _known(
             first = f"{place} has been without power since {known}; we know about it."
             first_zh = f"{place_zh}自{known_zh}起停电,我们已知悉。"
     else:
-        first = f"We have known of a fault in your area ({fault.name}) since {known}."
-        first_zh = f"您所在区域{known_zh}起有供电异常({fault.name_zh}),我们已知悉。"
+        name, name_zh = FORMAL.get(incident.fault, (fault.name, fault.name_zh))
+        first = f"We have known of a fault in your area ({name}) since {known}."
+        first_zh = f"您所在区域{known_zh}起有供电异常({name_zh}),我们已知悉。"
     doing, doing_zh = _doing(ticket)
     until, until_zh = "", ""
     if ticket is not None and ticket.estimated_restoration_us is not None:

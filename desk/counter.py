@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alerts.errors import MissingDetail, UnknownAccount
-from alerts.ledger import Ledger, Reading, Transaction
+from alerts.errors import Conflict, MissingDetail, UnknownAccount, UnknownTicket
+from alerts.ledger import FINAL_STATES, Ledger, Reading, Transaction
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, may_see
 from alerts.settings import AHEAD_MAX_US, DAY_US, DeskSettings
@@ -79,12 +79,13 @@ class Counter:
     # -- finding ---------------------------------------------------------------------------
 
     def find(self, text: str, limit: int = 20) -> list[Hit]:
-        """Customers and tickets for what was typed, best first."""
+        """Customers and tickets for what was typed, best first; the number of a merged ticket
+        finds its main one."""
         wanted = text.strip()
         hits = self._index.find(wanted, limit)
         if "-" in wanted and wanted.replace("-", "").isdigit():
             with self.ledger.reading() as reading:
-                ticket = reading.ticket_numbered(wanted)
+                ticket = _main_of(reading, reading.ticket_numbered(wanted))
             if ticket is not None and may_see(ticket.work, "clerk"):
                 found = Hit(
                     "ticket", "ticket", ticket_id=ticket.id, number=ticket.number, score=100
@@ -260,6 +261,29 @@ class Counter:
                 return ContactOutcome(made, None, None, False, False, False, answer)
             return self._opened(tx, taken, answer, actor)
 
+    def attach(self, contact: Contact, number: str, actor: Actor) -> ContactOutcome:
+        """Hang a contact on the ticket that the caller names; on the main one if it was merged.
+
+        UnknownTicket for no such number, Conflict for one that is done: then nothing is stored.
+        """
+        contact = self._checked(contact)
+        with self.ledger.transaction() as tx:
+            repeated = tx.contact(contact.channel, contact.external_id)
+            if repeated is not None:
+                return self._repeated(tx, repeated)
+            ticket = _main_of(tx, tx.ticket_numbered(number))
+            if ticket is None or not may_see(ticket.work, "clerk"):
+                raise UnknownTicket(number)
+            if ticket.state in FINAL_STATES:
+                raise Conflict(
+                    f"Ticket {ticket.number} is done; take the call as a new report.",
+                    f"工单{ticket.number}已办结,请重新登记报修。",
+                    ticket,
+                )
+            answer = self._answer(tx, contact.account) if contact.account else None
+            taken = replace(contact, taken_by=actor.name)
+            return self._attached(tx, taken, ticket.incident_id, answer)
+
     def _checked(self, contact: Contact) -> Contact:
         """The contact as it can be kept; what is wrong with it is said before anything is."""
         if contact.account is not None:
@@ -337,6 +361,13 @@ class Counter:
             "known": known,
         }
         tx.publish("contact", f"{contact.channel}:{contact.external_id}", contact.time_us, data)
+
+
+def _main_of(reading: Reading, ticket: Ticket | None) -> Ticket | None:
+    """The ticket that a merged one, or one merged into that, has become part of."""
+    while ticket is not None and ticket.merged_into is not None:
+        ticket = reading.ticket(ticket.merged_into)
+    return ticket
 
 
 def _told(ticket: Ticket | None) -> Ticket | None:

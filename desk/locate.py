@@ -204,7 +204,9 @@ class LocateDesk:
             if node is None:
                 continue
             for said in _said(seen.get(d.id), d.interval_s, d.delivery_s, since_us, now_us):
-                signs.append(Sign(node, said, d.id))
+                last = seen.get(d.id)
+                at_us = last.lost_us if last is not None and said == "gasp" else None
+                signs.append(Sign(node, said, d.id, at_us))
                 if said == "alive":
                     alive.add(node)
         signs += self._pings(reading, around, now_us, alive)

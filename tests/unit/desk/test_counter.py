@@ -10,12 +10,14 @@ import pytest
 from alerts.apply import apply_events
 from alerts.errors import UnknownAccount
 from alerts.memory import MemoryLedger
+from alerts.notices import TEMPLATES
 from alerts.roles import Actor
+from alerts.states import STATES
 from alerts.tickets import TicketDesk
 from desk.counter import Counter
 from grid.network import Network, PlannedWork
-from grid.records import AlertEvent, Contact, Ticket
-from storage.desk_records import LastSeen
+from grid.records import AlertEvent, Contact, Ticket, TicketState
+from storage.desk_records import LastSeen, Step
 from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
 
 T1 = ("transformer", "T1")
@@ -163,7 +165,7 @@ def test_a_growing_fault_is_told_as_a_fault_not_as_an_outage() -> None:
     answer = counter(raised("neutral_loose", T1)).answer("A11")
 
     assert (answer.script, answer.supply) == ("known", "unknown")
-    assert "零线虚接" in answer.sentence_zh
+    assert "中性线接触不良" in answer.sentence_zh
 
 
 @pytest.mark.parametrize("fault", ["energy_loss", "comms_failure", "meter_health"])
@@ -343,3 +345,23 @@ def test_a_restored_ticket_is_said_to_be_done() -> None:
     apply_events([after(first, "cleared", HOUR)], desk.ledger, desk.network)
 
     assert "现场已处理完毕" in desk.answer("A11").sentence_zh
+
+
+@pytest.mark.parametrize("fault", ["outage", "neutral_loose", "neutral_broken", "under_voltage"])
+@pytest.mark.parametrize("state", STATES)
+def test_customers_hear_the_formal_words(fault: str, state: TicketState) -> None:
+    """恢复供电, never 复电; 中性线, not 零线."""
+    desk = counter(raised(fault, T1))
+    with desk.ledger.transaction() as tx:
+        (ticket,) = tx.tickets()
+        if not STATES[state].final:
+            step = Step(ticket.id, 0, "set-up", None, state, "test", "system", START)
+            later = NOW + HOUR
+            tx.change_ticket(
+                replace(ticket, state=state, estimated_restoration_us=later), ticket.version, step
+            )
+
+    said = desk.answer("A11").sentence_zh + "".join(zh for _, zh in TEMPLATES.values())
+
+    assert "复电" not in said
+    assert "零线" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -79,3 +80,22 @@ def test_a_telephone_system_asks_by_number_only() -> None:
     counter = Counter(MemoryLedger(), town(), StandingClock())
 
     assert ["A12"] == [h.account for h in counter.by_phone("013900000012")]
+
+
+def test_two_characters_are_found_within_the_budget() -> None:
+    """Twenty thousand customers here; a million in benchmarks/bench_desk.py, by the same index."""
+    streets = ("中山", "解放", "河坊", "柳浪", "桃源")
+    people = tuple(
+        Customer(f"3307{n:08d}", f"王{n}", f"139{n:08d}", f"{streets[n % 5]}路{n}号")
+        for n in range(20_000)
+    )
+    index = CustomerIndex(Network(customers=people))
+    index.warm()
+    took = []
+    for n in range(50):
+        began = time.perf_counter()
+        hits = index.find(streets[n % 5])
+        took.append(time.perf_counter() - began)
+        assert len(hits) == 20
+
+    assert sorted(took)[25] < 0.01

@@ -10,7 +10,7 @@ DEV     := .venv/.installed-dev
 ASSETS  := web/static/vendor/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench web screens locks format clean
+.PHONY: help install demo test lint bench web screens gallery locks format clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ web: ## fetch and check the browser libraries again
 screens: install $(DEV) ## pictures of the pages, for the README and for looking at
 	@scripts/browser.sh
 	@$(BIN)/python scripts/screens.py $(ARGS)
+
+gallery: install ## a picture of every story, docs/gallery/README.md: make gallery ARGS="storm_night"
+	@$(BIN)/python -m simulators.gallery docs/gallery $(ARGS)
 
 locks: $(RUNTIME) ## lock the requirements again after a change of a .in file
 	for name in bootstrap npm runtime dev; do \

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from grid.dataset import read_dataset
+from simulators.realism import measured_folder, realism_text
 from simulators.scenario import simulate
 
 SHOWN_EVERY_S = 2.0
@@ -15,8 +16,11 @@ SHOWN_EVERY_S = 2.0
 
 def simulate_command(args: argparse.Namespace) -> int:
     """`forewatt simulate SCENARIO.toml --out DIR`."""
+    measured: dict[str, Path] = {}
     if isinstance(args.validate, Path):
-        read_dataset(args.validate).network  # noqa: B018  refuse a wrong folder before the work
+        # A wrong folder is refused before the work.
+        measured["measured"] = measured_folder(args.validate)
+        next(read_dataset(measured["measured"]).batches(), None)
     progress = _Progress("simulated").share
     summary = simulate(args.scenario, args.out, processes=args.processes, progress=progress)
     if args.json:
@@ -28,9 +32,6 @@ def simulate_command(args: argparse.Namespace) -> int:
             f"{summary.seconds:.1f} s, written to {args.out}"
         )
     if args.validate:
-        from simulators.realism import realism_text
-
-        measured = {} if args.validate is True else {"measured": args.validate}
         text = realism_text({"simulated": args.out, **measured})
         print(text, file=sys.stderr if args.json else sys.stdout)
     return 0

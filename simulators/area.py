@@ -104,6 +104,8 @@ class Area:
     star_point_ohm: float = 3.0
     load_shares: tuple[float, float] = (0.7, 0.3)
     """Shares of constant impedance and constant power in demand."""
+    pv_trip_pu: tuple[float, float] = (0.80, 1.15)
+    """Voltages outside which an inverter is off."""
     heads: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

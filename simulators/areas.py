@@ -202,7 +202,9 @@ def _reports(
     reports = [
         meter_reports(bench.area, physics, drive, s.town, delivery, s.step_s, bench.zone_s, s.seed)
     ]
-    monitor = monitor_reports(bench.area, physics, drive, s.town, s.step_s, s.seed)
+    monitor = monitor_reports(
+        bench.area, physics, drive, s.town, delivery, s.step_s, bench.zone_s, s.seed
+    )
     return [*reports, monitor] if monitor else reports
 
 

@@ -134,11 +134,6 @@ class DssFilePowerFlow(OpenDssPowerFlow):
 
     def __init__(self, area: Area, source: DssFile) -> None:
         self._source = source
-        if "main" in area.joints:
-            raise PowerFlowError(
-                f"area {area.name}: the main neutral of a network read from a file cannot "
-                "fail; name a branch instead"
-            )
         super().__init__(area, _script(area, source))
 
     def _conductors(self, name: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.area import NOMINAL_V, OPEN_OHM
+from simulators.area import HEALTHY_CONTACT_OHM, NOMINAL_V, OPEN_OHM
 from simulators.drive import Drive, MeterEffect, Moment, Place, conductors
 from simulators.growth import contact_resistance
 from simulators.seeds import stream
@@ -104,7 +104,8 @@ def _evening_load(
     inside = drive.window(f, s.start_us)
     for u in chosen:
         early, late = rng.uniform(0.0, 0.35), rng.uniform(0.0, 0.35)
-        on = inside & (hour >= begin + early) & (hour < end - late)
+        since, until = hour >= begin + early, hour < end - late
+        on = inside & (since & until if begin <= end else since | until)
         phase = u.phases.index("abc".index(f.conductor)) if f.conductor in ("a", "b", "c") else 0
         drive.load_w[on, u.loads[phase]] += (f.amount or 7.0) * 1000.0
 
@@ -185,7 +186,8 @@ def _leakage(
 ) -> None:
     """Insulation that gives way: leakage to earth grows to `amount` ampere."""
     ohm = _growing(f, drive, s, rng, 1.0)
-    span = np.log(ohm / f.ohm_start) / max(np.log(1.0 / f.ohm_start), 1e-9)
+    start = max(f.ohm_start, HEALTHY_CONTACT_OHM)
+    span = np.log(ohm / start) / max(np.log(1.0 / start), 1e-9)
     share = np.clip(span, 0.0, 1.0)
     final = (f.amount or 2.0) / NOMINAL_V
     inside = drive.window(f, s.start_us)

@@ -15,7 +15,7 @@ from grid.readings import ReadingBatch
 from simulators.drive import Drive, MeterEffect
 from simulators.physics import AreaPhysics
 from simulators.seeds import stream
-from simulators.spec import DeliverySpec, TownSpec
+from simulators.spec import DAY_US, DeliverySpec, TownSpec
 from simulators.town import TownArea
 
 Floats = NDArray[np.float64]
@@ -92,10 +92,10 @@ def meter_reports(
     latency = rng.uniform(*delivery.latency_s, (k, n)) * 1e6
     received = times + latency.astype(np.int64)
     if delivery.daily:
-        received = _next_morning(times, zone_s, stream(seed, area.id, "daily"))
+        received = next_morning(times, zone_s, stream(seed, area.id, "daily"))
     events = _power_events(area, physics, drive, delivery, seed)
     for effect in drive.meters:
-        _distort(effect, names, times, received, columns, present, events)
+        _distort(effect, names, times, received, columns, present, events, seed)
     return Reports(names, times, received, columns, present, events)
 
 
@@ -257,6 +257,7 @@ def _distort(
     columns: dict[str, Floats],
     present: NDArray[np.bool_],
     events: list[EventRow],
+    seed: int,
 ) -> None:
     """Carry out one fault of the measuring or of the communication."""
     who = [names.index(d) for d in effect.devices if d in names]
@@ -282,6 +283,8 @@ def _distort(
             times[rows, m] += fast.astype(np.int64) * 1000
         elif effect.what == "silent":
             present[rows, m] = False
+        elif effect.what in ("missing", "burst"):
+            present[rows & lost(effect, names[m], times[:, m], seed), m] = False
         elif effect.what == "backlog":
             received[rows, m] = np.maximum(
                 received[rows, m], until + (received[rows, m] - times[rows, m])
@@ -302,7 +305,26 @@ def _distort(
         events[:] = [r for r in events if r[1] not in gone or not effect.from_us <= r[0] < until]
 
 
-def _next_morning(times: Times, zone_s: int, rng: np.random.Generator) -> Times:
+def lost(effect: MeterEffect, device: str, times: Times, seed: int) -> NDArray[np.bool_]:
+    """Which readings of a device are lost: single ones ("missing": a share), or runs of half an
+    hour to three hours ("burst": so many a day). Drawn day by day, so that a part of the time
+    loses what the whole does."""
+    gone = np.zeros(times.size, np.bool_)
+    day = times // DAY_US
+    for d in np.unique(day).tolist():
+        rng = stream(seed, device, effect.what, str(d))
+        if effect.what == "missing":
+            minute = (times[day == d] % DAY_US) // 60_000_000
+            gone[day == d] = rng.random(1440)[minute] < (effect.amount or 0.3)
+        else:
+            for start in rng.random(int(rng.poisson(effect.amount or 4.0))):
+                begin = (d + start) * DAY_US
+                end = begin + rng.uniform(0.5, 3.0) * 3.6e9
+                gone |= (times >= begin) & (times < end)
+    return gone
+
+
+def next_morning(times: Times, zone_s: int, rng: np.random.Generator) -> Times:
     """Arrival of the day's readings: next local morning at half past six, meter by meter."""
     day = (times // 1_000_000 + zone_s - 1) // 86_400
     base = ((day + 1) * 86_400 - zone_s + 6 * 3600 + 1800) * 1_000_000

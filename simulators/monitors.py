@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.drive import Drive, MeterEffect
-from simulators.meters import Reports
+from simulators.meters import Reports, lost, next_morning
 from simulators.physics import AreaPhysics
 from simulators.seeds import stream
-from simulators.spec import TownSpec
+from simulators.spec import DeliverySpec, TownSpec
 from simulators.town import TownArea
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,14 @@ QUANTITIES = {
 
 
 def monitor_reports(
-    area: TownArea, physics: AreaPhysics, drive: Drive, spec: TownSpec, step_s: int, seed: int
+    area: TownArea,
+    physics: AreaPhysics,
+    drive: Drive,
+    spec: TownSpec,
+    delivery: DeliverySpec,
+    step_s: int,
+    zone_s: int,
+    seed: int,
 ) -> Reports | None:
     """Readings of the area's monitor; nothing while its transformer is dead."""
     if area.monitor is None:
@@ -60,9 +67,12 @@ def monitor_reports(
     times = drive.times_us[ticks].copy()
     present = physics.v_bus[ticks].max(axis=1) > 80.0
     received = times + (rng.uniform(0.2, 1.5, n) * 1e6).astype(np.int64)
+    if delivery.daily:
+        rng = stream(seed, area.id, "daily monitor")
+        received = next_morning(times[:, None], zone_s, rng)[:, 0]
     for effect in drive.meters:
         if area.monitor in effect.devices:
-            _distort(effect, times, received, values, present)
+            _distort(effect, times, received, values, present, area.monitor, seed)
     return Reports(
         [area.monitor],
         times[:, None],
@@ -87,6 +97,8 @@ def _distort(
     received: NDArray[np.int64],
     values: dict[str, Floats],
     present: NDArray[np.bool_],
+    device: str,
+    seed: int,
 ) -> None:
     until = effect.until_us if effect.until_us is not None else np.iinfo(np.int64).max
     rows = (times >= effect.from_us) & (times < until)
@@ -100,5 +112,13 @@ def _distort(
         values[effect.quantity or "v_a"][rows] += effect.amount or 30.0
     elif effect.what == "silent":
         present[rows] = False
+    elif effect.what in ("missing", "burst"):
+        present[rows & lost(effect, device, times, seed)] = False
+    elif effect.what == "reset":
+        for register in ("e_import", "e_export"):
+            values[register][rows] -= values[register][at]
+    elif effect.what == "drift":
+        elapsed = times[rows] - effect.from_us
+        times[rows] += (elapsed * (effect.amount or 120.0) / 86.4e6).astype(np.int64) * 1000
     elif effect.what == "backlog":
         received[rows] = np.maximum(received[rows], until + 1_000_000)

@@ -9,9 +9,15 @@ from simulators.town import Town
 
 
 def write_network(
-    town: Town, folder: Path, planned: Iterable[tuple[str, str, str, str, str]] = ()
+    town: Town,
+    folder: Path,
+    planned: Iterable[tuple[str, str, str, str, str]] = (),
+    delivery_s: int | None = None,
 ) -> None:
-    """Write `folder`/*.csv as contracts.md section 2 says; `planned` rows are announced work."""
+    """Write `folder`/*.csv as contracts.md section 2 says; `planned` rows are announced work.
+
+    `delivery_s` is how far apart deliveries are, None where readings come by themselves.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     spec = town.spec
 
@@ -68,7 +74,7 @@ def write_network(
         "devices",
         "device,kind,usage_point,transformer,section,interval_s,delivery_s,wiring,sampling,"
         "ct_ratio,pt_ratio,address,unit,profile",
-        _devices(town),
+        _devices(town, delivery_s),
     )
     table(
         "customers",
@@ -103,7 +109,7 @@ def write_network(
     )
 
 
-def _devices(town: Town) -> Iterable[tuple[Any, ...]]:
+def _devices(town: Town, delivery_s: int | None) -> Iterable[tuple[Any, ...]]:
     spec = town.spec
     for a in town.areas:
         for u in a.usage_points:
@@ -115,7 +121,7 @@ def _devices(town: Town) -> Iterable[tuple[Any, ...]]:
                 "",
                 "",
                 spec.meter_interval_s,
-                "",
+                delivery_s or "",
                 wiring,
                 "instant",
                 "",
@@ -134,7 +140,7 @@ def _devices(town: Town) -> Iterable[tuple[Any, ...]]:
                 a.id,
                 "",
                 spec.monitor_interval_s,
-                "",
+                delivery_s or "",
                 "3p4w",
                 "instant",
                 "",

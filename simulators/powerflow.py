@@ -30,8 +30,6 @@ from simulators.area import (
 from simulators.dss_script import DEMAND_NAMES, NO_LEAK_OHM, area_script, series_impedance
 from simulators.opendss import opendss
 
-PV_TRIP_HIGH_PU = 1.15
-PV_TRIP_LOW_PU = 0.80
 _PV_START_WITHIN_PU = 0.1
 TOLERANCE_PU = 3e-5
 MAX_ITERATIONS = 100
@@ -55,7 +53,7 @@ class OpenDssPowerFlow:
     Demand is part impedance, part constant power that turns to impedance below 0.8 of nominal:
     more voltage always means more current, so a floating neutral has one physical answer.
     (OpenDSS's own ZIP and exponential models jump or stop converging there: tried.) Inverters
-    give constant power, trip outside 0.80..1.15 of nominal and start again near nominal.
+    give constant power, trip outside the area's `pv_trip_pu` and start again near nominal.
     """
 
     def __init__(self, area: Area, script: list[str] | None = None) -> None:
@@ -302,6 +300,7 @@ class OpenDssPowerFlow:
         """
         if not on.size:
             return self._solve(kw, flags)
+        low, high = self.area.pv_trip_pu
         power = kw[-on.size :]
         if on.all() and not power.any():
             return self._solve(kw, flags)  # night
@@ -325,7 +324,7 @@ class OpenDssPowerFlow:
                 found = attempt(0)
         for _ in range(on.size):
             pu = self._pv_pu()
-            excess = np.where(on, np.maximum(pu - PV_TRIP_HIGH_PU, PV_TRIP_LOW_PU - pu), -1.0)
+            excess = np.where(on, np.maximum(pu - high, low - pu), -1.0)
             worst = float(excess.max())
             if worst <= 0.0:
                 return found

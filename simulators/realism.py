@@ -2,8 +2,9 @@
 
     python -m simulators.realism DIR [MEASURED_DIR ...]
 
-Receives dataset folders; hands on a table with one row a figure. Figures that a dataset cannot
-give (no power, one phase only) stay empty. Ranges are those of docs/simulation.md.
+Receives dataset folders (or a file of readings inside one); hands on a table with one row a
+figure. Figures that a dataset cannot give (no power, one phase only, hourly readings) stay empty.
+Ranges are those of docs/simulation.md.
 """
 
 import sys
@@ -19,13 +20,26 @@ from grid.readings import ReadingBatch
 
 Frame = pd.DataFrame
 
+PEAK = "evening peak, kW a home (30 min, diversified)"
+USE = "use, kWh a home and year"
+CHANGE = "change of voltage between readings, V (std)"
+MINUTE = "change of voltage in a minute, V ({share} %)"
+NUMBERS = (2, 5, 10, 20, 50, 100)
+CLASSES = ("urban", "rural", "remote")
 EXPECTED = {
-    "evening peak, kW a home (30 min, diversified)": "0.5-1.8 (Low Carbon London)",
-    "use, kWh a home and year": "2,600-4,500",
+    PEAK: "0.5-1.8 (Low Carbon London)",
+    **{f"evening peak, {c}": "0.5-1.8" for c in CLASSES},
+    USE: "2,600-4,500",
+    "coincidence of 2 homes": "0.6-0.9",
+    "coincidence of 5 homes": "0.45-0.75",
     "coincidence of 10 homes": "0.35-0.6",
+    "coincidence of 20 homes": "0.3-0.5",
     "coincidence of 50 homes": "0.25-0.4",
+    "coincidence of 100 homes": "0.2-0.4",
     "voltage inside 198-235.4 V, %": "> 95 (GB/T 12325)",
-    "change of voltage between readings, V (std)": "0.5-3",
+    CHANGE: "0.5-3",
+    MINUTE.format(share="50"): "0.1-0.5",
+    MINUTE.format(share="99"): "1-5",
     "neighbour correlation, same phase": "0.6-0.98",
     "current unbalance of transformer, % (median)": "10-40",
     "load factor of transformer": "0.3-0.6",
@@ -51,8 +65,13 @@ def realism_text(folders: Mapping[str, Path]) -> str:
     return str(shown.to_string(justify="right"))
 
 
+def measured_folder(given: Path) -> Path:
+    """The dataset folder that a person means by it or by a file of readings inside it."""
+    return given.parent if given.is_file() else given
+
+
 def _figures(folder: Path) -> "pd.Series[float]":
-    dataset = Dataset(folder)
+    dataset = Dataset(measured_folder(folder))
     network = dataset.network
     whole = ReadingBatch.concat(list(dataset.batches(order="time"))).readings()
     phase = {u.id: u.phase for u in network.usage_points}
@@ -64,11 +83,17 @@ def _figures(folder: Path) -> "pd.Series[float]":
     meters = {d.id: d.usage_point for d in network.devices if d.kind == "meter" and d.usage_point}
     homes = [m for m, u in meters.items() if category.get(u, "residential") == "residential"]
     volts = _wide(whole, "v_a", list(meters))
-    figures = _of_homes(_power(whole, homes))
+    figures = _of_homes(_power(whole, homes), _classes(network, homes))
     figures |= _of_voltage(volts, {m: phase.get(u, "unknown") for m, u in meters.items()}, network)
     figures |= _of_transformers(whole, network)
     figures["readings missing, %"] = _missing(volts)
     return pd.Series(figures)
+
+
+def _classes(network: Network, homes: list[str]) -> dict[str, str]:
+    """Class of the area that each home's meter stands in."""
+    transformers = ((m, network.transformer_of("device", m)) for m in homes)
+    return {m: t.area_class for m, t in transformers if t is not None and t.area_class}
 
 
 def _wide(whole: ReadingBatch, quantity: str, devices: list[str]) -> Frame:
@@ -93,23 +118,29 @@ def _power(whole: ReadingBatch, devices: list[str]) -> Frame:
     return power.dropna(how="all")
 
 
-def _of_homes(power: Frame) -> dict[str, float]:
-    figures = dict.fromkeys(list(EXPECTED)[:4], float("nan"))
+def _of_homes(power: Frame, classes: Mapping[str, str]) -> dict[str, float]:
+    names = [PEAK, *(f"evening peak, {c}" for c in CLASSES), USE]
+    figures = dict.fromkeys([*names, *(f"coincidence of {n} homes" for n in NUMBERS)], float("nan"))
     if power.empty:
         return figures
     half_hours = power.resample("30min").mean().dropna(how="all").fillna(0.0).clip(lower=0.0)
     total = half_hours.sum(axis=1)
-    figures["evening peak, kW a home (30 min, diversified)"] = float(
-        total.max() / power.shape[1] / 1000.0
-    )
-    figures["use, kWh a home and year"] = float(half_hours.to_numpy().mean() * 8.76)
+    figures[PEAK] = float(total.max() / power.shape[1] / 1000.0)
+    for name in CLASSES:
+        mine = [m for m in half_hours.columns if classes.get(str(m)) == name]
+        if mine:
+            peak = half_hours[mine].sum(axis=1).max() / len(mine)
+            figures[f"evening peak, {name}"] = float(peak / 1000.0)
+    figures[USE] = float(half_hours.to_numpy().mean() * 8.76)
     rng = np.random.default_rng(0)
-    for n in (10, 50):
+    for n in NUMBERS:
         found = []
         for _ in range(20 if power.shape[1] >= n else 0):
             some = half_hours.iloc[:, rng.permutation(power.shape[1])[:n]]
-            found.append(some.sum(axis=1).max() / some.max().sum())
-        figures[f"coincidence of {n} homes"] = float(np.mean(found)) if found else float("nan")
+            if some.max().sum() > 0.0:
+                found.append(some.sum(axis=1).max() / some.max().sum())
+        if found:
+            figures[f"coincidence of {n} homes"] = float(np.mean(found))
     return figures
 
 
@@ -126,7 +157,8 @@ def _of_voltage(volts: Frame, phase: dict[str, str], network: Network) -> dict[s
     inside = (values >= 198.0) & (values <= 235.4)
     figures["voltage inside 198-235.4 V, %"] = float(100.0 * inside.mean())
     step = np.diff(volts.to_numpy(), axis=0)
-    figures["change of voltage between readings, V (std)"] = float(np.nanstd(step))
+    figures[CHANGE] = float(np.nanstd(step))
+    figures |= _of_minutes(volts)
     area = {d.id: int(a) for d, a in zip(network.devices, network.device_transformer, strict=True)}
     correlations: list[float] = []
     groups: dict[tuple[int, str], list[str]] = {}
@@ -140,6 +172,17 @@ def _of_voltage(volts: Frame, phase: dict[str, str], network: Network) -> dict[s
         float(np.nanmedian(correlations)) if correlations else float("nan")
     )
     return figures
+
+
+def _of_minutes(volts: Frame) -> dict[str, float]:
+    """How far a voltage moves from one minute to the next; only minute readings can tell."""
+    steps = np.diff(volts.index.to_numpy()) / np.timedelta64(1, "s")
+    shares = (50, 99)
+    if not steps.size or np.median(steps) > 60.0:
+        return {MINUTE.format(share=s): float("nan") for s in shares}
+    minute = volts.resample("1min").first().diff().abs().to_numpy()
+    found = np.nanquantile(minute, [s / 100.0 for s in shares])
+    return {MINUTE.format(share=s): float(q) for s, q in zip(shares, found, strict=True)}
 
 
 def _of_transformers(whole: ReadingBatch, network: Network) -> dict[str, float]:

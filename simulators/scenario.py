@@ -26,6 +26,7 @@ from grid.readings import ReadingBatch
 from simulators.areas import AreaOutcome, run_area, zone_seconds
 from simulators.callers import stray_calls, write_contacts
 from simulators.drive import Place, conductors, find_place, needs_joint
+from simulators.fault_rules import check_fault
 from simulators.meters import EventRow, event_batch
 from simulators.network_folder import write_network
 from simulators.spec import FaultSpec, Scenario, load_scenario
@@ -116,37 +117,30 @@ def check_scenario(spec: Scenario, file: str) -> Town:
         taken: list[tuple[str, str, int, int, str]] = []
         for fault in spec.fault:
             for area_id, place in find_place(fault, town).items():
-                _check_neutral(fault, place, town, area_id)
+                area = next(a for a in town.areas if a.id == area_id)
+                check_fault(fault, place, area, spec.town)
                 taken += _claims(fault, place, area_id, spec.length_us)
-        for i, (area, contact, begin, end, who) in enumerate(taken):
-            for other_area, other, start, stop, other_who in taken[:i]:
-                if (area, contact) == (other_area, other) and begin < stop and start < end:
+        for i, (where, contact, begin, end, who) in enumerate(taken):
+            for other_where, other, start, stop, other_who in taken[:i]:
+                if (where, contact) == (other_where, other) and begin < stop and start < end:
                     raise ValueError(
-                        f"faults {other_who} and {who} work on the same conductor of {area} at "
+                        f"faults {other_who} and {who} work on the same conductor of {where} at "
                         "the same time; move one of them in time or to another place"
                     )
     except ValueError as problem:
         text, _, fix = str(problem).partition("; ")
-        raise BadInput(text, file=file, fix=fix.capitalize()) from problem
+        raise BadInput(text, file=file, fix=fix or None) from problem
     return town
-
-
-def _check_neutral(fault: FaultSpec, place: Place, town: Town, area: str) -> None:
-    source = next(a.source for a in town.areas if a.id == area)
-    on_neutral = needs_joint(fault, place) and 3 in conductors(fault, place)
-    if source is not None and source.map.neutral == 0 and on_neutral and place.kind == "branch":
-        raise ValueError(
-            f"fault {fault.id}: {source.file} has no neutral conductor to fail; give a "
-            "four-wire file and its neutral node"
-        )
 
 
 def _claims(
     fault: FaultSpec, place: Place, area: str, length_us: int
 ) -> list[tuple[str, str, int, int, str]]:
+    end = fault.cleared_us if fault.cleared_us is not None else length_us
+    if fault.kind in ("outage", "planned_outage") and not needs_joint(fault, place):
+        return [(fault.asset, f"{area}.supply", fault.onset_us, end, fault.id)]
     if not needs_joint(fault, place):
         return []
-    end = fault.cleared_us if fault.cleared_us is not None else length_us
     return [
         (area, f"{place.head}.{c}", fault.onset_us, end, fault.id) for c in conductors(fault, place)
     ]
@@ -197,13 +191,17 @@ def _write(
         for f in spec.fault
         if f.kind == "planned_outage"
     ]
-    write_network(town, folder / "network", planned)
+    write_network(town, folder / "network", planned, 86_400 if spec.delivery.daily else None)
     rows = _write_readings(folder / "readings.parquet", [o.spill for o in outcomes])
     events = [row for o in outcomes for row in o.events] + _switch_events(spec, town)
     write_events(folder, event_batch(events))
     lines = [
         truth_line(
-            f, kinds[f.id], spec.start_us, [o.shown[f.id] for o in outcomes if f.id in o.shown]
+            f,
+            kinds[f.id],
+            spec.start_us,
+            spec.length_us,
+            [o.shown[f.id] for o in outcomes if f.id in o.shown],
         )
         for f in spec.fault
     ]

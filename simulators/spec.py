@@ -96,6 +96,18 @@ class TransformerSpec:
     def __post_init__(self) -> None:
         if bool(self.dss) != bool(self.map):
             raise ValueError(f"{self.id}: dss and map belong together; give both or neither")
+        if self.rated_kva is not None and self.rated_kva <= 0:
+            raise ValueError(f"{self.id}: rated_kva must be positive; for example 315")
+        for name, high in (("customers", 400), ("branches", 12)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= high:
+                raise ValueError(f"{self.id}: {name} must be within 1..{high}; correct {name}")
+        for name in ("ev_share", "pv_share", "heat_pump_share"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{self.id}: {name} is a share; give 0..1")
+        if not 0.7 <= self.tap_pu <= 1.3:
+            raise ValueError(f"{self.id}: tap_pu is far from 1; give 0.9..1.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,7 @@ class TownSpec:
     ev_share: float = 0.06
     pv_share: float = 0.10
     heat_pump_share: float = 0.15
+    pv_trip_pu: tuple[float, float] = (0.80, 1.15)
     rod_ohm: float = 15.0
     rod_every: int = 3
     area_class: Literal["urban", "rural", "remote"] = "urban"
@@ -135,6 +148,16 @@ class TownSpec:
             raise ValueError("branches must be [low, high] within 1..12; correct branches")
         if not self.rated_kva or min(self.rated_kva) <= 0:
             raise ValueError("rated_kva must hold positive ratings; for example [200, 315]")
+        if not 0.5 <= self.pv_trip_pu[0] < 1.0 < self.pv_trip_pu[1] <= 1.4:
+            raise ValueError("pv_trip_pu must be [below 1, above 1]; for example [0.85, 1.10]")
+        if self.transformers > 1000:
+            raise ValueError("transformers must be within 1..1000; simulate several towns")
+        if min(self.customers_per_node, self.rod_every) < 1:
+            raise ValueError("customers_per_node and rod_every start at 1; correct them")
+        if self.span_m[0] > self.span_m[1]:
+            raise ValueError("span_m must be [shortest, longest]; correct it")
+        if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
+            raise ValueError("latitude and longitude are degrees; give -90..90 and -180..180")
         for name in ("three_phase_share", "ev_share", "pv_share", "heat_pump_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a share; give 0..1")
@@ -144,12 +167,25 @@ class TownSpec:
 
 @dataclass(frozen=True, slots=True)
 class WeatherSpec:
-    """Weather of the whole town: all homes feel it together."""
+    """Weather of the whole town: all homes feel it together.
+
+    `mean_c` is the mean of the first days; `season_swing_c` the difference between the warmest and
+    the coldest time of the year, along which a long scenario moves on from there.
+    """
 
     mean_c: float = 12.0
     daily_swing_c: float = 8.0
     day_sigma_c: float = 2.0
+    season_swing_c: float = 0.0
     cloud: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not -60.0 <= self.mean_c <= 60.0:
+            raise ValueError("mean_c is no air temperature; give -60..60 degC")
+        if min(self.daily_swing_c, self.day_sigma_c, self.season_swing_c) < 0:
+            raise ValueError("swings and day_sigma_c cannot be negative; give 0 or more")
+        if not 0.0 <= self.cloud <= 1.0:
+            raise ValueError("cloud is a share; give 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +208,10 @@ class MvSpec:
     def __post_init__(self) -> None:
         if not 0.5 < self.mean_pu < 1.5:
             raise ValueError("mean_pu is far from 1; give about 1.0")
+        if not 0.0 <= self.sigma_pu <= 0.2 or not 0.0 <= self.daily_pu <= 0.2:
+            raise ValueError("sigma_pu and daily_pu must be within 0..0.2; lower them")
+        if self.tau_min <= 0 or self.tap_delay_s < 0:
+            raise ValueError("tau_min and tap_delay_s are times; give positive ones")
         if self.tap_step_pu < 0 or self.tap_band_pu <= self.tap_step_pu / 2:
             raise ValueError("tap_band_pu must exceed half of tap_step_pu, or it hunts; widen it")
 
@@ -213,9 +253,12 @@ class DeliverySpec:
                 raise ValueError(f"{name} is a share; give 0..1")
         if min(self.latency_s) < 0 or self.latency_s[0] > self.latency_s[1]:
             raise ValueError("latency_s must be [shortest, longest] in seconds; correct it")
-        for name in ("reorder_s", "bursts_a_day", "clock_skew_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} cannot be negative; give 0 or more")
+        most = {"reorder_s": 30 * 86_400, "clock_skew_s": 86_400, "bursts_a_day": 500}
+        for name, high in most.items():
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be within 0..{high}; correct it")
+        if self.latency_s[1] > most["reorder_s"]:
+            raise ValueError(f"latency_s must be below {most['reorder_s']}; lower it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +301,12 @@ class FaultSpec:
             raise ValueError(f"{self.id}: a resistance cannot be negative; give ohm >= 0")
         if not 0.0 <= self.arcing <= 1.0:
             raise ValueError(f"{self.id}: arcing is a share of time; give 0..1")
+        if self.gasp_rate > 1.0:
+            raise ValueError(f"{self.id}: gasp_rate is a share; give 0..1")
+        if self.customers < 0:
+            raise ValueError(f"{self.id}: customers cannot be negative; give 0 (all) or more")
+        if max(map(offset_us, self.between)) > DAY_US:
+            raise ValueError(f'{self.id}: between is two times of a day; write ["18:00", "23:00"]')
 
     @property
     def benign(self) -> bool:
@@ -287,7 +336,18 @@ class CallerSpec:
     notice_share: float = 0.5
     delay_median_min: float = 25.0
     wrong_per_day: float = 0.4
-    channels: tuple[str, ...] = ("phone", "phone", "phone", "app", "web", "counter")
+    channels: tuple[Literal["phone", "counter", "web", "app", "import"], ...] = (
+        "phone", "phone", "phone", "app", "web", "counter",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.notice_share <= 1.0:
+            raise ValueError("notice_share is a share; give 0..1")
+        for name, high in (("delay_median_min", 14_400), ("wrong_per_day", 1000)):
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be within 0..{high}; correct it")
+        if not self.channels:
+            raise ValueError('channels is empty; give for example ["phone"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +375,8 @@ class Scenario:
             raise ValueError("start has no time zone; write it like 2026-03-02T00:00:00+08:00")
         if not 0 < self.days <= 400:
             raise ValueError("days must be within 0..400; give a length in days")
+        if self.step_s > 0 and self.length_us < 2_000_000 * self.step_s:
+            raise ValueError("days is shorter than two steps; lengthen it or lower step_s")
         if self.seed < 0:
             raise ValueError("seed must not be negative; give 0 or more")
         if self.step_s <= 0 or 3600 % self.step_s:

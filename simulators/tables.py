@@ -5,6 +5,7 @@ The dataclass says which keys exist; the message names file, key and the nearest
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -82,6 +83,8 @@ def _convert(hint: Any, value: Any, file: str, where: str) -> Any:
         return read_table(typing.cast(type[Any], hint), value, file=file, where=where)
     if not _fits(hint, value):
         return _wrong(_say(hint), value, file, where)
+    if hint is float and not math.isfinite(value):
+        return _wrong("a finite number", value, file, where)
     return float(value) if hint is float else value
 
 

@@ -204,6 +204,7 @@ def _build_area(
         loads=tuple(loads),
         pv=tuple(pv),
         rods=tuple(rods),
+        pv_trip_pu=spec.pv_trip_pu,
     )
     zh, en = street(index)
     return TownArea(
@@ -269,7 +270,11 @@ def _area_of_file(
         area_class=special.area_class or spec.area_class,
         latitude=round(spec.latitude + float(rng.uniform(-0.02, 0.02)), 5),
         longitude=round(spec.longitude + float(rng.uniform(-0.02, 0.02)), 5),
-        area=replace(found.area, rated_kva=special.rated_kva or found.area.rated_kva),
+        area=replace(
+            found.area,
+            rated_kva=special.rated_kva or found.area.rated_kva,
+            pv_trip_pu=spec.pv_trip_pu,
+        ),
         usage_points=tuple(points),
         monitor=None if spec.monitor == "none" else f"{special.id}-TM",
         source=found.source,

@@ -93,14 +93,22 @@ def shown(pairs: list[tuple[Reports, Reports]], onset_us: int, concerned: frozen
 
 
 def truth_line(
-    fault: FaultSpec, asset_kind: str, start_us: int, parts: list[Shown]
+    fault: FaultSpec, asset_kind: str, start_us: int, length_us: int, parts: list[Shown]
 ) -> dict[str, Any]:
-    """One line of truth.jsonl; `parts` are the areas the fault touches."""
+    """One line of truth.jsonl; `parts` are the areas the fault touches.
+
+    What comes after the end of the data is not in it: null. `attainable_lead_h` is the time from
+    `detectable` to `failure`: no detector can honestly beat it by much.
+    """
     found = [p.detectable_us for p in parts if p.detectable_us is not None]
     devices = sorted({d for p in parts for d in p.devices})
 
     def when(offset: int | None) -> str | None:
-        return None if offset is None else rfc3339(start_us + offset)
+        return None if offset is None or offset >= length_us else rfc3339(start_us + offset)
+
+    lead_h = None
+    if found and fault.failure_us is not None and fault.failure_us < length_us:
+        lead_h = round(max(start_us + fault.failure_us - min(found), 0) / 3.6e9, 2)
 
     return {
         "id": fault.id,
@@ -113,6 +121,7 @@ def truth_line(
         "cleared": when(fault.cleared_us),
         "devices": devices,
         "benign": fault.benign,
+        "attainable_lead_h": lead_h,
     }
 
 

@@ -13,6 +13,7 @@ from simulators.seeds import stream
 from simulators.spec import WeatherSpec
 
 _SLOTS = 96  # quarter hours of a day, for the clouds
+_YEAR_DAYS, _WARMEST_DAY = 365.2425, 209.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,17 @@ def make_weather(
     covered = paths[row, np.minimum((hour * 4).astype(np.int64), _SLOTS - 1)]
     clear = clear_sky(day, hour, latitude)
     return Weather(
-        ambient_c=spec.mean_c + middle + swing,
+        ambient_c=spec.mean_c + _season(spec, day + hour / 24.0) + middle + swing,
         irradiance=clear * (1.0 - 1.5 * spec.cloud * covered).clip(0.08, 1.0),
     )
+
+
+def _season(spec: WeatherSpec, day: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much warmer than on the first day, warmest at the end of July (northern half)."""
+    if spec.season_swing_c == 0.0:
+        return np.zeros(day.size)
+    turn = np.cos(2.0 * np.pi * (day - _WARMEST_DAY) / _YEAR_DAYS)
+    return np.asarray(spec.season_swing_c / 2.0 * (turn - turn[0]))
 
 
 def clear_sky(

@@ -217,12 +217,14 @@ def test_unbalance_loads_one_phase() -> None:
     assert added[:2].max() < 0.1 * added[2]
 
 
-@pytest.mark.parametrize("mode", ["stuck", "reset", "drift", "jump", "silent", "backlog"])
+@pytest.mark.parametrize(
+    "mode", ["stuck", "reset", "drift", "jump", "silent", "missing", "burst", "backlog"]
+)
 def test_faults_of_the_measuring_leave_the_network_alone(mode: str) -> None:
     """They touch one meter's rows and nothing physical."""
     run = Run(
-        kind="meter_health", asset="T1-M004", mode=mode, cleared="08:00", amount=40.0,
-        quantity="v_a",
+        kind="meter_health", asset="T1-M004", mode=mode, cleared="08:00",
+        amount=0.5 if mode == "missing" else 40.0, quantity="v_a",
     )  # fmt: skip
 
     faulted, healthy = run.faulted[2], run.healthy[2]
@@ -232,7 +234,9 @@ def test_faults_of_the_measuring_leave_the_network_alone(mode: str) -> None:
         "reset": np.abs(faulted.columns["e_import"] - healthy.columns["e_import"]).max(axis=0),
         "drift": np.abs(faulted.times - healthy.times).max(axis=0),
         "jump": np.abs(faulted.columns["v_a"] - healthy.columns["v_a"]).max(axis=0),
-        "silent": (faulted.present != healthy.present).max(axis=0),
+        **dict.fromkeys(
+            ("silent", "missing", "burst"), (faulted.present != healthy.present).max(axis=0)
+        ),
         "backlog": np.abs(faulted.received - healthy.received).max(axis=0),
     }[mode]
     assert [3] == np.flatnonzero(np.asarray(touched, float) > 0.5).tolist()
@@ -267,9 +271,39 @@ def test_a_monitor_reports_only_what_its_device_has() -> None:
     run = Run(kind="tap_change", asset="T1")
     physics, drive, _ = run.healthy
 
-    reports = monitor_reports(run.area, physics, drive, run.spec.town, run.spec.step_s, 3)
+    reports = monitor_reports(
+        run.area, physics, drive, run.spec.town, DeliverySpec(), run.spec.step_s, 28800, 3
+    )
 
     assert reports is not None
     assert {"t_oil", "i_residual", "v_n"} <= set(reports.columns)
     assert reports.columns["v_a"][:, 0] == pytest.approx(physics.v_bus[:, 0], rel=0.005)
     assert np.all(np.diff(reports.columns["e_import"][:, 0]) >= 0)
+
+
+def test_single_readings_or_runs_of_them_get_lost() -> None:
+    """A share of them one by one, or for half an hour and more at a time."""
+    single = Run(kind="comms_failure", asset="T1-B1", mode="missing", amount=0.5)
+    runs = Run(kind="comms_failure", asset="T1-B1", mode="burst", amount=12.0)
+
+    inside = np.array([u.branch == "T1-B1" for u in single.area.usage_points])
+    for run, longest in ((single, 1), (runs, 3)):
+        gone = ~run.faulted[2].present
+        assert 0.2 < gone[12:, inside].mean() < 0.9
+        assert not gone[:, ~inside].any() and not gone[:12].any()
+        edges = np.diff(
+            np.vstack([np.zeros(12, bool), gone, np.zeros(12, bool)]).astype(int), axis=0
+        )
+        lengths = np.flatnonzero(edges.T == -1) - np.flatnonzero(edges.T == 1)
+        assert np.median(lengths) >= longest
+
+
+def test_a_load_over_midnight_is_on_at_both_its_ends() -> None:
+    """Between ten in the evening and six in the morning, not between six and ten."""
+    run = Run(kind="new_ev", asset="T1-U003", between=["15:00", "11:00"], amount=7.0)
+
+    watt = run.change("p_bus").sum(axis=1)
+    hour = (run.times[run.after] - run.spec.start_us) / 3.6e9 + 6.0
+    assert watt[hour < 10.6].min() > 5e3
+    assert np.abs(watt[(hour > 11.1) & (hour < 14.9)]).max() < 200.0
+    assert watt[hour > 15.5].min() > 5e3

@@ -113,6 +113,18 @@ def test_weather_moves_all_homes_together() -> None:
     assert cold.load_w.mean() > 1.1 * mild.load_w.mean()
 
 
+def test_the_seasons_move_a_long_scenario_on_from_its_mean() -> None:
+    """Winter to summer and back; the first days keep the mean that was asked for."""
+    times = START_US + np.arange(0, 365 * DAY_US, 6 * 60 * MINUTE_US, dtype=np.int64)
+    spec = WeatherSpec(mean_c=8.0, season_swing_c=24.0, day_sigma_c=0.0, daily_swing_c=0.0)
+
+    ambient = make_weather(spec, times, 28800, 29.0, 5).ambient_c
+
+    assert ambient[0] == pytest.approx(8.0)
+    assert np.ptp(ambient) == pytest.approx(24.0, abs=0.1)
+    assert 140 < int(np.argmax(ambient)) / 4 < 155  # the end of July after the second of March
+
+
 def test_the_sun_does_not_shine_at_night() -> None:
     """Panels give nothing between ten and four, something at noon."""
     loads, times = _loads(1)

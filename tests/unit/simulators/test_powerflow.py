@@ -136,6 +136,21 @@ def test_inverters_trip_before_the_voltage_runs_away() -> None:
     assert np.abs(answer.v_load[0, 0]) < 1.02 * NOMINAL_V
 
 
+def test_inverters_trip_where_they_are_set_to() -> None:
+    """The same sun on the same cable: off above 1.02 of nominal, on below 1.15."""
+    inputs = AreaInputs(np.ones(1), np.full((1, 2), 10.0), np.zeros(2), np.full((1, 1), 6e3))
+    services = (Service("u1", "n1", (0,), 300.0, 1.2), Service("u2", "n1", (1,), 10.0, 1.2))
+
+    on = [
+        OpenDssPowerFlow(_street(services=services, pv=(LoadPoint(0, 0),), pv_trip_pu=(0.8, high)))
+        .run(inputs)
+        .pv_on.tolist()
+        for high in (1.02, 1.15)
+    ]
+
+    assert [[[False]], [[True]]] == on
+
+
 def test_currents_obey_kirchhoff_at_the_busbar() -> None:
     """Without rods all current that leaves on the phases comes back on the neutral."""
     engine = OpenDssPowerFlow(_street(rods=()))

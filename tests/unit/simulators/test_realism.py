@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulators.realism import realism_table, realism_text
+from simulators.realism import measured_folder, realism_table, realism_text
 from simulators.scenario import simulate
 from simulators.spec import Scenario, TownSpec
 
@@ -49,6 +49,47 @@ def test_it_resembles_the_measured_area(week: Path, shared_data: Path) -> None:
         "neighbour correlation, same phase",
     ):
         assert ours[row] == pytest.approx(theirs[row], rel=0.33)
+
+
+def test_coincidence_falls_with_the_number_of_homes(week: Path) -> None:
+    """The more homes, the less they peak together."""
+    figures = realism_table({"week": week})["week"]
+
+    found = [figures[f"coincidence of {n} homes"] for n in (2, 5, 10, 20, 50)]
+    assert sorted(found, reverse=True) == found
+
+
+def test_a_class_of_area_has_its_own_peak(week: Path) -> None:
+    """All homes of this town stand in one class, so its peak is the town's."""
+    figures = realism_table({"week": week})["week"]
+
+    peak = "evening peak, kW a home (30 min, diversified)"
+    assert figures[peak] == pytest.approx(figures["evening peak, urban"])
+    assert np.isnan(figures["evening peak, rural"])
+
+
+def test_only_minute_readings_tell_what_a_minute_changes(tmp_path: Path, week: Path) -> None:
+    """Half of all minutes move a voltage by a few tenths; one in a hundred by a volt or more."""
+    spec = Scenario(
+        start=datetime.fromisoformat("2026-01-12T17:00:00+08:00"),
+        days=0.125,
+        seed=2,
+        step_s=60,
+        town=TownSpec(feeders=1, transformers=1, meter_interval_s=60, monitor_interval_s=60),
+    )
+    simulate(spec, tmp_path / "minutes")
+
+    table = realism_table({"minutes": tmp_path / "minutes", "week": week})
+
+    half, most = (table.loc[f"change of voltage in a minute, V ({s} %)"] for s in (50, 99))
+    assert 0.05 < half["minutes"] < 0.6
+    assert 0.8 < most["minutes"] < 6.0
+    assert np.isnan(half["week"])
+
+
+def test_a_file_of_readings_stands_for_its_dataset(week: Path) -> None:
+    """`--validate station/readings.csv.gz` means the station."""
+    assert week == measured_folder(week / "readings.parquet")
 
 
 def test_what_a_dataset_cannot_tell_stays_empty(week: Path) -> None:

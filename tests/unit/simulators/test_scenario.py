@@ -123,6 +123,16 @@ def test_truth_shows_the_neutral_before_it_breaks_and_its_branch(story: Path) ->
     assert behind <= set(line["devices"])
     assert not [d for d in line["devices"] if d.startswith("T2")]
     assert (False, "branch") == (line["benign"], line["asset_kind"])
+    lead_h = (_us(line["failure"]) - _us(line["detectable"])) / 3.6e9
+    assert line["attainable_lead_h"] == pytest.approx(lead_h, abs=0.01)
+
+
+def test_what_comes_after_the_end_is_not_in_the_truth(tmp_path: Path) -> None:
+    """A failure that the data do not reach is null, and so is the lead before it."""
+    simulate(scenario(NEUTRAL | {"failure": "3d", "cleared": "4d"}), tmp_path / "out")
+
+    line = _truth(tmp_path / "out")["n"]
+    assert [None] * 3 == [line[k] for k in ("failure", "cleared", "attainable_lead_h")]
 
 
 def test_an_outage_silences_every_meter_and_some_gasp(story: Path) -> None:
@@ -264,10 +274,11 @@ def test_daily_delivery_brings_the_day_next_morning(tmp_path: Path) -> None:
     """Nothing arrives before half past six of the next day, local time."""
     rows = _readings(scenario(delivery={"daily": True}), tmp_path / "daily")
 
-    meters = rows.select(~np.char.endswith(rows.device_names().astype(str), "TM"))
-    local_h = (meters.received / 3.6e9 + 8.0) % 24.0
-    assert (meters.received - meters.time).min() > 6 * 3_600_000_000
+    local_h = (rows.received / 3.6e9 + 8.0) % 24.0
+    assert (rows.received - rows.time).min() > 6 * 3_600_000_000
     assert 6.5 <= local_h.min() <= local_h.max() < 7.2
+    devices = load_network(tmp_path / "daily").devices
+    assert {86_400.0} == {d.delivery_s for d in devices if d.kind != "switch"}
 
 
 def test_a_share_outside_nought_and_one_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from forewatt.config import Config, load_config
 from forewatt.health import HealthFile
 from forewatt.reload import Request
 from forewatt.site import Place, site_network
-from forewatt.sources import collector_settings, what_works
+from forewatt.sources import Share, collector_settings, what_works
 from grid.clock import Clock, SimulatedClock
 from grid.errors import BadInput, ForewattError
 from grid.journal import Record
@@ -37,7 +37,10 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
     journal = SiteJournal(place.journal, clock, config.journal.max_bytes)
     metrics = CollectorMetrics()
     logging.getLogger("ingest.modbus").addFilter(lambda record: not standing(clock))
-    settings = collector_settings(config, journal.uuid)
+    # collect, collect-2, ...: each takes its share of the brokers.
+    mine = int(health.role.partition("-")[2] or 1) - 1
+    share = Share(mine, config.collect.processes)
+    settings = collector_settings(config, journal.uuid, share)
     collector = Collector(settings, journal, network, clock, metrics)
     request = Request(place)
     try:
@@ -45,7 +48,7 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
             running = pool.submit(collector.run, stop)
             while not wait([running], timeout=REPORT_S).done:
                 if request.is_new():
-                    troubles = take_over(config.file, collector, journal)
+                    troubles = take_over(config.file, share, collector, journal)
                     health.say(reload=request.answer(troubles))
                 say(health, metrics, standing(clock))
         running.result()
@@ -53,7 +56,7 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
         journal.close()
 
 
-def take_over(file: Path, collector: Collector, journal: SqliteJournal) -> list[str]:
+def take_over(file: Path, share: Share, collector: Collector, journal: SqliteJournal) -> list[str]:
     """Read the configuration again and let the collector go on with it; what was not possible.
 
     A file that cannot be read changes nothing; a broker, bus or folder that is wrong stays as it
@@ -66,7 +69,7 @@ def take_over(file: Path, collector: Collector, journal: SqliteJournal) -> list[
         return [f"{error} (nothing was changed)"]
     if msgspec.json.encode(network) == msgspec.json.encode(collector.network):
         network = collector.network  # the same things: no source has to begin anew
-    settings, troubles = what_works(config, collector.settings, journal.uuid)
+    settings, troubles = what_works(config, collector.settings, journal.uuid, share)
     journal.max_bytes = config.journal.max_bytes
     try:
         return troubles + collector.change(settings, network)
@@ -111,7 +114,7 @@ def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -
     ]
     appended = max((s.last_append for s in sources.values()), default=0.0)
     health.say(
-        ready=bool(sources) and all(s.connections for s in brokers),
+        ready=all(s.connections for s in brokers),
         waiting_for="; ".join(trouble),
         commit_at=time.time() - (time.monotonic() - appended) if appended else None,
         offset=metrics.journal_head,

@@ -156,6 +156,9 @@ class FilesConfig:
 
 @dataclass(frozen=True, slots=True)
 class CollectConfig:
+    processes: int = setting(
+        1, doc="collecting processes; the [[mqtt]] entries are dealt out to them", low=1, high=16
+    )
     batch_messages: int = setting(
         2000, doc="messages that one append to the journal takes at most", low=1, high=100_000
     )

@@ -51,7 +51,8 @@ def reload_command(args: argparse.Namespace) -> int:
     """`forewatt reload`: status 1 when something could not be taken over."""
     config = load_config(args.config)
     place = Place.of(config)
-    running = {role for role, r in read_reports(place.health).items() if r.alive and role in TAKES}
+    reports = read_reports(place.health)
+    running = {role for role, r in reports.items() if r.alive and role.partition("-")[0] in TAKES}
     if "collect" not in running:
         raise ForewattError("no collector runs with this configuration; start it: forewatt run")
     token = str(time.time_ns())

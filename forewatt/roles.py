@@ -31,7 +31,8 @@ TAKE_OVER_S = 15.0  # processes of a killed parent need a moment to notice
 
 def child(args: argparse.Namespace) -> int:
     """Serve one role until asked to stop."""
-    if args.role not in _SERVE:
+    kind = args.role.partition("-")[0]  # collect-2 is another collect
+    if kind not in _SERVE:
         raise BadInput(f"no process is called {args.role!r}", fix=f"use {', '.join(_SERVE)}")
     stop = begin(args.role, args.parent)
     logging.basicConfig(
@@ -45,7 +46,7 @@ def child(args: argparse.Namespace) -> int:
     place = Place.of(config)
     health = HealthFile(place.health, args.role)
     serve: Callable[[Config, Place, HealthFile, threading.Event], None]
-    serve = import_module(_SERVE[args.role]).serve
+    serve = import_module(_SERVE[kind]).serve
     with OnlyOne(place.folder / f"{args.role}.lock", stop):
         health.say(ready=False)
         try:

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     preflight(config, place, roles)
     stopping = catch_stop()
     supervisor = Supervisor(
-        [child_spec(role, config.file) for role in roles],
+        [child_spec(role, config.file) for role in processes(roles, config.collect.processes)],
         place.health,
         on_ready=lambda: print("ready", flush=True),
     )
@@ -38,10 +38,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def processes(roles: Sequence[str], collectors: int) -> list[str]:
+    """The names of all processes: collect-2 and so on stand beside collect."""
+    more = [f"collect-{n}" for n in range(2, collectors + 1)] if "collect" in roles else []
+    return [*roles, *more]
+
+
 def child_spec(role: str, config: Path) -> ChildSpec:
     """How a process of `forewatt run` is started."""
     argv = (sys.executable, "-m", "forewatt", "child", role, "--config", str(config))
-    return ChildSpec(role, argv, RANKS[role])
+    return ChildSpec(role, argv, RANKS[role.partition("-")[0]])
 
 
 def catch_stop() -> Callable[[], bool]:

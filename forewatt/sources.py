@@ -3,9 +3,10 @@
 Mappings, profiles and layouts are read here, so that a mistake in one shows before anything starts.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from forewatt.config import Config, FilesConfig, ModbusConfig, MqttConfig
 from grid.errors import BadInput
@@ -25,10 +26,26 @@ G = TypeVar("G")
 M = TypeVar("M")
 
 
-def collector_settings(config: Config, journal: str) -> CollectorSettings:
+class Share(NamedTuple):
+    """Which of the collecting processes: brokers are dealt out, all else is the first one's."""
+
+    place: int = 0
+    of: int = 1
+
+    def deal(self, config: Config) -> tuple[Config, list[tuple[MqttConfig, int]]]:
+        """The buses and folders of this process, and its brokers with their numbers."""
+        brokers = _numbered(config.mqtt)[self.place :: self.of]
+        return (config if self.place == 0 else replace(config, modbus=(), files=())), brokers
+
+
+WHOLE = Share()
+
+
+def collector_settings(config: Config, journal: str, share: Share = WHOLE) -> CollectorSettings:
     """What the collector is told; `journal` names the broker session that belongs to it."""
+    config, brokers = share.deal(config)
     return CollectorSettings(
-        mqtt=tuple(mqtt_source(config, source, journal) for source in config.mqtt),
+        mqtt=tuple(mqtt_source(config, source, journal, nth) for source, nth in brokers),
         modbus=tuple(_modbus(config, bus) for bus in config.modbus),
         files=tuple(_files(config, files) for files in config.files),
         batch_messages=config.collect.batch_messages,
@@ -57,8 +74,19 @@ def check_parts(config: Config) -> None:
         _checked_bus(config, bus)
 
 
-def mqtt_source(config: Config, source: MqttConfig, journal: str) -> MqttSource:
+def _numbered(sources: Iterable[MqttConfig]) -> list[tuple[MqttConfig, int]]:
+    """Each entry with its number among those of its broker, from 1."""
+    seen: Counter[str] = Counter()
+    out = []
+    for source in sources:
+        seen[source.url] += 1
+        out.append((source, seen[source.url]))
+    return out
+
+
+def mqtt_source(config: Config, source: MqttConfig, journal: str, nth: int = 1) -> MqttSource:
     """One broker with its mappings read; raises BadInput naming what is wrong in them."""
+    more = f"-{nth}" if nth > 1 else ""
     return MqttSource(
         url=source.url,
         username=source.username,
@@ -66,7 +94,8 @@ def mqtt_source(config: Config, source: MqttConfig, journal: str) -> MqttSource:
         ca=source.ca,
         cert=source.cert,
         key=source.key,
-        client_id=source.client_id or f"forewatt-{journal[:13]}",
+        client_id=source.client_id or f"forewatt-{journal[:13]}{more}",
+        label=f"#{nth}" if nth > 1 else "",
         topics=realm_topics(source.topics, config.site.realm),
         receive_maximum=source.receive_maximum,
         session_expiry_s=source.session_expiry_s,
@@ -94,18 +123,19 @@ def _files(config: Config, files: FilesConfig) -> FileSource:
 
 
 def what_works(
-    config: Config, old: CollectorSettings, journal: str
+    config: Config, old: CollectorSettings, journal: str, share: Share = WHOLE
 ) -> tuple[CollectorSettings, list[str]]:
     """What the collector is told when the configuration has changed, and what is wrong in it.
 
     A source that is wrong now keeps its old settings; a new one that is wrong is left out.
     """
+    config, brokers = share.deal(config)
     troubles: list[str] = []
     mqtt = _each(
         "mqtt",
-        [(source.url, source) for source in config.mqtt],
-        lambda source: mqtt_source(config, source, journal),
-        {source.url: source for source in old.mqtt},
+        [(f"{source.url}#{nth}", (source, nth)) for source, nth in brokers],
+        lambda given: mqtt_source(config, given[0], journal, given[1]),
+        {f"{source.url}{source.label or '#1'}": source for source in old.mqtt},
         troubles,
     )
     modbus = _each(

@@ -97,10 +97,9 @@ def view(reports: Mapping[str, Report], before: Mapping[str, Report]) -> Rendera
     if not reports:
         return Text("nothing runs with this configuration; start it: forewatt run")
     parts: list[RenderableType] = [_processes(reports)]
-    collect = reports.get("collect")
-    if collect is not None:
-        parts.append(_sources(collect, before.get("collect")))
-        parts += _troubles(collect)
+    for role in (r for r in reports if r.partition("-")[0] == "collect"):
+        parts.append(_sources(reports[role], before.get(role)))
+        parts += _troubles(reports[role])
     historian = reports.get("historian")
     if historian is not None:
         parts.append(_history(historian, before.get("historian")))

@@ -22,7 +22,7 @@ from ingest.metrics import CollectorMetrics
 from ingest.modbus import ModbusCollector
 from ingest.modbus_link import link_for
 from ingest.mqtt import MqttCollector
-from ingest.mqtt_session import Endpoint
+from ingest.mqtt_session import Endpoint, source_name
 from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
 
 __all__ = [
@@ -111,11 +111,13 @@ class Collector:
         given = (settings, self._journal, network, self._clock, self._metrics)
         seen = set[str]()
         for source in settings.mqtt:
-            name = Endpoint.of(source.url).name
-            if name in seen:
-                fix = "Keep one [[mqtt]] entry a broker"
-                raise BadInput(f"{name} is configured twice", fix=fix)
-            seen.add(name)
+            name = source_name(source)
+            client = f"{Endpoint.of(source.url).name} as {source.client_id}"
+            if name in seen or client in seen:
+                # Two sessions under one name would evict each other without end.
+                fix = "Keep one [[mqtt]] entry a broker, or give each its own client_id"
+                raise BadInput(f"{client} is configured twice", fix=fix)
+            seen |= {name, client}
             yield name, (source, common), lambda source=source: MqttCollector(source, *given)  # type: ignore[misc]
         if settings.modbus:
             lines = [link_for(bus.url)[0] for bus in settings.modbus]

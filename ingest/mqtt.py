@@ -23,7 +23,13 @@ from ingest.checks import Checked, Checks
 from ingest.journal import JournalError
 from ingest.metrics import CollectorMetrics
 from ingest.mqtt_client import Message
-from ingest.mqtt_session import ConnectionLost, Endpoint, MqttSession, WrongProtocol
+from ingest.mqtt_session import (
+    ConnectionLost,
+    Endpoint,
+    MqttSession,
+    WrongProtocol,
+    source_name,
+)
 from ingest.payloads import PayloadDecoder
 from ingest.rows import refusal
 from ingest.settings import CollectorSettings, MqttSource
@@ -54,7 +60,7 @@ class MqttCollector:
         self._source, self._settings = source, settings
         self._journal, self._clock = journal, clock
         self._endpoint = Endpoint.of(source.url)
-        self.name = self._endpoint.name
+        self.name = source_name(source)
         self._metrics = metrics.source(self.name)
         self._network = network
         wanted = any(topic.startswith(NAMESPACE + "/") for topic in source.filters())

@@ -82,6 +82,11 @@ class Endpoint:
         return f"mqtt {self.host}:{self.port}"
 
 
+def source_name(source: MqttSource) -> str:
+    """The name that records and ticks of a source carry."""
+    return " ".join(filter(None, (Endpoint.of(source.url).name, source.label)))
+
+
 def read_password(path: Path | None) -> str | None:
     """The first line of a password file; raises BadInput when it cannot be read."""
     if path is None:

@@ -28,6 +28,7 @@ class MqttSource:
     cert: Path | None = None
     key: Path | None = None
     client_id: str = "forewatt-collect"
+    label: str = ""  # tells several sessions with one broker apart
     topics: tuple[str, ...] = TOPICS
     receive_maximum: int = 5_000
     session_expiry_s: int = 7 * 86_400

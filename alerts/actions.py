@@ -101,6 +101,15 @@ def _dispatch(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Cha
     area = at.network.transformer_of(ticket.asset_kind, ticket.asset)
     team = details.get("team") or ticket.team or (area.team if area else None)
     known = {t.id for t in at.network.teams}
+    manager = area.manager if area else None
+    if manager and team == manager:  # 台区经理: the area's own manager goes, for the area's team
+        return Change(
+            replace(
+                _to(ticket, rule), team=(area.team if area else None) or team, assignee=manager
+            ),
+            _remark(details),
+            {"team": (area.team if area else None) or team, "manager": manager},
+        )
     if not team or (known and team not in known):
         choices = tuple(sorted(known))
         raise MissingDetail(

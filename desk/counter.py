@@ -36,6 +36,7 @@ from storage.desk_text import nameable, plain
 # What a caller may have noticed; the measuring itself and inspections are not theirs to hear.
 TOLD_CLASSES: Final = ("supply", "neutral", "joint", "voltage", "thermal", "winding", "unbalance")
 METER_INTERVAL_S: Final = 900.0
+TAKE_IN: Final = 500  # past contacts kept in one transaction
 SAMPLE: Final = 100  # meters that speak for a place
 
 
@@ -55,6 +56,16 @@ class ContactOutcome:
     created: bool
     repeated: bool
     answer: Answer | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What became of the contacts of a file: new ones, those about something known, and those
+    that opened a ticket."""
+
+    new: int
+    known: int
+    tickets: int
 
 
 class Counter:
@@ -260,6 +271,24 @@ class Counter:
                 self._publish(tx, made, known=False)
                 return ContactOutcome(made, None, None, False, False, False, answer)
             return self._opened(tx, taken, answer, actor)
+
+    def take_in(self, contacts: Sequence[Contact]) -> TakenIn:
+        """Contacts of a file: what is recent is reported as if it came in now, what is past is
+        kept on the customers' timelines and opens nothing."""
+        recent_us = self.clock.now_us() - TOGETHER_US
+        past = [c for c in contacts if c.time_us < recent_us]
+        new = known = tickets = 0
+        for at in range(0, len(past), TAKE_IN):
+            with self.ledger.transaction() as tx:
+                for contact in past[at : at + TAKE_IN]:
+                    new += tx.add_contact(self._checked(contact))[1]
+        for contact in contacts:
+            if contact.time_us >= recent_us:
+                outcome = self.report(contact)
+                new += not outcome.repeated
+                known += outcome.known and not outcome.repeated
+                tickets += outcome.created
+        return TakenIn(new, known, tickets)
 
     def attach(self, contact: Contact, number: str, actor: Actor) -> ContactOutcome:
         """Hang a contact on the ticket that the caller names; on the main one if it was merged.

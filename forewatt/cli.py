@@ -402,6 +402,13 @@ def _keeping(commands: Any) -> None:
     network.add_argument("folder", type=Path, metavar="DIR")
     _config(network)
     _json(network)
+    contacts = _add(
+        actions, "contacts", "forewatt.importing:import_contacts", "load a CSV file of contacts"
+    )
+    contacts.add_argument("file", type=Path, metavar="F")
+    contacts.add_argument("--map", type=Path, metavar="TOML", help="what an export calls things")
+    _config(contacts)
+    _json(contacts)
 
     db = commands.add_parser("db", help="look after the database")
     actions = db.add_subparsers(metavar="ACTION", required=True)

@@ -457,3 +457,11 @@ def test_every_open_state_has_a_way_out_for_an_operator() -> None:
 def test_preventive_work_removes_a_defect_rather_than_restoring_supply() -> None:
     assert state_name("restored") == ("restored", "已复电")
     assert state_name("restored", "preventive") == ("defect removed", "已消缺")
+
+
+def test_dispatch_may_go_to_the_areas_own_manager(office: Office) -> None:
+    ticket = office.ticket()
+
+    made = office.desk.dispatch(1, CHIEF, ticket.version, team="李台区")
+
+    assert (made.state, made.team, made.assignee) == ("dispatched", "crew-1", "李台区")

@@ -295,6 +295,19 @@ def _data(commands: Any) -> None:
     score.add_argument("--country", choices=("CN", "EU"), help="for the baseline's limits")
     _json(score)
 
+    report = _add(
+        commands,
+        "report",
+        "forewatt.report:report_command",
+        "the evidence of one alert as a picture for a crew's phone",
+    )
+    report.add_argument("alert", metavar="ALERT", help="its id, or the number of its ticket")
+    report.add_argument("--out", type=Path, metavar="FILE", help=".png or .pdf; default: ALERT.png")
+    report.add_argument("--trial", type=Path, metavar="DIR", help="an alert of a replay instead")
+    report.add_argument("--side", choices=("a", "b"), default="a", help="of the replay")
+    report.add_argument("--language", choices=("zh-CN", "en"), help="default: the site's")
+    _config(report)
+
     trial = _add(
         commands,
         "trial",

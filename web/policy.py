@@ -81,6 +81,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/alerts/{alert_id}/shelve"): HANDLE,
     ("POST", "/alerts/{alert_id}/ticket"): HANDLE,
     ("POST", "/alerts/{alert_id}/place"): HANDLE,
+    ("GET", "/alerts/{alert_id}/report.{form}"): STAFF,
     ("GET", "/handover"): STAFF,
     ("POST", "/handover"): HANDLE,
     ("GET", "/feed"): STAFF,

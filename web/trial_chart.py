@@ -51,6 +51,8 @@ def alert_of(line: Line) -> Alert:
             (window[0], window[1]),
             tuple(e.get("peers") or ()),
             tuple(e.get("excluded") or ()),
+            e.get("next_check") or "",
+            e.get("next_check_zh") or "",
         ),
         cleared_us=us(line.get("cleared")),
         ticket=bool(line.get("ticket")),

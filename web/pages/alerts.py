@@ -21,6 +21,8 @@ from web.feed import FeedItem, found_in, group_key
 from web.forms import form_of, see, whole
 from web.names import own_name, place
 from web.refusals import status_of
+from web.report import MEDIA, Source, report
+from web.report_picture import FORMS
 from web.site import Site
 from web.viewer import Viewer, viewer_of
 
@@ -231,6 +233,19 @@ def register(app: FastAPI, site: Site) -> None:
         if problem:
             return whole_page(request, viewer, alert_id, problem, status)
         return see(f"/alerts/{alert_id}")
+
+    @app.get("/alerts/{alert_id}/report.{form}")
+    def picture(request: Request, alert_id: str, form: str) -> Response:
+        """The evidence as a picture, for a crew's phone."""
+        language = site.render.language(request)
+        page = site.board.alert(alert_id, viewer_of(request).role, language)
+        if page is None or form not in FORMS:
+            raise HTTPException(404, "no_alert")
+        settings = site.settings
+        source = Source(site.readings, site.network, settings.country, settings.site_name)
+        made = report(page, source, site.render.reader(language), form)
+        head = {"content-disposition": f'inline; filename="forewatt-{alert_id}.{form}"'}
+        return Response(made, media_type=MEDIA[form], headers=head)
 
     @app.post("/alerts/{alert_id}/ack")
     async def acknowledge(request: Request, alert_id: str) -> Response:

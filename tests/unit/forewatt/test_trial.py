@@ -112,6 +112,17 @@ def test_a_long_series_is_folded_to_the_points_asked_for(tmp_path: Path) -> None
     assert set(found.values["v_a"][1].tolist()) == {230.0}
 
 
+def test_the_evidence_of_a_replayed_alert_becomes_a_picture(
+    trial: TrialFolder, tmp_path: Path
+) -> None:
+    alert = trial.alerts("a")[0]["id"]
+    out = tmp_path / "evidence.pdf"
+
+    status = main(["report", alert, "--trial", str(trial.folder), "--out", str(out)])
+
+    assert (status, out.read_bytes()[:5]) == (0, b"%PDF-")
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from web.pages import (
     silences,
     tickets,
 )
+from web.resume import typed_of
 from web.settings import WebSettings
 from web.site import Site
 
@@ -123,6 +124,12 @@ def _errors(app: FastAPI, site: Site) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if error.detail == "session_ended" and not request.headers.get("hx-request"):
+            kept = await typed_of(request, site.settings.body_bytes_max)
+            if kept:
+                values = signin.door(site, problem="resume.ended")
+                values |= {"kept": kept, "resume": request.url.path}
+                return site.render.page(request, "signin.html", values, status=401)
         return answer(request, error.status_code, str(error.detail))
 
     @app.exception_handler(RequestValidationError)

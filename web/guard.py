@@ -6,7 +6,7 @@ names. A change (POST) by a browser needs its own Origin, and `check_form_token`
 
 import logging
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -17,11 +17,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alerts.roles import Role
 from grid.errors import ForewattError
-from web.doors import People, PersonView
+from web.doors import People
 from web.policy import ANYBODY, BY_LINK, NO_ORIGIN, POLICY, Right
-from web.viewer import NOBODY, Via, Viewer, csrf_of, viewer_of
+from web.viewer import NOBODY, Viewer, csrf_of, viewer_for, viewer_of
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +113,12 @@ class Guard:
         if authorization.lower().startswith("bearer "):
             token = authorization[7:].strip()
             person = await run_in_threadpool(self.people.bearer, token) if token else None
-            return _viewer(person, "bearer", "")
+            return viewer_for(person, "bearer", "")
         token = request.cookies.get(self.cookie, "")
         if not token:
             return NOBODY
         person = await run_in_threadpool(self.people.session, token)
-        return _viewer(person, "session", csrf_of(token))
+        return viewer_for(person, "session", csrf_of(token))
 
     def _refusal(self, request: Request, right: Right) -> Response | None:
         viewer = viewer_of(request)
@@ -163,13 +162,6 @@ class _Headers:
             if not self._key.startswith("/static"):
                 headers.add_vary_header("Cookie, Accept-Language, HX-Request")
         await self._send(message)
-
-
-def _viewer(person: PersonView | None, via: Via, csrf: str) -> Viewer:
-    if person is None or not person.active:
-        return NOBODY
-    role = cast(Role, person.role)
-    return Viewer(person.login, person.display_name, role, via, csrf, person.team)
 
 
 def wants_json(headers: Headers, path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 from starlette.requests import Request
 
 from alerts.roles import Actor, Role
+from web.doors import PersonView
 from web.policy import Right, may
 
 NO_ROLE: Final = cast(Role, "")
@@ -43,6 +44,14 @@ class Viewer:
 
 
 NOBODY = Viewer()
+
+
+def viewer_for(person: PersonView | None, via: Via, csrf: str) -> Viewer:
+    """The viewer that a person is; nobody for one who may not come in."""
+    if person is None or not person.active:
+        return NOBODY
+    role = cast(Role, person.role)
+    return Viewer(person.login, person.display_name, role, via, csrf, person.team)
 
 
 def csrf_of(session_token: str) -> str:

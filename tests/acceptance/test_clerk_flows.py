@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, expect
 from tests.acceptance.browser import WITHIN_MS, browser, desk, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
+from web.pages.signin import HASHER
 
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
@@ -126,3 +127,44 @@ def test_a_note_stays_inside_and_a_text_leaves_only_when_approved(
             drafts = r.drafts(open_only=False)
         assert [("approved", "您所在区域停电,正在抢修。")] == [(x.state, x.text_zh) for x in drafts]
         assert all("old" not in x.text + x.text_zh for x in drafts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_session_that_ends_in_mid_form_loses_nothing(
+    language: str, browser: Browser, server: Server, world: World
+) -> None:
+    clerk = world.people.find("clerk")
+    assert clerk is not None
+    clerk.password_hash = HASHER.hash("a long enough password")
+    with desk(browser, server, "clerk", language=language) as d:
+        page = d.open("/desk?account=330740005")
+        page.locator("[name=text]").fill("客户家有老人")
+        world.people.sessions.clear()
+
+        page.keyboard.press("Enter")
+        page.locator("[name=login]").fill("clerk")
+        page.locator("[name=password]").fill("a long enough password")
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_contain_text("客户家有老人")
+        page.keyboard.press("Enter")
+
+        expect(page.locator(".bar-note[role=status]")).to_be_visible()
+        with world.ledger.reading() as r:
+            assert ["客户家有老人"] == [c.text for c in r.contacts()]
+
+
+def test_the_back_button_shows_what_was_before(browser: Browser, server: Server) -> None:
+    with desk(browser, server, "clerk") as d:
+        page = d.page
+        page.keyboard.type("杨敏")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/desk?q=*")
+        page.locator("#answer .hit").nth(1).click()
+        expect(page.locator(".say")).to_be_visible()
+
+        page.go_back()
+        expect(page.locator("#answer .hit")).to_have_count(2)
+        page.go_forward()
+
+        expect(page.locator(".say")).to_be_visible()
+        assert d.complaints == []

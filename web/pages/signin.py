@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from argon2 import PasswordHasher
@@ -12,15 +13,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from web.doors import PersonView
-from web.forms import form_of, local_path, see
+from web.forms import Fields, form_of, local_path, see
 from web.i18n import LANGUAGES
 from web.limits import Limit
 from web.links import read, sign
 from web.oidc import Identity, Provider, ProviderFailed
 from web.policy import STAFF, home
 from web.render import LANGUAGE_COOKIE
+from web.resume import carried
 from web.site import Site
-from web.viewer import viewer_of
+from web.viewer import csrf_of, viewer_for, viewer_of
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +42,30 @@ def password_fits(stored: str | None, given: str) -> bool:
         return False
 
 
+def door(site: Site, to: str = "", login: str = "", problem: str = "") -> dict[str, Any]:
+    """What the sign-in page shows; `kept` is what was typed into the form of an ended session."""
+    return {
+        "next": to,
+        "login": login,
+        "problem": problem,
+        "provider": site.settings.oidc.name if site.settings.oidc else "",
+        "kept": {},
+        "resume": "",
+    }
+
+
 def register(app: FastAPI, site: Site) -> None:
     by_login = Limit(10, 300.0)
     by_address = Limit(60, 300.0)
     provider = Provider(site.settings.oidc) if site.settings.oidc else None
 
-    def door(to: str = "", login: str = "", problem: str = "") -> dict[str, Any]:
-        """What the sign-in page shows."""
-        name = provider.settings.name if provider else ""
-        return {"next": to, "login": login, "problem": problem, "provider": name}
+    def resume_page(request: Request, resume: str, kept: Fields) -> Response:
+        """What was typed before, to be looked at and sent with one key."""
+        values = {"resume": resume, "kept": kept}
+        return site.render.page(request, "resume.html", values)
 
-    def let_in(request: Request, person: PersonView, answer: Response) -> Response:
-        """Open a session and put it into the answer's cookie."""
+    def let_in(request: Request, person: PersonView, answered: Callable[[], Response]) -> Response:
+        """Open a session and put it into the cookie of the answer, which is made within it."""
         agent = request.headers.get("user-agent", "")[:200]
         lifetime_s = site.settings.session_hours * 3600
         # A new token at each sign-in: one planted beforehand is worth nothing.
@@ -59,6 +73,8 @@ def register(app: FastAPI, site: Site) -> None:
         old = request.cookies.get(site.cookie)
         if old:
             site.people.close_session(old)
+        request.scope["forewatt.viewer"] = viewer_for(person, "session", csrf_of(token))
+        answer = answered()
         answer.set_cookie(
             site.cookie,
             token,
@@ -72,17 +88,19 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.get("/signin")
     def sign_in_page(request: Request, next: str = "") -> Response:
-        return site.render.page(request, "signin.html", door(local_path(next, "")))
+        return site.render.page(request, "signin.html", door(site, local_path(next, "")))
 
     @app.post("/signin")
     async def sign_in(request: Request) -> Response:
         form = await form_of(request)
         login, password = form.get("login", "")[:100], form.get("password", "")
         to = local_path(form.get("next"), "")
+        kept, resume = carried(form), local_path(form.get("resume"), "")
 
         def check() -> Response:
             address = request.client.host if request.client else ""
-            values = door(to, login)
+            values = door(site, to, login)
+            values |= {"kept": kept, "resume": resume if kept else ""}
             if not by_address.take(address) or not by_login.take(login.lower()):
                 values["problem"] = "signin.slow_down"
                 return site.render.page(request, "signin.html", values, status=429)
@@ -94,7 +112,9 @@ def register(app: FastAPI, site: Site) -> None:
                 return site.render.page(request, "signin.html", values, status=401)
             by_login.forget(login.lower())
             site.people.audit(person.login, "sign_in", "password")
-            return let_in(request, person, see(to or home(person.role)))
+            if kept and resume:
+                return let_in(request, person, lambda: resume_page(request, resume, kept))
+            return let_in(request, person, lambda: see(to or home(person.role)))
 
         return await run_in_threadpool(check)
 
@@ -137,7 +157,7 @@ def register(app: FastAPI, site: Site) -> None:
             site.people.audit(identity.login, "sign_in_refused", "oidc")
             return at_the_door(request, "signin.not_known", 403)
         site.people.audit(person.login, "sign_in", "oidc")
-        answer = let_in(request, person, see(kept["next"] or home(person.role)))
+        answer = let_in(request, person, lambda: see(kept["next"] or home(person.role)))
         answer.delete_cookie(OIDC_COOKIE, path="/signin")
         return answer
 
@@ -146,7 +166,7 @@ def register(app: FastAPI, site: Site) -> None:
     ) -> Response:
         if error:
             log.warning("sign-in at the provider: %s", error)
-        return site.render.page(request, "signin.html", door(problem=problem), status=status)
+        return site.render.page(request, "signin.html", door(site, problem=problem), status=status)
 
     def person_of(identity: Identity) -> PersonView | None:
         """Who that is here; roles follow the provider where the configuration maps them."""
@@ -174,7 +194,7 @@ def register(app: FastAPI, site: Site) -> None:
         if person.role == "customer":
             return see(f"/my/{token}")
         site.people.audit(person.login, "sign_in", "link")
-        return let_in(request, person, see(local_path(next, home(person.role))))
+        return let_in(request, person, lambda: see(local_path(next, home(person.role))))
 
     @app.post("/signout")
     def sign_out(request: Request) -> Response:
@@ -214,7 +234,7 @@ def register(app: FastAPI, site: Site) -> None:
             # It ends every session of the person; this browser goes on with a new one.
             changed = site.people.set_password(viewer.login, HASHER.hash(given))
             site.people.audit(viewer.login, "password_set", viewer.login)
-            return let_in(request, changed, see("/password?done=1"))
+            return let_in(request, changed, lambda: see("/password?done=1"))
 
         return await run_in_threadpool(change)
 

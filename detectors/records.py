@@ -311,12 +311,19 @@ class RecordsDetector(Detector):
             strays += rows[best > MISFIT * usual[area]].tolist()
             if len(own) < 2:
                 continue
-            found = mapping.places(variance, pairs)
-            for j, place in zip(rows.tolist(), found, strict=True):
-                if place is not None and best[rows == j][0] <= FIT * usual[area]:
-                    phase = labels[own[place.reference]][1]
-                    against = [x for x, r in enumerate(own) if labels[r][1] == self._phase(j)]
-                    yield from self._phase_of(j, place, phase, variance[rows == j][0], against)
+            reference, ratio = mapping.places(variance)
+            phase = np.array([labels[r][1] for r in own])[reference]
+            now = layout.phase[self._device[rows]]
+            fits = (reference >= 0) & (best <= FIT * usual[area])
+            for k in np.flatnonzero(fits & (phase != now)).tolist():
+                against = [x for x, q in enumerate(own) if labels[q][1] == now[k]]
+                at = (
+                    int(reference[k]),
+                    int(phase[k]),
+                    float(ratio[k]),
+                    int(pairs[k, reference[k]]),
+                )
+                yield from self._phase_of(int(rows[k]), at, variance[k], against)
         if strays:
             yield from self._elsewhere(np.array(strays), moves, references, labels, usual)
 
@@ -374,29 +381,22 @@ class RecordsDetector(Detector):
             return np.empty((0, RING - 1), np.float32), []
         return np.array(rows), labels
 
-    def _phase(self, row: int) -> int:
-        return int(self.layout.phase[self._device[row]])
-
     def _phase_of(
         self,
         row: int,
-        place: mapping.Place,
-        phase: int,
+        at: tuple[int, int, float, int],
         variance: NDArray[Any],
         against: list[int],
     ) -> Iterator[Learned]:
-        """The measured phase of a meter of a known transformer, where it differs."""
-        now = self._phase(row)
-        if now == phase:
-            return
-        ratio, pairs = place.ratio, place.pairs
-        if now < 0:
+        """The measured phase (reference, phase, ratio, pairs) of a meter of a known transformer."""
+        reference, phase, ratio, pairs = at
+        if self.layout.phase[self._device[row]] < 0:
             if ratio <= GUESS_RATIO and pairs >= GUESS_PAIRS:
                 yield self._make(row, self._area(row), phase, ratio)
             return
         if not against:
             return
-        ratio = max(ratio, float(variance[place.reference] / variance[against[0]]))
+        ratio = max(ratio, float(variance[reference] / variance[against[0]]))
         if ratio <= CONTRADICT_RATIO and pairs >= CONTRADICT_PAIRS:
             yield self._make(row, self._area(row), phase, ratio)
 
@@ -418,17 +418,15 @@ class RecordsDetector(Detector):
             references, labels = references[:CANDIDATES_MAX], labels[:CANDIDATES_MAX]
         area_of = np.array([a for a, _ in labels])
         variance, pairs = mapping.drop_variance(moves[strays], references)
-        for j, row, seen in zip(strays.tolist(), variance, pairs, strict=True):
-            best = int(row.argmin())
-            if not np.isfinite(row[best]):
-                continue
+        if len(labels) < 2:
+            return
+        reference, ratios = mapping.places(variance)
+        for k in np.flatnonzero(reference >= 0).tolist():
+            j, best, row, seen = int(strays[k]), int(reference[k]), variance[k], pairs[k]
             area, phase = labels[best]
-            mine = self._area(j)
+            mine, ratio = self._area(j), float(ratios[k])
             if area == mine or row[best] > FIT * usual[area]:
                 continue
-            rest = np.delete(row, best)
-            rest = rest[np.isfinite(rest)]
-            ratio = float(row[best] / rest.min()) if rest.size else 1.0
             here = row[area_of == mine]
             if layout.transformer[mine] < 0:
                 if ratio <= GUESS_RATIO and seen[best] >= GUESS_PAIRS:

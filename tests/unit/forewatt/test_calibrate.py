@@ -85,7 +85,7 @@ def test_verdicts_of_a_file_name_the_line_that_is_wrong(tmp_path: Path) -> None:
         "joint,joint_resistance,2,customer_side\njoint,joint_resistance,x,no_fault\n"
     )
 
-    with pytest.raises(BadInput, match="verdicts.csv:4") as error:
+    with pytest.raises(BadInput, match=r"verdicts\.csv:4") as error:
         labels_from_csv(path)
 
     assert "no number" in str(error.value)

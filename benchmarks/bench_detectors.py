@@ -1,0 +1,317 @@
+"""How fast does the engine judge readings, beside its peers and the memory's own speed?
+
+A fleet of meters with 15-minute values, rows of each tick in shuffled order, goes through frames
+and the whole catalogue on one core. In the same run: river's HalfSpaceTrees (one row of four
+features an update), stumpy's stumpi (one value an update), scikit-learn's IsolationForest (batches
+of 20,000 rows), and numpy's copy of the same bytes, the limit. Then what a restart costs, and days
+of 10,000 meters through `forewatt backtest`, Parquet to alerts. Compiling is shown apart, the
+first frames are warm-up.
+
+    python benchmarks/bench_detectors.py [--quick] [--meters 100000] [--frames 40] [--days 4]
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from detectors import warm_up
+from grid.dataset import write_readings
+from grid.network import Device, Feeder, Network, Transformer, UsagePoint
+from grid.readings import ReadingBatch
+
+STEP_US = 900_000_000
+START_US = 1_767_225_600_000_000
+SEED = 11
+PER_AREA, PER_BRANCH = 100, 25
+MILLION = 1_000_000
+YEAR_ROWS = 10_000 * 35_040
+Row = tuple[str, str, str]
+
+
+def fleet(meters: int) -> Network:
+    """Areas of 100 single-phase meters on four branches, each with a monitor."""
+    transformers, points, devices = [], [], []
+    for a in range(max(1, meters // PER_AREA)):
+        t = f"T{a}"
+        transformers.append(Transformer(t, "F1", rated_kva=400.0, nominal_v=230.0))
+        devices.append(Device(f"{t}-TM", "transformer_monitor", None, t, None, 900.0))
+        for m in range(PER_AREA):
+            phase = "abc"[m % 3]
+            u = UsagePoint(f"{t}-U{m}", t, f"{t}-B{m // PER_BRANCH}", None, phase, None)  # type: ignore[arg-type]
+            points.append(u)
+            devices.append(Device(f"{t}-M{m}", "meter", u.id, None, None, 900.0))
+    return Network((Feeder("F1"),), (), tuple(transformers), tuple(points), tuple(devices))
+
+
+def write_network(net: Network, folder: Path) -> None:
+    """The fleet's network as CSV files."""
+    folder.mkdir()
+    transformers = ["transformer,feeder,rated_kva,nominal_v"]
+    transformers += [f"{t.id},F1,400,230" for t in net.transformers]
+    points = ["usage_point,transformer,branch,phase"]
+    points += [f"{u.id},{u.transformer},{u.branch},{u.phase}" for u in net.usage_points]
+    devices = ["device,kind,usage_point,transformer,interval_s"]
+    devices += [
+        f"{d.id},{d.kind},{d.usage_point or ''},{d.transformer or ''},900" for d in net.devices
+    ]
+    files = {
+        "feeders": ["feeder", "F1"],
+        "transformers": transformers,
+        "usage_points": points,
+        "devices": devices,
+    }
+    for name, lines in files.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def ticks(net: Network, frames: int, shuffled: bool = True) -> list[ReadingBatch]:
+    """One batch a tick, rows shuffled: v_a, i_a, p, q of meters, all phases of monitors."""
+    rng = np.random.default_rng(SEED)
+    names = tuple(d.id for d in net.devices)
+    n = len(names)
+    monitor = np.array([d.kind == "transformer_monitor" for d in net.devices])
+    out = []
+    for k in range(frames):
+        i = rng.gamma(1.5, 1.5, n)
+        values = {
+            "v_a": 230.0 + rng.normal(0, 1, n) - 0.2 * i,
+            "i_a": i,
+            "p": 230.0 * i,
+            "q": 20.0 * i,
+        }
+        for phase in "bc":
+            values[f"v_{phase}"] = np.where(monitor, values["v_a"], np.nan)
+            values[f"i_{phase}"] = np.where(monitor, i, np.nan)
+        batch = ReadingBatch.of(names, np.arange(n), np.full(n, START_US + k * STEP_US), values)
+        out.append(batch.select(rng.permutation(n)) if shuffled else batch)
+    return out
+
+
+def copy_bandwidth() -> float:
+    """GB/s that numpy copies from one large array to another."""
+    a, b = np.ones(50_000_000 // 8), np.empty(50_000_000 // 8)
+    best = 0.0
+    for _ in range(10):
+        start = time.perf_counter()
+        np.copyto(b, a)
+        best = max(best, a.nbytes / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def a_second(step: Callable[[], int], least_s: float = 2.0) -> float:
+    """Updates a second of processor time; `step` does some and says how many."""
+    step()
+    done, start = 0, time.process_time()
+    while time.process_time() - start < least_s:
+        done += step()
+    return done / (time.process_time() - start)
+
+
+def half_space_trees() -> float:
+    """river, as its documentation shows it: score, then learn, four features."""
+    from river.anomaly import HalfSpaceTrees
+
+    rng = np.random.default_rng(SEED)
+    rows = [dict(enumerate(r)) for r in rng.random((2_000, 4)).tolist()]
+    model = HalfSpaceTrees(seed=SEED)
+
+    def step() -> int:
+        for row in rows:
+            model.score_one(row)
+            model.learn_one(row)
+        return len(rows)
+
+    return a_second(step)
+
+
+def stumpi() -> float:
+    """stumpy, a week of quarter-hours with a window of half a day, oldest value going."""
+    import stumpy
+
+    rng = np.random.default_rng(SEED)
+    stream = stumpy.stumpi(rng.random(672), m=48, egress=True)
+
+    def step() -> int:
+        for x in rng.random(500).tolist():
+            stream.update(x)
+        return 500
+
+    return a_second(step)
+
+
+def isolation_forest() -> float:
+    """scikit-learn, batches of 20,000 rows of four features, fitted before."""
+    from sklearn.ensemble import IsolationForest
+
+    rows = np.random.default_rng(SEED).random((20_000, 4))
+    model = IsolationForest(random_state=SEED).fit(rows)
+
+    def step() -> int:
+        model.score_samples(rows)
+        return len(rows)
+
+    return a_second(step)
+
+
+def start_up() -> float:
+    """Seconds to load the compiled kernels in a new process, after they were compiled."""
+    code = "from detectors import warm_up; print(warm_up())"
+    root = Path(__file__).resolve().parents[1]
+    times = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=True,
+                cwd=root,
+            ).stdout
+        )
+        for _ in range(2)
+    ]
+    return min(times)
+
+
+def engine_rows(meters: int, frames: int) -> tuple[list[Row], float, float]:
+    """Speed, state and restart; also rows and values a second."""
+    from detectors.engine import Engine
+
+    net = fleet(meters)
+    batches = ticks(net, frames)
+    engine = Engine(net)
+    warm = max(4, frames // 5)
+    for b in batches[:warm]:
+        engine.feed("bench", b)
+    measured = batches[warm:]
+    # Processor time: the machine may be shared. Wall time stands beside it.
+    start, wall = time.process_time(), time.perf_counter()
+    for b in measured:
+        engine.feed("bench", b)
+    seconds, wall = time.process_time() - start, time.perf_counter() - wall
+    rows = sum(len(b) for b in measured)
+    given = sum(int(np.isfinite(v).sum()) for b in measured for v in b.values.values())
+    stats = engine.stats
+    start = time.process_time()
+    data = engine.snapshot()
+    save_s = time.process_time() - start
+    fresh = Engine(net)
+    start = time.process_time()
+    fresh.restore(data)
+    restore_s = time.process_time() - start
+    devices = len(net.devices)
+    state = stats.state_bytes / devices
+    million = restore_s * MILLION / devices
+    table = [
+        ("meters (and monitors), arrival shuffled", f"{devices:,}", ""),
+        ("rows a second, one core, processor time", f"{rows / seconds / 1e6:.2f} M", ""),
+        ("values a second, processor time", f"{given / seconds / 1e6:.2f} M", ">= 10 M"),
+        ("values a second, wall time", f"{given / wall / 1e6:.2f} M", ""),
+        ("detector state a device", f"{state:.0f} B", "<= 2,048 B"),
+        ("open frames a device", f"{stats.frame_bytes / devices:.0f} B", "stated"),
+        ("snapshot", f"{len(data) / 1e6:.1f} MB in {save_s:.2f} s", ""),
+        ("restore, of a million meters", f"{restore_s:.2f} s, {million:.1f} s", "< 10 s"),
+        ("findings", f"{stats.findings}", "0"),
+    ]
+    return table, rows / seconds, given / seconds
+
+
+def peer_rows(rows_s: float, values_s: float) -> list[Row]:
+    """The peers, and how many times faster the engine is."""
+    trees, matrix, forest = half_space_trees(), stumpi(), isolation_forest()
+    return [
+        ("river HalfSpaceTrees, rows of 4 a second", f"{trees:,.0f}", ""),
+        ("times HalfSpaceTrees, rows", f"{rows_s / trees:.0f}", ""),
+        ("times HalfSpaceTrees, values to updates", f"{values_s / trees:.0f}", ">= 200"),
+        ("stumpy stumpi, values a second", f"{matrix:,.0f}", ""),
+        ("times stumpi, values", f"{values_s / matrix:,.0f}", ">= 2,500"),
+        ("IsolationForest, rows of 4 a second", f"{forest:,.0f}", ""),
+        ("times IsolationForest, rows", f"{rows_s / forest:.1f}", "stated"),
+    ]
+
+
+def backtest_rows(days: int, meters: int = 10_000) -> list[Row]:
+    """Days of a fleet through the real command, Parquet to alerts."""
+    from forewatt.backtest import backtest
+
+    net = fleet(meters)
+    with tempfile.TemporaryDirectory(prefix="forewatt-bench-") as parent:
+        folder = Path(parent)
+        write_network(net, folder / "network")
+        batches = ticks(net, 96 * days, shuffled=False)
+        # A day a row group, as most programs write Parquet.
+        groups = [ReadingBatch.concat(batches[d : d + 96]) for d in range(0, len(batches), 96)]
+        write_readings(folder, groups)
+        del batches, groups
+        size = pq.ParquetFile(folder / "readings.parquet").metadata.num_rows
+        start, wall = time.process_time(), time.perf_counter()
+        made = backtest(folder, folder / "alerts.jsonl")
+        seconds, wall = time.process_time() - start, time.perf_counter() - wall
+    year, year_wall = (s * YEAR_ROWS / size for s in (seconds, wall))
+    return [
+        (f"backtest of {days} days of {meters:,} meters", f"{wall:.1f} s", ""),
+        ("rows a second through backtest", f"{size / seconds / 1e6:.2f} M", ""),
+        ("a year by that rate: processor, wall", f"{year:.0f} s, {year_wall:.0f} s", "< 120 s"),
+        ("alerts", str(made.alerts), "0"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer meters, frames and days")
+    parser.add_argument("--meters", type=int)
+    parser.add_argument("--frames", type=int)
+    parser.add_argument("--days", type=int, help="of 10,000 meters through backtest; 0 = none")
+    args = parser.parse_args()
+    meters = args.meters or (20_000 if args.quick else 100_000)
+    frames = args.frames or (16 if args.quick else 40)
+    days = (1 if args.quick else 4) if args.days is None else args.days
+    compile_s = warm_up()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    ).stdout.strip()
+    versions = (
+        f"Python {platform.python_version()}, numpy {np.__version__}, numba {numba.__version__}"
+    )
+    print(f"{os.cpu_count()} cores {platform.machine()}, load {os.getloadavg()[0]:.1f}, {versions}")
+    print(f"commit {commit}, seed {SEED}\n")
+    print("| what | measured | goal |\n|---|---|---|", flush=True)
+    table, rows_s, values_s = engine_rows(meters, frames)
+    show(table)
+    bandwidth = copy_bandwidth()
+    limit = bandwidth * 1e9 / 4
+    show([
+        ("numpy copy, the limit", f"{bandwidth:.1f} GB/s, {limit / 1e9:.2f} G values/s", ""),
+        ("share of the limit", f"{100 * values_s / limit:.1f} %", "stated"),
+        ("kernels compiled or loaded here", f"{compile_s:.1f} s", ""),
+        ("kernels loaded in a new process", f"{start_up():.1f} s", "< 2 s"),
+    ])  # fmt: skip
+    show(peer_rows(rows_s, values_s))
+    if days:
+        show(backtest_rows(days))
+
+
+def show(rows: list[Row]) -> None:
+    """Print rows as they come: some take a while."""
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

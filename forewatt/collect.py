@@ -23,11 +23,17 @@ from forewatt.sources import Share, collector_settings, what_works
 from grid.clock import Clock, SimulatedClock
 from grid.errors import BadInput, ForewattError
 from grid.journal import Record
+from ingest.broker_check import probe_broker
 from ingest.collector import Collector
 from ingest.journal import SqliteJournal
-from ingest.metrics import CollectorMetrics
+from ingest.metrics import CollectorMetrics, SourceMetrics
+from ingest.mqtt_session import source_name
+from ingest.settings import MqttSource
 
 REPORT_S = 0.5
+TRIAL_END_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
 def serve(config: Config, place: Place, health: HealthFile, stop: threading.Event) -> None:
@@ -43,6 +49,9 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
     settings = collector_settings(config, journal.uuid, share)
     collector = Collector(settings, journal, network, clock, metrics)
     request = Request(place)
+    # Time of a simulation runs too fast to wait for what a broker keeps.
+    trial = threading.Thread(target=try_brokers, args=(settings.mqtt, metrics), daemon=True)
+    untried = config.site.clock == "real" and bool(settings.mqtt)
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="collector") as pool:
             running = pool.submit(collector.run, stop)
@@ -51,9 +60,14 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
                     troubles = take_over(config.file, share, collector, journal)
                     health.say(reload=request.answer(troubles))
                 say(health, metrics, standing(clock))
+                if untried and all(s.connections for s in _brokers(metrics)):
+                    untried = False
+                    trial.start()
         running.result()
     finally:
         journal.close()
+        if trial.is_alive():
+            trial.join(TRIAL_END_S)
 
 
 def take_over(file: Path, share: Share, collector: Collector, journal: SqliteJournal) -> list[str]:
@@ -104,7 +118,7 @@ def standing(clock: Clock) -> bool:
 def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -> None:
     """Report: ready once every broker has let us in, then how each source does."""
     sources = metrics.sources
-    brokers = [s for name, s in sources.items() if name.startswith("mqtt")]
+    brokers = _brokers(metrics)
     trouble = [
         f"{name}: {s.trouble}"
         for name, s in sources.items()
@@ -120,6 +134,24 @@ def say(health: HealthFile, metrics: CollectorMetrics, standing: bool = False) -
         offset=metrics.journal_head,
         detail=figures(metrics),
     )
+
+
+def _brokers(metrics: CollectorMetrics) -> list[SourceMetrics]:
+    return [s for name, s in metrics.sources.items() if name.startswith("mqtt")]
+
+
+def try_brokers(sources: Sequence[MqttSource], metrics: CollectorMetrics) -> None:
+    """Find out once, beside the collecting, what each broker keeps for one that is absent."""
+    for source in sources:
+        name = source_name(source)
+        try:
+            findings = probe_broker(source).findings
+        except (OSError, ForewattError) as error:
+            log.info("%s: its limits could not be tried: %s", name, error)
+            continue
+        metrics.source(name).tried = findings
+        for finding in findings:
+            log.warning("%s: %s", name, finding)
 
 
 def figures(metrics: CollectorMetrics) -> dict[str, Any]:
@@ -165,5 +197,7 @@ def figures(metrics: CollectorMetrics) -> dict[str, Any]:
             for name, unit in units.items()
             if unit.last_error
         },
-        "warnings": {name: list(s.warnings) for name, s in sources.items() if s.warnings},
+        "warnings": {
+            name: [*s.warnings, *s.tried] for name, s in sources.items() if s.warnings or s.tried
+        },
     }

@@ -62,6 +62,7 @@ class SourceMetrics:
     sessions_lost: int = 0  # the broker had forgotten us: what it held is gone
     dropped_by_broker: int = 0  # since this collector first heard of it (Mosquitto's own count)
     warnings: tuple[str, ...] = ()  # promises that the broker's settings break, with the fix
+    tried: tuple[str, ...] = ()  # what the experiment with the broker's limits found
     errors: int = 0  # unexpected exceptions, each logged with its traceback
     messages: int = 0
     bytes: int = 0

@@ -20,6 +20,7 @@ from forewatt.site import Place
 from grid.clock import RealClock
 from ingest.journal import SqliteJournal
 from tests.integration.ingest.rig import entries, publish, publisher, rows
+from tests.integration.ingest.test_broker_check import mosquitto
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.services
@@ -197,3 +198,15 @@ def test_without_a_running_collector_there_is_nothing_to_reload(
 
     assert 1 == status
     assert "no collector runs with this configuration" in capsys.readouterr().err
+
+
+def test_a_broker_that_would_drop_messages_is_named_at_the_start(tmp_path: Path) -> None:
+    """Mosquitto's own defaults keep 1,000 messages for one that is away."""
+    with mosquitto(tmp_path, "") as url:
+        site = Site(tmp_path, url)
+        with site.collecting():
+            wait_for(lambda: site.report("warnings"), 30, "the finding")
+
+            (finding,) = site.report("warnings")[site.source]
+
+    assert "set max_queued_messages 0" in finding

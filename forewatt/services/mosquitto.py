@@ -25,7 +25,7 @@ set_tcp_nodelay true
 persistence true
 persistence_location {folder}/
 autosave_on_changes true
-autosave_interval 1000
+autosave_interval 10000
 persistent_client_expiration 14d
 max_inflight_messages 10000
 max_queued_messages 0

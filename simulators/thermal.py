@@ -35,11 +35,12 @@ def temperatures(
     step_s: float,
     model: ThermalModel | None = None,
     cooling: Floats | None = None,
+    cold_c: float | None = None,
 ) -> tuple[Floats, Floats]:
     """Top-oil and hot-spot temperature, degC, of a load factor over time.
 
-    Starts in equilibrium with the first load. `cooling` multiplies the oil's rise (1 = normal),
-    as a lost radiator would.
+    Starts in equilibrium with the first load, or with all of it at `cold_c`. `cooling` multiplies
+    the oil's rise (1 = normal), as a lost radiator would.
 
     >>> oil, hot = temperatures(np.ones(600), np.full(600, 20.0), 60.0)
     >>> round(float(oil[-1]), 1), round(float(hot[-1]), 1)
@@ -61,6 +62,8 @@ def temperatures(
     now = float(ambient_c[0] + oil_end[0])
     fast = m.k21 * float(rise_end[0])
     slow = (m.k21 - 1.0) * float(rise_end[0])
+    if cold_c is not None:
+        now, fast, slow = cold_c, 0.0, 0.0
     for t in range(k.size):
         now += a_oil * (ambient_c[t] + oil_end[t] - now)
         fast += a_fast * (m.k21 * rise_end[t] - fast)

@@ -10,6 +10,7 @@ from alerts.ledger import Ledger
 from alerts.reminders import Reminder, remind
 from alerts.settings import DeskSettings
 from alerts.settle import Settled, settle
+from alerts.silent import Heard, mark_silent
 from grid.network import Network
 
 
@@ -19,11 +20,20 @@ class Kept:
 
     settled: Settled
     reminders: tuple[Reminder, ...]
+    silent: int = 0
 
 
 def keep(
-    ledger: Ledger, network: Network, now_us: int, *, settings: DeskSettings | None = None
+    ledger: Ledger,
+    network: Network,
+    now_us: int,
+    *,
+    settings: DeskSettings | None = None,
+    heard: Heard | None = None,
 ) -> Kept:
-    """End shelves and mutes, raise what outlasts its cause, tell reminders that are due."""
+    """End shelves and mutes, raise what outlasts its cause, tell reminders that are due; with
+    `heard`, mark the alerts of which nothing is heard any more."""
     settled = settle(ledger, network, now_us, settings=settings)
-    return Kept(settled, tuple(remind(ledger, network, now_us, settings=settings)))
+    reminders = tuple(remind(ledger, network, now_us, settings=settings))
+    silent = 0 if heard is None else mark_silent(ledger, network, heard, now_us)
+    return Kept(settled, reminders, silent)

@@ -46,11 +46,13 @@ class Reading(Protocol):
         incident_id: int | None = None,
         limit: int = 200,
         before: tuple[int, str] | None = None,
+        during: tuple[int, int] | None = None,
     ) -> list[Alert]:
         """Alerts newest first by (raised, id); `before` is such a pair, for the next page.
 
         `open_only` leaves out what has cleared, except what cleared without anybody having seen
-        it (*returned, not seen*): condition cleared, handling new, no ticket closed it.
+        it (*returned, not seen*): condition cleared, handling new, no ticket closed it. `during`
+        keeps what was there at some time of [since, until).
         """
 
     def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:

@@ -43,6 +43,7 @@ class AlertMemory(MemoryTables):
         incident_id: int | None = None,
         limit: int = 200,
         before: tuple[int, str] | None = None,
+        during: tuple[int, int] | None = None,
     ) -> list[Alert]:
         places = None if assets is None else set(assets)
         rows = [
@@ -54,6 +55,8 @@ class AlertMemory(MemoryTables):
             and (places is None or (a.asset_kind, a.asset) in places)
             and (incident_id is None or a.incident_id == incident_id)
             and (before is None or (a.raised_us, a.id) < before)
+            and (during is None or a.raised_us < during[1])
+            and (during is None or a.cleared_us is None or a.cleared_us > during[0])
         ]
         return sorted(rows, key=lambda a: (a.raised_us, a.id), reverse=True)[:limit]
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+
 from alerts.ledger import Ledger, Reading
 from alerts.places import Asset, Places
 from alerts.settings import DAY_US
@@ -69,12 +71,8 @@ def read_interruptions(
 def _read(
     reading: Reading, since_us: int, until_us: int, assets: Sequence[Asset] | None
 ) -> list[Interruption]:
-    alerts = reading.alerts(fault="outage", assets=assets, limit=1_000_000)
-    touching = [
-        a
-        for a in alerts
-        if a.raised_us < until_us and (a.cleared_us is None or a.cleared_us > since_us)
-    ]
+    span = (since_us, until_us)
+    touching = reading.alerts(fault="outage", assets=assets, during=span, limit=1_000_000)
     return interruptions(touching, reading.mutes([a.id for a in touching]))
 
 
@@ -171,6 +169,37 @@ def indices(
         momentary / customers,
         minutes / 60,
     )
+
+
+def daily_saidi(
+    by_customer: Mapping[str, Sequence[tuple[Interval, bool]]],
+    customers: int,
+    since_us: int,
+    until_us: int,
+    *,
+    sustained_s: float = SUSTAINED_S,
+) -> list[float]:
+    """SAIDI of each day from `since_us` on, minutes; an interruption's whole length counts on the
+    day on which it begins, as IEEE 1366 has it for major-event days."""
+    days = [0.0] * max(0, -(-(until_us - since_us) // DAY_US))
+    for spans in by_customer.values():
+        for (start, end), _ in spans:
+            if since_us <= start < until_us and end - start > sustained_s * 1e6:
+                days[(start - since_us) // DAY_US] += (end - start) / 60e6
+    return [d / customers for d in days] if customers > 0 else days
+
+
+def major_event_threshold(past: Sequence[float]) -> float | None:
+    """T_MED of IEEE 1366: exp(alpha + 2.5 beta) of the logarithms of daily SAIDI (five years of
+    it); days without any are left out. None with fewer than two.
+
+    >>> round(major_event_threshold([1.0, 1.0, 2.718281828459045, 0.0]), 3)
+    5.91
+    """
+    logs = np.log([d for d in past if d > 0])
+    if logs.size < 2:
+        return None
+    return float(np.exp(logs.mean() + 2.5 * logs.std(ddof=1)))
 
 
 # -- frequent outages ----------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from grid.network import Network
 from grid.records import AlertEvent
 from ingest.journal import SqliteJournal
 from storage.database import Database
+from storage.desk_supply import Supply
 from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 
@@ -37,6 +38,7 @@ CONSUMER = "watch"
 ENTRIES = 200
 IDLE_S = 0.05
 KEEP_EVERY_S = 5.0
+SILENT_EVERY_S = 60.0
 NOTICES_END_S = 3.0
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
                 watch.note_notices,
             )
             if not stop.is_set():
+                watch.hear(Supply(database, config.site.realm))
                 watch.note_versions()
                 notices.start()
                 health.say(ready=True)
@@ -98,7 +101,8 @@ class Watch:
         self._settings = config.desk.settings(config.site.time_zone)
         self._notices = {"sent": 0, "retried": 0, "dead": 0}
         self._clock = config.clock()
-        self._keep_at = 0.0
+        self._keep_at = self._silent_at = 0.0
+        self._supply: Supply | None = None
         self.rebuilt = ""  # what judging history again came to, for people
         self._lost = ""  # why there is no state to go on from
         self._restore()
@@ -204,8 +208,21 @@ class Watch:
         if time.monotonic() < self._keep_at:
             return
         self._keep_at = time.monotonic() + KEEP_EVERY_S
-        kept = keep(self._ledger, self._network, self._clock.now_us(), settings=self._settings)
+        heard = self._supply if time.monotonic() >= self._silent_at else None
+        if heard is not None:
+            self._silent_at = time.monotonic() + SILENT_EVERY_S
+        kept = keep(
+            self._ledger,
+            self._network,
+            self._clock.now_us(),
+            settings=self._settings,
+            heard=heard,
+        )
         self._reminders += len(kept.reminders)
+
+    def hear(self, supply: Supply) -> None:
+        """Where to learn when devices were last heard: what falls silent has no data."""
+        self._supply = supply
 
     def note_versions(self) -> None:
         """Which version of each detector judges from now on, so that verdicts tell by version."""

@@ -21,6 +21,15 @@ class Supply:
     def __init__(self, database: Database, realm: str = "live") -> None:
         self._database, self._realm = database, realm
 
+    def heard(self, devices: Sequence[str]) -> Mapping[str, int]:
+        """When each device was last heard, microseconds UTC."""
+        if not devices:
+            return {}
+        given = [self._realm, list(devices)]
+        with self._database.connection() as connection:
+            found = connection.execute(queries("desk")["heard"], given).fetchall()
+        return {name: micros(at) for name, at in found}
+
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         """What each device told last; devices never heard of are absent."""
         if not devices:

@@ -49,6 +49,7 @@ class AlertTables(TableView):
         incident_id: int | None = None,
         limit: int = 200,
         before: tuple[int, str] | None = None,
+        during: tuple[int, int] | None = None,
     ) -> list[Alert]:
         given = {
             "realm": self._key,
@@ -58,6 +59,8 @@ class AlertTables(TableView):
             "incident_id": incident_id,
             "before_us": before[0] if before else None,
             "before_id": before[1] if before else None,
+            "since_us": during[0] if during else None,
+            "until_us": during[1] if during else None,
             "limit": limit,
             **split(assets),
         }

@@ -13,9 +13,11 @@ from alerts.errors import MissingDetail
 from alerts.roles import may_see
 from alerts.settings import DAY_US
 from desk.outages import (
+    daily_saidi,
     frequent_customers,
     frequent_rules,
     indices,
+    major_event_threshold,
     of_customers,
     read_interruptions,
 )
@@ -194,5 +196,18 @@ def _reliability(request: Request, site: Site, start_us: int, end_us: int) -> Re
             )
         )
         for kind, planned in kinds.items()
+    }
+    past_us = end_us - 5 * 365 * DAY_US
+    past = of_customers(
+        read_interruptions(site.ledger, past_us, end_us), site.board.places, min(now_us, end_us)
+    )
+    daily = daily_saidi(past, count, past_us, end_us, sustained_s=site.desk_settings.sustained_s)
+    limit = major_event_threshold(daily)
+    shown = daily[(start_us - past_us) // DAY_US :]
+    major = sum(d > limit for d in shown) if limit is not None else 0
+    made["without_major_event_days"] = {
+        "saidi_min": sum(d for d in shown if limit is None or d <= limit),
+        "threshold_min": limit,
+        "days": major,
     }
     return JSONResponse({**made, "sustained_s": site.desk_settings.sustained_s})

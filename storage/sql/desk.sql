@@ -6,6 +6,11 @@ SELECT d.name, l.time, greatest(l.v_a, l.v_b, l.v_c)
 FROM device d JOIN latest l ON l.device = d.id
 WHERE l.realm = (SELECT id FROM realm WHERE name = %s) AND d.name = ANY(%s)
 
+-- name: heard
+-- The time of the newest reading of some devices.
+SELECT d.name, l.time FROM device d JOIN latest l ON l.device = d.id
+WHERE l.realm = (SELECT id FROM realm WHERE name = %s) AND d.name = ANY(%s)
+
 -- name: last_events
 -- The newest event of each kind of some devices; each is one step in the primary key.
 SELECT d.name, e.event, e.time

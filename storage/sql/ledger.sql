@@ -48,6 +48,8 @@ WHERE realm = %(realm)s
     AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
     AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
         SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
+    AND (%(until_us)s::bigint IS NULL OR raised_us < %(until_us)s)
+    AND (%(since_us)s::bigint IS NULL OR cleared_us IS NULL OR cleared_us > %(since_us)s)
     AND (%(before_us)s::bigint IS NULL
         OR (raised_us, id) < (%(before_us)s::bigint, %(before_id)s::text))
 ORDER BY raised_us DESC, id DESC LIMIT %(limit)s

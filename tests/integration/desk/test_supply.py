@@ -62,6 +62,7 @@ def test_the_newest_reading_and_the_newest_events_are_found(database: Database) 
         "M2": LastSeen(NOW, 229.0),
         "M3": LastSeen(relay_open_us=NOW - MINUTE),
     }
+    assert Supply(database).heard(["M1", "M3", "M4"]) == {"M1": NOW}
 
 
 def test_a_realm_without_readings_has_nothing_to_tell(database: Database) -> None:

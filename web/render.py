@@ -5,6 +5,7 @@ addition, never a replacement.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,17 +95,15 @@ class Reader:
 def number(value: object) -> str:
     """A figure with as many digits as help.
 
-    >>> [number(x) for x in (231.42, 0.12, 0.0314159, 20000, None)]
-    ['231.4', '0.12', '0.03142', '20,000', '–']
+    >>> [number(x) for x in (231.42, 0.12, 0.0314159, 20000, None, float("nan"))]
+    ['231.4', '0.12', '0.03142', '20,000', '–', '–']
     """
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or value == int(value):
         return f"{int(value):,}"
-    if value != value:
-        return "–"
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"

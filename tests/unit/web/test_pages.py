@@ -4,14 +4,18 @@ theirs to see."""
 import html
 import re
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from grid.errors import ForewattError
 from grid.records import Contact
+from storage.series import Series
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
 from web.app import create_app
+from web.pages.engineer import READINGS_SHOWN
 
 HOSTILE = '<script>document.title="owned"</script>"\'><img src=x onerror=alert(1)>'
 EVERY_PAGE = {
@@ -450,6 +454,25 @@ def test_a_mistake_of_ours_is_a_designed_page_and_a_line_in_the_log(
     assert "程序内部出错" in answer.text and "a broken invariant" not in answer.text
     assert "content-security-policy" in answer.headers
     assert "a broken invariant" in caplog.text
+
+
+def test_a_device_that_left_out_some_values_shows_a_dash_for_each(
+    world: World, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dark transformer's meters report no voltage: just then their pages are looked at."""
+    whole = world.readings.series
+
+    def with_holes(*asked: Any) -> Series:
+        found = whole(*asked)
+        dark = np.full(found.time.size, np.nan)
+        return replace(found, values={**found.values, "v_a": (dark, dark, dark)})
+
+    monkeypatch.setattr(world.readings, "series", with_holes)
+
+    answer = visit("engineer").get("/devices/M-T1-001")
+
+    assert 200 == answer.status_code
+    assert READINGS_SHOWN == answer.text.count('<td class="num">–</td>')
 
 
 def test_a_database_that_is_away_is_said_in_one_sentence(world: World, visit: Visit) -> None:

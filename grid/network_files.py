@@ -26,6 +26,7 @@ from grid.network import (
 )
 
 ERRORS_SHOWN = 20
+ID_MAX = 200  # characters; what a message or an index entry can still hold
 
 
 class NetworkErrors(BadInput):
@@ -120,6 +121,10 @@ class _Rows:
                 near = difflib.get_close_matches(name, header, 1)
                 hint = f"rename {near[0]!r}" if near else "add it"
                 self.error(f"column {name!r} is missing", name, f"{hint} in the first line", 1)
+        for name in self.columns:
+            if header.count(name) > 1:
+                fix = "delete or rename one of the two"
+                self.error(f"column {name!r} stands twice", name, fix, 1)
         if self.errors:
             self.unreadable = True
             return
@@ -155,6 +160,11 @@ class _Rows:
                     value = self.row.get(key, "")
                     if not value:
                         self.error(f"{key} is empty", key, "give every row its id")
+                        continue
+                    if len(value) > ID_MAX or not value.isprintable():
+                        shown = f"{value[:20]!r}{'...' * (len(value) > 20)}"
+                        fix = f"use at most {ID_MAX} printable characters"
+                        self.error(f"{key} {shown} is no usable name", key, fix)
                         continue
                     if value in seen:
                         self.error(
@@ -327,6 +337,11 @@ class _Loader:
             "kind id system external_id",
             lambda r: Alias(r.text("kind"), r.text("id"), r.text("system"), r.text("external_id")),
         )
+        if not devices and not self.errors:
+            device_rows.error(
+                "the file names no device", None, "export it again: a network needs devices", 1
+            )
+            self.errors.append(device_rows.errors[-1])
         # A feeder that only transformers or sections mention is real, just unnamed.
         feeder_ids = {f.id for f in feeders}
         if not (self.folder / "feeders.csv").is_file():

@@ -108,6 +108,13 @@ def test_columns_in_another_order_and_unknown_ones_are_fine(tmp_path: Path) -> N
          "network/planned.csv:2, column from: '2026-03-01T08:00' is not a time with zone."),
         ("sections", "section,feeder,parent\nS1,F1,S2\nS2,F1,S1\n", "supply each other in a ring"),
         ("devices", 'device,kind\n"M1,meter\n', "cannot be read"),
+        ("devices", "device,kind,kind\nM1,meter,switch\n",
+         "network/devices.csv:1, column kind: column 'kind' stands twice. Delete or rename"),
+        ("devices", "device,kind\n", "network/devices.csv:1: the file names no device."),
+        ("devices", f"device,kind\n{'M' * 201},meter\n",
+         "network/devices.csv:2, column device: device 'MMMMMMMMMMMMMMMMMMMM'... is no usable"),
+        ("devices", "device,kind\nM\t1,meter\n",
+         "network/devices.csv:2, column device: device 'M\\t1' is no usable name. Use at most 200"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_file_line_column_and_fix(

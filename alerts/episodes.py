@@ -216,10 +216,14 @@ class Book:
         """Decide every hold that ended by `up_to_us`, in order of its end and its key."""
         if up_to_us <= self._now_us:
             return
-        while self._now_us > 0 and any(e.held == OVER_BUDGET for e in self._episodes.values()):
-            # One day after the other, each with the episodes that are open then.
+        while self._now_us > 0:
+            # One day after the other, each with the episodes that are open then. Whether any of
+            # them waits is asked once a day: this runs for every finding.
             day_us = (self._now_us // DAY_US + 1) * DAY_US
-            if day_us > up_to_us:
+            waits = day_us <= up_to_us and any(
+                e.held == OVER_BUDGET for e in self._episodes.values()
+            )
+            if not waits:
                 break
             self._end_holds(day_us - 1, events)
             self._new_day(day_us, events)

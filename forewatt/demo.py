@@ -22,6 +22,7 @@ from forewatt.demo_town import TownData, Towns, demo_scenario, source_key
 from forewatt.plan import Plan
 from forewatt.run import catch_stop, check_port, child_spec
 from forewatt.services import PrivateServices
+from forewatt.services.caretaker import Caretaker
 from forewatt.services.ports import free_port
 from forewatt.site import Place
 from forewatt.supervisor import ChildSpec, Supervisor
@@ -65,7 +66,7 @@ def demo(args: argparse.Namespace) -> int:
         warm.wait()
         house = House.build(folder / "run", town, services.mqtt_url, database_url, args)
         _say("playing the healthy week before the story ...")
-        house.live(args)
+        house.live(args, Caretaker(services, _say))
     return 0
 
 
@@ -147,7 +148,7 @@ class House:
         url = f"http://{HOST}:{port}"
         return cls(folder, config, Place.of(config), town, url, mqtt, modbus_port, args.speed)
 
-    def live(self, args: argparse.Namespace) -> None:
+    def live(self, args: argparse.Namespace, caretaker: Caretaker) -> None:
         """Run all processes until it ends; print the lines when everything serves."""
         stopping = catch_stop()
         lines: list[str] = []
@@ -159,6 +160,12 @@ class House:
                 ends.append(time.monotonic() + args.run_s)
             if args.open:
                 webbrowser.open(lines[1].partition(": ")[2])
+
+        def done() -> bool:
+            if stopping() or (ends and time.monotonic() >= ends[0]):
+                return True
+            caretaker.look()
+            return False
 
         log_file = self.folder / "log.txt"
         with log_file.open("ab") as log:
@@ -175,7 +182,7 @@ class House:
                 # Not before there are people: pages without any make a first administrator.
                 supervisor.add(child_spec("web", self.config.file))
                 supervisor.add(self._player())
-                supervisor.run(lambda: stopping() or bool(ends and time.monotonic() >= ends[0]))
+                supervisor.run(done)
             except ForewattError:
                 print(_tail(log_file), file=sys.stderr)
                 raise

@@ -129,6 +129,22 @@ class PrivateServices:
         """Mosquitto; None while it does not run."""
         return self._broker.pid if self._broker is not None else None
 
+    def missing(self) -> tuple[str, ...]:
+        """Names of the services that were started here and have ended."""
+        ended = []
+        if self._database is not None and self.postgres_pid is None:
+            ended.append("PostgreSQL")
+        if self._broker is not None and self.broker_pid is None:
+            ended.append("Mosquitto")
+        return tuple(ended)
+
+    def revive(self) -> None:
+        """Start again what is missing, each on the port that it had."""
+        if self._broker is not None:
+            self.start_broker()
+        if self._database is not None:
+            self.start_database()
+
     def start_broker(self) -> None:
         """Start the broker (again), on the port that it had."""
         if self.broker_pid is None:

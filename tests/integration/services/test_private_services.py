@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from forewatt.services import PrivateServices, ServicesError, clean_stale
+from forewatt.services.caretaker import Caretaker
 from forewatt.services.ports import is_listening
 from forewatt.services.processes import (
     as_record,
@@ -138,6 +139,30 @@ def test_a_broker_that_was_killed_comes_back_on_its_port(broker: PrivateServices
     assert url == broker.mqtt_url
     assert first != broker.broker_pid
     assert is_listening(_port(url))
+
+
+def test_services_that_were_killed_are_started_again_on_their_ports(
+    own_services: PrivateServices,
+) -> None:
+    """What `forewatt demo` does while it runs; the killed database's children need a moment."""
+    urls = own_services.database_url, own_services.mqtt_url
+    for pid in (own_services.postgres_pid, own_services.broker_pid):
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: ("PostgreSQL", "Mosquitto") == own_services.missing())
+    said: list[str] = []
+    caretaker = Caretaker(own_services, said.append)
+
+    def revived() -> bool:
+        caretaker.look()
+        return not own_services.missing()
+
+    wait_for(revived, 30)
+
+    assert 1 == len(said) and said[0].endswith("had ended; started again")
+    assert urls == (own_services.database_url, own_services.mqtt_url)
+    with psycopg.connect(urls[0]) as connection:
+        assert (1,) == connection.execute("SELECT 1").fetchone()
 
 
 def test_a_second_start_in_a_folder_in_use_is_refused(folder: Path) -> None:

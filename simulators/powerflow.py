@@ -77,9 +77,11 @@ class OpenDssPowerFlow:
         self._r = self._property("reactor", "r")
         self._handles: dict[str, Any] = {}
         self._pointer = self._ffi.new("double**")
+        self._seen_at: Any = None
+        self._seen: NDArray[np.complex128] = np.zeros(0, np.complex128)
         self._index_nodes()
         self._good = self._voltages().copy()
-        self._start = self._good
+        self._start = self._good.copy()
 
     # -- set-up -----------------------------------------------------------------------------
 
@@ -271,16 +273,19 @@ class OpenDssPowerFlow:
     def _solve(self, kw: NDArray[np.float64], flags: int) -> int:
         """Iterations taken, 0 = none found; a second try rebuilds every load admittance."""
         n = self._n_load_batch
-        same = np.abs(kw - self._last_kw) < _SAME_KW
-        fresh = np.where(same, np.nan, kw) if flags & _KEEP_MATRIX else kw
-        self._last_kw = np.where(same, self._last_kw, kw) if flags & _KEEP_MATRIX else kw.copy()
+        if flags & _KEEP_MATRIX:
+            same = np.abs(kw - self._last_kw) < _SAME_KW
+            fresh = np.where(same, np.nan, kw)
+            np.copyto(self._last_kw, kw, where=~same)
+        else:
+            fresh, self._last_kw = kw, kw.copy()
         for values, setting in ((fresh, flags), (kw, 0)):
             self._lib.Batch_SetFloat64Array(
                 self._load_batch, n, self._kw, self._ffi.from_buffer("double[]", values), setting
             )
             self._lib.ctx_Solution_SolveNoControl(self._ctx)
             if self._lib.ctx_Solution_Get_Converged(self._ctx):
-                self._good = self._voltages().copy()
+                np.copyto(self._good, self._voltages())
                 return max(1, int(self._lib.ctx_Solution_Get_Iterations(self._ctx)))
             # A diverged start (even NaN) would spoil every later solution.
             self._voltages()[:] = self._good
@@ -341,9 +346,13 @@ class OpenDssPowerFlow:
         return np.asarray(np.abs(v[self._at_pv] - v[self._at_pv_n]) / NOMINAL_V)
 
     def _voltages(self) -> NDArray[np.complex128]:
+        """The engine's own node voltages; it moves them when it builds its matrix anew."""
         self._lib.ctx_YMatrix_getVpointer(self._ctx, self._pointer)
-        raw = self._ffi.buffer(self._pointer[0], (len(self._node) + 1) * 16)
-        return np.frombuffer(raw, dtype=np.complex128)[1:]
+        at = self._pointer[0]
+        if at != self._seen_at:
+            raw = self._ffi.buffer(at, (len(self._node) + 1) * 16)
+            self._seen, self._seen_at = np.frombuffer(raw, dtype=np.complex128)[1:], at
+        return self._seen
 
     def _answer(
         self,

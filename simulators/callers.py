@@ -42,6 +42,10 @@ _SAYS = {
         ("家里跳闸了，合不上。", "插座没电，其他房间都正常。", "交了费还没复电。"),
         ("My breaker trips and will not stay in.", "One socket is dead, the rest works."),
     ),
+    "arrears": (
+        ("家里没电，邻居家有电，是不是线路坏了？", "交了电费怎么还没来电？"),
+        ("I have no power and the neighbours have. Is the line broken?",),
+    ),
     "enquiry": (
         ("想问一下上个月的电费怎么这么高。", "申请装充电桩要什么手续？"),
         ("Why is last month's bill so high?", "What do I need for a charging point?"),
@@ -102,6 +106,22 @@ def stray_calls(
         what = "wrong" if rng.random() < 0.6 else "enquiry"
         if rng.random() < _awake(at, zone_s):
             calls.append(_call(u, what, at, spec, rng))
+    return calls + _in_arrears(points, spec, start_us, end_us, zone_s, seed)
+
+
+def _in_arrears(
+    points: list[UsagePoint], spec: CallerSpec, start_us: int, end_us: int, zone_s: int, seed: int
+) -> list[Call]:
+    """Customers cut off for arrears report an outage now and then, by the town's wrong calls."""
+    rng = stream(seed, "town", "arrears calls")
+    days = (end_us - start_us) / DAY_US
+    calls = []
+    for u in points:
+        if u.person.supply_status == "arrears_off":
+            for part in rng.random(int(rng.poisson(0.1 * spec.wrong_per_day * days))):
+                at = start_us + int(part * (end_us - start_us))
+                if rng.random() < _awake(at, zone_s):
+                    calls.append(_call(u, "arrears", at, spec, rng))
     return calls
 
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from simulators.area import HEALTHY_CONTACT_OHM, OPEN_OHM
 from simulators.areas import source_voltage
+from simulators.callers import stray_calls
 from simulators.growth import contact_resistance
 from simulators.loads import Loads, area_loads
 from simulators.monitors import QUANTITIES
 from simulators.registers import Register, RegisterMap, load_register_map
-from simulators.spec import DAY_US, LoadSpec, MvSpec, TownSpec, WeatherSpec, offset_us
+from simulators.spec import DAY_US, CallerSpec, LoadSpec, MvSpec, TownSpec, WeatherSpec, offset_us
 from simulators.thermal import ThermalModel, temperatures
 from simulators.town import build_town
 from simulators.weather import make_weather
@@ -164,6 +165,25 @@ def test_an_offset_that_is_none_is_refused(text: str) -> None:
     """Times in a scenario are written one way."""
     with pytest.raises(ValueError, match="not an offset"):
         offset_us(text)
+
+
+def test_some_call_wrongly_by_the_channels_they_have() -> None:
+    """In-home faults and enquiries from anywhere, an outage from those cut off for arrears."""
+    town = build_town(TownSpec(feeders=1, transformers=6, customers=(90, 90)), 3)
+    spec = CallerSpec(wrong_per_day=20.0, channels=("phone", "counter"))
+
+    calls = stray_calls(town, spec, START_US, START_US + 10 * DAY_US, 28800, 3)
+
+    off = {
+        u.person.phone
+        for a in town.areas
+        for u in a.usage_points
+        if u.person.supply_status == "arrears_off"
+    }
+    dark = [c for c in calls if any(t in c.text for t in ("没电，邻居", "没来电", "neighbours"))]
+    assert {"phone", "counter"} == {c.channel for c in calls}
+    assert {"fault", "enquiry"} == {c.kind for c in calls}
+    assert dark and {c.phone for c in dark} <= off
 
 
 def test_a_tap_changer_holds_its_band_in_equal_steps_for_all_feeders() -> None:

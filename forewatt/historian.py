@@ -29,7 +29,8 @@ from storage.rollups import RollupWorker
 CONSUMER = "historian"
 ENTRIES = 500
 MARKS = 64
-IDLE_S = 0.1
+# A commit costs the same for one row and for hundreds: with little to do, wait for more of it.
+IDLE_S, FEW_ENTRIES = 0.2, 20
 AWAY_FIRST_S, AWAY_MAX_S = 0.2, 5.0
 ROLLUP_EVERY_S = 1.0
 TRIM_EVERY_S = 10.0
@@ -86,7 +87,8 @@ def serve(config: Config, place: Place, health: HealthFile, stop: threading.Even
             while not stop.is_set():
                 if request.is_new():
                     health.say(reload=request.answer(take_over(config, database, keeper)))
-                if hold(stop, health, keeper.step) == 0:
+                done = hold(stop, health, keeper.step)
+                if done is not None and done < FEW_ENTRIES:
                     stop.wait(IDLE_S)
             keeper.drain()
         finally:

@@ -435,8 +435,8 @@ def _fill(database: Database, count: int) -> None:
         )
         connection.execute("INSERT INTO realm (name) VALUES ('live') ON CONFLICT DO NOTHING")
         connection.execute(
-            "INSERT INTO latest (realm, device, time, v_a) "
-            "SELECT (SELECT id FROM realm WHERE name = 'live'), id, now(), 230 FROM device"
+            "INSERT INTO latest (realm, device, time, received, v_a) "
+            "SELECT (SELECT id FROM realm WHERE name = 'live'), id, now(), now(), 230 FROM device"
         )
     with database.connection() as connection:
         connection.execute("ANALYZE device")

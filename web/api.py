@@ -126,6 +126,7 @@ def _alerts(app: FastAPI, site: Site) -> None:
         """Alerts, newest first; `before` is `next` of the page above."""
         q = request.query_params
         before = q.get("before", "").partition("~")
+        after = site.outbox_head()
         rows = site.board.feed(
             role=viewer_of(request).role,
             open_only=q.get("open") in ("1", "true"),
@@ -134,7 +135,10 @@ def _alerts(app: FastAPI, site: Site) -> None:
             limit=limit_of(request),
             before=(whole(before[0]), before[2]) if before[2] else None,
         )
-        body: dict[str, Any] = {"items": [alert_json(x.alert, x.opens_ticket) for x in rows]}
+        body: dict[str, Any] = {
+            "items": [alert_json(x.alert, x.opens_ticket) for x in rows],
+            "after": after,
+        }
         if rows:
             body["next"] = f"{rows[-1].alert.raised_us}~{rows[-1].alert.id}"
         return JSONResponse(body)
@@ -262,6 +266,7 @@ def _tickets(app: FastAPI, site: Site) -> None:
         states: tuple[TicketState, ...] = tuple(STATES)
         if asked:
             states = tuple(s for s in STATES if s in asked.split(","))
+        after = site.outbox_head()
         rows = site.board.tickets(
             role=viewer_of(request).role,
             states=states,
@@ -271,7 +276,7 @@ def _tickets(app: FastAPI, site: Site) -> None:
             limit=limit_of(request),
             offset=min(max(whole(q.get("offset")), 0), 10_000_000),
         )
-        return JSONResponse({"items": [ticket_json(x.ticket) for x in rows]})
+        return JSONResponse({"items": [ticket_json(x.ticket) for x in rows], "after": after})
 
     @app.get("/api/v1/tickets/{ticket_id}")
     def ticket(request: Request, ticket_id: int) -> Response:

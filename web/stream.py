@@ -56,8 +56,14 @@ class Client:
     role: str
     language: Language
     joined_at: int = 0
+    topics: frozenset[str] | None = None  # None: all of them
     queue: asyncio.Queue[Frame] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
     behind: bool = False
+
+    def wants(self, frame: Frame) -> bool:
+        """Whether it is shown this frame: its role may see it, and it has asked for its topic."""
+        asked = self.topics is None or frame.seq is None or frame.topic in self.topics
+        return asked and frame.visible(self.role)
 
 
 def event(name: str, data: object, seq: int | None = None) -> bytes:
@@ -183,11 +189,11 @@ class Hub:
 
     # -- one client ------------------------------------------------------------------------
 
-    def join(self, role: str, language: Language) -> Client:
+    def join(self, role: str, language: Language, topics: frozenset[str] | None = None) -> Client:
         """A place for one more page; TooManyStreams when there is none."""
         if len(self.clients) >= self.streams_max:
             raise TooManyStreams(TooManyStreams.__doc__ or "")
-        client = Client(role, language, self.seq)
+        client = Client(role, language, self.seq, topics)
         self.clients.add(client)
         return client
 
@@ -207,7 +213,7 @@ class Hub:
             while more:
                 frames = await asyncio.to_thread(self._replay, sent, client.language)
                 for frame in frames:
-                    if frame.visible(client.role):
+                    if client.wants(frame):
                         yield frame.text[client.language]
                     sent = frame.seq or sent
                 replayed += len(frames)
@@ -233,7 +239,7 @@ class Hub:
                     if frame.seq <= sent:
                         continue
                     sent = frame.seq
-                if frame.visible(client.role) and client.language in frame.text:
+                if client.wants(frame) and client.language in frame.text:
                     yield frame.text[client.language]
         finally:
             self.clients.discard(client)

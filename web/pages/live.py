@@ -17,13 +17,13 @@ CHECK_S: Final = 5.0
 
 def register(app: FastAPI, site: Site) -> None:
     @app.get("/stream")
-    async def stream(request: Request, after: int | None = None) -> Response:
+    async def stream(request: Request, after: int | None = None, topics: str = "") -> Response:
         resumed = request.headers.get("last-event-id", "")
         if resumed.isdecimal():
             after = int(resumed)
         role, language = viewer_of(request).role, site.render.language(request)
         try:
-            client = site.hub.join(role, language)
+            client = site.hub.join(role, language, frozenset(topics.split(",")) if topics else None)
         except TooManyStreams as e:
             return JSONResponse({"error": "busy", "detail": str(e)}, 503, {"retry-after": "10"})
         token = request.cookies.get(site.cookie, "")

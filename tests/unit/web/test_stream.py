@@ -344,3 +344,24 @@ def test_stopping_ends_every_stream() -> None:
             assert [c async for c in reader.stream if b"event: beat" not in c] == []
 
     run(story())
+
+
+def test_a_program_hears_only_the_topics_it_asked_for() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        with ledger.transaction() as tx:
+            for topic in ("alert", "ticket", "notice", "ticket"):
+                tx.publish(topic, f"{topic}-{tx.outbox_head()}", 0, {})
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            client = hub.join("operator", "en", frozenset({"ticket"}))
+            reader = Reader(hub.events(client, 0))
+            with ledger.transaction() as tx:
+                tx.publish("alert", "later", 0, {})
+                tx.publish("ticket", "last", 0, {})
+            assert [k.split("-")[0] for k in await reader.keys(3)] == ["ticket", "ticket", "last"]
+        finally:
+            hub.stop()
+
+    run(story())

@@ -5,7 +5,7 @@ and made durable before it is acknowledged? Messages wait in the session of a pr
 what is timed is the draining, so that no publisher competes for the cores. "process" is processor
 time of the receiving side for one message.
 Question 2: how many register reads a second does one process keep up on 200 buses whose devices
-answer after 50 ms (4,000 a second at most)?
+answer after 50 ms (4,000 a second at most)? What do coalescing and one silent unit cost?
 
     python benchmarks/bench_ingest.py [--quick] [--messages 40000] [--rounds 3]
 
@@ -23,6 +23,7 @@ import platform
 import shutil
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -39,15 +40,20 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from forewatt.services import PrivateServices
 from grid.clock import RealClock
 from grid.network import Device, Network
 from ingest.journal import SqliteJournal
 from ingest.metrics import CollectorMetrics
 from ingest.modbus import ModbusCollector
+from ingest.modbus_link import tcp_link
 from ingest.mqtt import MqttCollector
 from ingest.packed import encode_packed
+from ingest.profile_files import load_profile
 from ingest.settings import CollectorSettings, ModbusBus, ModbusUnit, MqttSource
+from tests.integration.ingest.fake_modbus import fake_device
 
 DEVICES = 5_000
 RECEIVE_MAXIMUM = 5_000
@@ -257,6 +263,62 @@ def modbus(folder: Path, seconds: float) -> tuple[float, float]:
     return rate, load
 
 
+def coalescing() -> tuple[float, float]:
+    """Seconds for all values of an SDM630 that answers in 50 ms: coalesced, and one a request."""
+    context = multiprocessing.get_context("spawn")
+    parent, child = context.Pipe()
+    server = context.Process(target=slow_devices, args=(child, 1, ANSWER_S), daemon=True)
+    server.start()
+    (port,) = parent.recv()
+    profile = load_profile("sdm630")
+
+    async def read(requests: list[tuple[int, int, int]]) -> float:
+        link = tcp_link("127.0.0.1", port)
+        await link.connect(5.0)
+        began = time.perf_counter()
+        for function, address, count in requests:
+            await link.read(1, function, address, count, 5.0)
+        took = time.perf_counter() - began
+        link.close()
+        return took
+
+    blocks = [(b.function, b.address, b.count) for b in profile.plan()]
+    singly = [(r.function, r.address, r.words) for r in profile.registers]
+    try:
+        return asyncio.run(read(blocks)), asyncio.run(read(singly))
+    finally:
+        server.terminate()
+        server.join(10)
+
+
+def silent_unit(folder: Path, seconds: float) -> str:
+    """What one silent unit costs the four others on its bus, polled twice a second."""
+    units, silent = range(1, 6), 3
+    network = Network(devices=tuple(Device(f"T{n}") for n in units))
+    metrics = CollectorMetrics()
+    journal = SqliteJournal(folder / "silent")
+    stop = threading.Event()
+    with fake_device() as device:
+        device.unit_modes[silent] = "silence"
+        bus = ModbusBus(
+            device.url, tuple(ModbusUnit(n, f"T{n}", "sdm630", 0.5) for n in units), timeout_s=0.5
+        )
+        part = ModbusCollector((bus,), CollectorSettings(), journal, network, RealClock(), metrics)
+        thread = threading.Thread(target=part.run, args=(stop,))
+        thread.start()
+        time.sleep(seconds)
+        stop.set()
+        thread.join(20)
+    journal.close()
+    found = {number: unit for (_, number), unit in metrics.units.items()}
+    others = [unit for number, unit in found.items() if number != silent]
+    missed, polled = sum(u.polls_missed for u in others), sum(u.polls_ok for u in others)
+    return (
+        f"one silent unit among {len(units)}, {seconds:.0f} s: {found[silent].polls_failed} "
+        f"time-outs of 0.5 s, the others made {polled} polls and missed {missed}"
+    )
+
+
 def slow_devices(pipe: Connection, count: int, answer_s: float) -> None:
     """`count` Modbus TCP devices on ports of their own; every register is zero."""
 
@@ -318,6 +380,8 @@ def main() -> None:
                             if other is not way:
                                 other()  # empties its own session, not timed
         reads, load = modbus(folder, 5.0)
+        together, singly = coalescing()
+        silent = silent_unit(folder, 12.0)
     finally:
         shutil.rmtree(folder)
     versions = f"Python {platform.python_version()}, paho-mqtt {version('paho-mqtt')}"
@@ -334,6 +398,11 @@ def main() -> None:
         f"Modbus, {BUSES} buses answering in {ANSWER_S * 1000:g} ms: {reads:,.0f} reads/s, "
         f"{reads / ideal:.2f} of {ideal:,.0f}, {load:.2f} of a core"
     )
+    print(
+        f"all 17 values of an SDM630 answering in {ANSWER_S * 1000:g} ms: {together:.2f} s "
+        f"coalesced, {singly:.2f} s one value a request ({singly / together:.1f} times as long)"
+    )
+    print(silent)
 
 
 if __name__ == "__main__":

@@ -208,7 +208,21 @@ class IngestSite:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def stored(self) -> int:
+        """Rows stored since the historian began, as it reports them every second: counting the
+        table again and again would take a core away from the way that is measured."""
+        return int(self.reports()["historian"].detail.get("rows_total", 0))
+
     def rows(self) -> int:
+        """Rows in the table."""
         with Database(self.database_url) as database, database.connection() as connection:
             found = connection.execute("SELECT count(*) FROM reading").fetchone()
         return 0 if found is None else int(found[0])
+
+    def last_commit(self) -> float:
+        """When (seconds since 1970) the historian last moved on."""
+        with Database(self.database_url) as database, database.connection() as connection:
+            found = connection.execute(
+                "SELECT extract(epoch FROM updated_at)::float8 FROM consumer"
+            ).fetchone()
+        return 0.0 if found is None else float(found[0])

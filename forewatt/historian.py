@@ -32,7 +32,8 @@ MARKS = 64
 # A commit costs the same for one row and for hundreds: with little to do, wait for more of it.
 IDLE_S, FEW_ENTRIES = 0.2, 20
 AWAY_FIRST_S, AWAY_MAX_S = 0.2, 5.0
-ROLLUP_EVERY_S = 1.0
+ROLLUP_EVERY_S, ROLLUP_BUSY_S = 1.0, 5.0
+MANY_ROWS = 20_000  # of one step: then the journal holds a backlog, however few its entries
 TRIM_EVERY_S = 10.0
 HOUSE_EVERY_S = 3600.0
 COMPRESS_DAYS = 30
@@ -148,9 +149,10 @@ class Keeper:
         for name in self._counts:
             self._counts[name] += getattr(step, name.removesuffix("_total"))
         lag = max(0, self._journal.head() - step.offset)
-        # History first: rollups are caught up when no new readings wait.
+        # History first: rollups are caught up when no new readings wait, and now and then.
         marks = 0
-        if lag < ENTRIES and time.monotonic() >= self._rollup_at:
+        busy = lag >= ENTRIES or (lag > 0 and step.rows >= MANY_ROWS)
+        if time.monotonic() >= self._rollup_at + (ROLLUP_BUSY_S if busy else 0.0):
             marks = self._rollups.run_once(MARKS)
             self._marks += marks
             self._rollup_at = time.monotonic() + (0.0 if marks else ROLLUP_EVERY_S)

@@ -28,7 +28,7 @@ from storage.realms import realm_id
 from storage.refused import refused_row, take_out_unfit, write_quarantine
 from storage.times import micros, moment
 
-ROWS_MAX = 100_000  # of one step: bounds its memory and the length of its transaction
+ROWS_MAX = 250_000  # of one step: bounds its memory and the length of its transaction
 BLOCK_BITS = 6  # 64 devices share one mark for the rollups
 HOUR_US = 3_600_000_000
 RHYTHM_DAYS = timedelta(days=7)

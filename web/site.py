@@ -1,6 +1,7 @@
 """What all pages share: the desks, the counter, the board, the renderer and the live hub."""
 
 import logging
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -35,7 +36,9 @@ from web.settings import WebSettings
 from web.stream import Frame, Hub, event
 from web.viewer import NOBODY
 
-FEED_MAX = 500
+# So many open alerts are folded at once; a storm beyond it says so and shows the newest.
+FEED_MAX = 12_000
+STATES_KEPT_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,7 @@ class Site:
             row_html=self.row_html,
             asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
         )
+        self._states: dict[Role, tuple[float, dict[tuple[str, str], str]]] = {}
         self.hub = Hub(
             self.ledger,
             self.frames,
@@ -140,6 +144,16 @@ class Site:
     def feed(self, role: Role, open_only: bool = True) -> list[FeedGroup]:
         rows = self.board.feed(role=role, open_only=open_only, limit=FEED_MAX)
         return fold(FeedItem(x.alert, x.incident, x.ticket, tuple(x.mutes)) for x in rows)
+
+    def states(self, role: Role) -> dict[tuple[str, str], str]:
+        """Worst open severities as this role may see them, at most a second old: in a storm
+        every pane asks, and the answer is the same for all."""
+        kept = self._states.get(role)
+        now = time.monotonic()
+        if kept is None or now - kept[0] > STATES_KEPT_S:
+            kept = (now, self.worst_states(self.feed(role)))
+            self._states[role] = kept
+        return kept[1]
 
     def worst_states(self, groups: Sequence[FeedGroup]) -> dict[tuple[str, str], str]:
         """Asset to its worst open severity, for the one-line diagram."""

@@ -1,7 +1,8 @@
 """The operator's screen: the feed folded by cause, and one alert with its reasons."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -17,7 +18,7 @@ from storage.desk_text import plain
 from web import policy
 from web.charts import SPANS
 from web.diagram import one_line
-from web.feed import FeedItem, found_in, group_key
+from web.feed import FeedGroup, FeedItem, found_in, group_key
 from web.forms import form_of, see, whole
 from web.names import own_name, place
 from web.refusals import status_of
@@ -28,6 +29,7 @@ from web.viewer import Viewer, viewer_of
 
 WANTED_MAX: Final = 64
 FOUND_MAX: Final = 12
+LINES_MAX: Final = 300  # of the feed; the browser keeps no more either (app.js)
 SHELF_HOURS: Final = (1, 4, 12, 24, 72, 168)
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         site.network,
         alert.asset_kind,
         alert.asset,
-        site.worst_states(site.feed(viewer.role)),
+        site.states(viewer.role),
         frozenset(s.device for s in site.readings.silent()),
     )
     span = request.query_params.get("span", "")
@@ -78,6 +80,22 @@ def picture_of(site: Site, incident: Incident | None, viewer: Viewer) -> Picture
     return found if found.candidates or found.suspects else None
 
 
+def storm_of(site: Site, groups: Sequence[FeedGroup]) -> dict[str, Any]:
+    """More causes than a person can read: how many, and on which feeders most of them are."""
+    feeders: Counter[str] = Counter()
+    for group in groups:
+        alert = group.main.alert
+        chain = site.network.ancestors(alert.asset_kind, alert.asset)
+        if chain:
+            feeders[chain[-1][1]] += 1
+    return {
+        "alerts": sum(len(g.items) for g in groups),
+        "causes": len(groups),
+        "shown": LINES_MAX,
+        "feeders": feeders.most_common(FOUND_MAX),
+    }
+
+
 def names_of(site: Site, request: Request, item: FeedItem) -> Iterator[str]:
     """What somebody may call an alert: place, area, people's names for them, fault, ticket."""
     t = site.render.reader(site.render.language(request)).t
@@ -88,8 +106,6 @@ def names_of(site: Site, request: Request, item: FeedItem) -> Iterator[str]:
     for kind, asset in site.network.ancestors(*here) or (here,):
         yield asset
         yield own_name(site.network, kind, asset)
-        if kind == "transformer":
-            break
     if item.ticket is not None:
         yield item.ticket.number
 
@@ -153,7 +169,8 @@ def register(app: FastAPI, site: Site) -> None:
             log.exception("alert %s cannot be shown beside the feed", chosen)
         values: dict[str, Any] = {
             "after": after,
-            "groups": groups,
+            "groups": groups[:LINES_MAX],
+            "storm": storm_of(site, groups) if len(groups) > LINES_MAX else None,
             "open_only": open_only,
             "wanted": wanted,
             "found_devices": _devices_called(site, viewer, wanted) if wanted else (),
@@ -199,7 +216,8 @@ def register(app: FastAPI, site: Site) -> None:
         """The list alone, for a page that has been away for too long."""
         viewer = viewer_of(request)
         after = site.outbox_head()
-        values = {"groups": site.feed(viewer.role), "selected": None, "after": after}
+        groups = site.feed(viewer.role)[:LINES_MAX]
+        values = {"groups": groups, "selected": None, "after": after}
         return site.render.page(request, "_feed_list.html", values)
 
     @app.get("/alerts/{alert_id}")

@@ -87,8 +87,24 @@ function place(item) {
     if (say) say.textContent = `${say.dataset.new} ${$(".title b", row)?.textContent ?? ""}`;
   }
   globalThis.htmx?.process(row);
+  trim(list);
   const empty = $("#feed-empty");
   if (empty) empty.hidden = true;
+}
+
+// A page that is left open for days, or through a storm, holds so many lines and no more: the
+// least urgent go, never the one somebody is on.
+const LINES_MAX = 300;
+
+function trim(list) {
+  for (let last = list.lastElementChild; last && list.children.length > LINES_MAX;) {
+    const before = last.previousElementSibling;
+    if (!last.contains(document.activeElement) && !last.matches(":hover")) {
+      if (!last.classList.contains("cleared") && $("#feed-more")) $("#feed-more").hidden = false;
+      last.remove();
+    }
+    last = before;
+  }
 }
 
 function showPill() {
@@ -118,6 +134,7 @@ function feedEvent(item) {
     waiting.delete(item.line);
   } else {
     waiting.set(item.line, item);
+    if (waiting.size > LINES_MAX) waiting.delete(waiting.keys().next().value);
   }
   showPill();
 }

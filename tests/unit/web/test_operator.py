@@ -7,8 +7,9 @@ import pytest
 from alerts.apply import apply_events
 from alerts.settings import DeskSettings
 from tests.unit.web.test_pages import alert_id, text_of
-from tests.unit.web.visitor import Visit
+from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
+from web.app import create_app
 from web.diagram import Health, one_line
 from web.feed import found_in
 
@@ -167,3 +168,23 @@ def test_a_note_of_the_shift_before_is_gone_after_twelve_hours(world: World, vis
     world.clock.us += 13 * HOUR + MINUTE
 
     assert "watch T5 tonight" not in operator.get("/handover").text
+
+
+def test_a_storm_shows_the_gravest_and_where_most_of_them_are() -> None:
+    world = World(told=False)
+    world.network = network(110)
+    late = [
+        raised("meter_health", "device", d.id, NOW - n, NEUTRAL, (d.id,))
+        for n, d in enumerate(world.network.devices)
+        if d.kind == "meter"
+    ]
+    world.happen(raised("outage", "transformer", "T7", NOW - HOUR, NEUTRAL), *late)
+    visitor = Visitor(create_app(world.settings), base_url=HOST, headers={"accept-language": "en"})
+    visitor.get("/signin/link-operator")
+
+    page = visitor.get("/").text
+
+    assert page.count('<li class="feed-row') == 300
+    assert "441 alerts of 331 causes: the 300 gravest are shown" in text_of(page)
+    assert "Power outage" in page.partition('<li class="feed-row')[2].partition("</li>")[0]
+    assert 'href="/?q=F12">F12 (331)' in page

@@ -174,6 +174,9 @@ def paint(site: Site, browser: Browser, rounds: int) -> list[tuple[str, str, str
         page = context.new_page()
         page.goto(site.cookie("engineer")[0], wait_until="load")
         page.goto(f"{site.server.url}/", wait_until="load")
+        page.wait_for_function(
+            "() => performance.getEntriesByName('first-contentful-paint').length > 0"
+        )
         first.append(
             page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         )

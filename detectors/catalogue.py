@@ -5,6 +5,7 @@ from typing import Final
 from detectors.base import Detector
 from detectors.joint import JointDetector
 from detectors.neutral import NeutralDetector
+from detectors.odd import OddDetector
 from detectors.records import RecordsDetector
 from detectors.supply import SupplyDetector
 from detectors.terminal import TerminalDetector
@@ -17,4 +18,5 @@ FAMILIES: Final[tuple[type[Detector], ...]] = (
     TransformerDetector,
     SupplyDetector,
     RecordsDetector,
+    OddDetector,
 )

@@ -6,6 +6,7 @@ within it devices stand area by area, the monitor first, then branch by branch.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -96,6 +97,10 @@ class GroupLayout:
 
         A meter moved to another transformer, branch or phase has another key: it starts afresh.
         """
+        return self._device_keys
+
+    @cached_property
+    def _device_keys(self) -> list[str]:
         n = self.network
         point = {u.id: u for u in n.usage_points}
         keys = []
@@ -112,6 +117,10 @@ class GroupLayout:
 
     def run_keys(self) -> list[str]:
         """What a branch's state belongs to."""
+        return self._run_keys
+
+    @cached_property
+    def _run_keys(self) -> list[str]:
         ids = self.network.tree.ids
         return [
             f"{self.area_id(int(a))}\0{ids[node] if node >= 0 else ''}\0{self.step_us}"

@@ -132,7 +132,7 @@ def _take_over(archive: Any, label: str, part: Stateful) -> None:
         if key not in archive:
             continue
         if axis not in places:
-            places[axis] = _match(_unpack(archive[f"{label}@{axis}"]), part.keys(axis))
+            places[axis] = _match(archive[f"{label}@{axis}"], part.keys(axis))
         match = places[axis]
         saved = archive[key]
         if match is None:
@@ -144,10 +144,11 @@ def _take_over(archive: Any, label: str, part: Stateful) -> None:
     part.restore(state)
 
 
-def _match(old: list[str], new: list[str]) -> tuple[Array, Array] | None:
+def _match(packed: Array, new: list[str]) -> tuple[Array, Array] | None:
     """Rows of the old keys and where they go; None when nothing has changed."""
-    if old == new:
+    if packed.tobytes() == _pack(new).tobytes():
         return None
+    old = _unpack(packed)
     at = {k: i for i, k in enumerate(old)}
     pairs = [(at[k], i) for i, k in enumerate(new) if k in at]
     table = np.array(pairs, np.int64).reshape(len(pairs), 2)

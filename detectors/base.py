@@ -16,7 +16,9 @@ from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 
-Axis = Literal["device", "three", "service", "voltage", "area", "run", "run3", "node", "one"]
+Axis = Literal[
+    "device", "three", "service", "lone", "voltage", "area", "run", "run3", "node", "one"
+]
 Array = NDArray[Any]
 
 
@@ -62,14 +64,15 @@ class Detector(Stateful):
     """A detector of one group of areas."""
 
     listens: ClassVar[tuple[str, ...]] = ()
+    gate: ClassVar[bool] = False  # runs before all others and may take readings from the frame
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__()
         self.layout = layout
         self.settings = settings
 
-    def link(self, others: "Sequence[Detector]") -> None:
-        """Meet the group's other detectors; those named in `listens` may be asked in `step`."""
+    def link(self, others: "Sequence[Stateful]") -> None:
+        """Meet the group's other detectors and the fleet's; `step` may ask those in `listens`."""
 
     @abstractmethod
     def step(self, frame: Frame) -> "list[Any]":

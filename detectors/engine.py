@@ -28,7 +28,7 @@ from detectors.frames import (
     column_table,
     scatter,
 )
-from detectors.layout import CHANNEL, fleet_layout
+from detectors.layout import CHANNEL, REGISTER, fleet_layout
 from detectors.outage import OutageDetector
 from detectors.records import Learned, RecordsDetector, with_learned
 from detectors.settings import DetectorSettings
@@ -88,12 +88,12 @@ class Engine:
             [family(g, self.settings) for family in FAMILIES if family.name not in off]
             for g in self.fleet.groups
         ]
-        for group in self.detectors:
-            for detector in group:
-                detector.link(group)
         self.outage = (
             None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
         )
+        for group in self.detectors:
+            for detector in group:
+                detector.link(group if self.outage is None else [*group, self.outage])
         self._tables: deque[tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]]
         self._tables = deque(maxlen=NAME_TABLES)
         self._started = [False] * len(self.fleet.groups)
@@ -125,6 +125,7 @@ class Engine:
         columns = np.empty((len(names), n), np.float32)
         for k, name in enumerate(names):
             columns[k] = batch.values[name]
+        register = np.ascontiguousarray(batch.values.get(REGISTER, ()), np.float64)
         channel, unit = column_table(names)
         bounds = column_bounds(names)
         accepted = np.zeros(n, np.uint8)
@@ -153,6 +154,7 @@ class Engine:
                 quality,
                 event,
                 columns,
+                register,
                 channel,
                 bounds,
                 f.scale,
@@ -160,6 +162,7 @@ class Engine:
                 f.shape,
                 f.values,
                 f.words,
+                f.doubles,
                 f.filled,
                 accepted,
                 f.counters,
@@ -320,10 +323,15 @@ class Engine:
         else:
             self._empty_run[g] += 1
         out: list[Finding] = []
+        # First the gates: what physics forbids leaves the frame before anybody builds on it.
+        gates = [d for d in self.detectors[g] if d.gate]
+        for detector in gates:
+            out += detector.step(frame)
         if self.outage is not None:
             out += self.outage.step(g, frame)
         for detector in self.detectors[g]:
-            out += detector.step(frame)
+            if not detector.gate:
+                out += detector.step(frame)
         self._frames_judged += 1
         self.frames.drop(g)
         return out

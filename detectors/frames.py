@@ -16,6 +16,7 @@ from detectors.layout import (
     CHANNEL,
     CHANNELS,
     FIRST_CHANNEL,
+    REGISTER_WORD,
     ROW_FLOATS,
     FleetLayout,
     GroupLayout,
@@ -45,6 +46,7 @@ class Frame:
     values : float32[n, 32]           columns by `layout.CHANNEL`, NaN = not reported
     time : int64[n]                   event time of the reading, `NEVER` = no reading
     known : int64[n]                  when it had arrived
+    register : float64[n]             import register, Wh, NaN = not reported
     """
 
     layout: GroupLayout
@@ -53,14 +55,15 @@ class Frame:
     values: NDArray[np.float32]
     time: NDArray[np.int64]
     known: NDArray[np.int64]
+    register: NDArray[np.float64]
 
 
 @kernel(
     "Tuple((int64, int64))(int64, int64, int64, int64[::1], int64[::1], int64[::1], int32[::1],"
     "int32[::1],"
-    "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], int32[::1], float32[:, ::1],"
-    "float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1], int64[::1],"
-    "uint8[::1], int64[::1])"
+    "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], float64[::1], int32[::1],"
+    "float32[:, ::1], float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],"
+    "float64[:, ::1], int64[::1], uint8[::1], int64[::1])"
 )
 def scatter(
     start: int,
@@ -76,6 +79,7 @@ def scatter(
     quality: U2,
     event: U1,
     columns: F4,
+    register: F8,
     channel: I4,
     bounds: F4,
     scale: F8,
@@ -83,6 +87,7 @@ def scatter(
     shape: I8,
     values: F4,
     words: I8,
+    doubles: F8,
     filled: I8,
     accepted: U1,
     counters: I8,
@@ -97,7 +102,8 @@ def scatter(
     place : int64[n_names]     `pack_places`, for the names of the batch; -1 not judged
     device_of : int32[n_names] place in `Network.devices`, for the rows of `scale`
     shape : int64[n_groups, 7] step, delay, slots, devices, first row, first slot, next frame
-    values, words              the same memory as float32[rows, 32] and int64[rows, 16]
+    register : float64[n or 0] import register of each row, Wh
+    values, words, doubles     the same memory as float32[rows, 32], int64 and float64[rows, 16]
     accepted : uint8[n]        out: 1 for events in time
     """
     n = time.size
@@ -194,6 +200,7 @@ def scatter(
             if take:
                 for c in range(FIRST_CHANNEL, LAST_CHANNEL):
                     values[at, c] = np.nan
+                doubles[at, REGISTER_WORD] = np.nan
         if take:
             words[at, STAMP] = t
             words[at, KNOWN] = received[r]
@@ -210,6 +217,10 @@ def scatter(
                     x = channel[c]
                     if take or np.isnan(values[at, x]) or v > values[at, x]:
                         values[at, x] = v
+            if register.size > 0:
+                e = register[r]
+                if e >= 0.0 and (take or not e <= doubles[at, REGISTER_WORD]):
+                    doubles[at, REGISTER_WORD] = e
             counters[3] += 1
         r += 1
     return r, mark
@@ -256,8 +267,11 @@ class Frames:
         self.values = np.full((cells, ROW_FLOATS), np.nan, np.float32)
         self.words = self.values.view(np.int64)
         self.words[:, : FIRST_CHANNEL // 2] = NEVER
+        self.doubles = self.values.view(np.float64)
+        self.doubles[:, REGISTER_WORD] = np.nan
         self.blank = np.full(ROW_FLOATS, np.nan, np.float32).view(np.int64)
         self.blank[: FIRST_CHANNEL // 2] = NEVER
+        self.blank[REGISTER_WORD] = np.array([np.nan]).view(np.int64)[0]
         self.filled = np.zeros(frame_slots, np.int64)
         self.counters = np.zeros(5, np.int64)
         self.place = pack_places(fleet)
@@ -301,7 +315,13 @@ class Frames:
         tick = int(self.shape[g, 6]) * layout.step_us
         words = self.words[rows]
         frame = Frame(
-            layout, tick, self.close_us(g), self.values[rows], words[:, STAMP], words[:, KNOWN]
+            layout,
+            tick,
+            self.close_us(g),
+            self.values[rows],
+            words[:, STAMP],
+            words[:, KNOWN],
+            self.doubles[rows, REGISTER_WORD],
         )
         return frame, int(self.filled[slot])
 

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detectors.base import Axis, Detector, known_at, over_limit, rounded
+from detectors.base import Axis, Detector, Stateful, known_at, over_limit, rounded
 from detectors.compiled import F4, F8, I1, I4, U1, kernel
 from detectors.displacement import phase_current
+from detectors.expected import N_LONE, deviations
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
 from detectors.neutral import NeutralDetector
@@ -27,13 +29,13 @@ V: Final = CHANNEL["v_a"]
 
 # Columns of what is seen: drop, own current, the branch's current, which reference was used.
 DROP, OWN, SHARED, REFERENCE = range(4)
-PEERS, MONITOR_REF = 1.0, 2.0
+PEERS, MONITOR_REF, MODEL_REF = 1.0, 2.0, 3.0
 
 COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
 RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL = range(12, 17)
 WINDOW: Final = 17
-W, SI, SII, SE, SEI, SEE, SNN, SEN = range(8)
-N_WINDOW: Final = 8
+W, SI, SII, SE, SEI, SEE, SNN, SEN, LEVEL_VAR = range(9)
+N_WINDOW: Final = 9
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
 WINDOW_HOURS: Final = (6.0, 48.0)
@@ -44,17 +46,32 @@ CLEAR: Final = 0.6
 HAZARD_W: Final = 50.0  # heat in one joint that scorches
 FREEZE_FRAMES: Final = 2880
 # Two windows: ohm, share of the usual slope, volt rms explained, standard errors, share explained.
-SERVICE: Final = np.array([[0.15, 1.0, 1.2, 7.0, 0.6], [0.15, 1.0, 0.8, 7.0, 0.55]])
+# Services have two rows more: against what the transformer says a lone meter should read.
+SERVICE: Final = np.array(
+    [
+        [0.15, 1.0, 1.2, 7.0, 0.6],
+        [0.15, 1.0, 0.8, 7.0, 0.55],
+        [0.15, 1.0, 0.7, 6.0, 0.55],
+        [0.15, 1.0, 0.3, 5.5, 0.4],
+    ]
+)
 BRANCH: Final = np.array([[0.06, 1.0, 1.5, 8.0, 0.6], [0.04, 1.0, 0.9, 9.0, 0.55]])
 ODD_V: Final = 6.0
 BLIND_V: Final = 0.9  # V, where no current is known
 BLIND_T: Final = 9.0
+# Against what the transformer says a lone meter should read: volt in the fast and slow window, and
+# how far beyond the window's usual stray.
+MODEL_V: Final = (0.7, 0.35)
+MODEL_SIGMA: Final = (7.0, 9.0)
+MODEL_CONSTANT: Final = (0.75, 0.6)  # share of the residual's power that is a constant fall
+COUNTED: Final = 0.5  # of the usual current
+COMPANY: Final = 3  # services on one phase of a branch that serve each other as reference
 
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[::1],"
-    "int32[::1], int8[::1], int8[::1], float32[::1], float64[:, :, ::1], float64[:, ::1],"
-    "float64[:, ::1])"
+    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], float32[::1],"
+    "float64[:, :, ::1], float64[:, ::1], float64[:, ::1])"
 )
 def observe_drops(
     values: F4,
@@ -65,6 +82,8 @@ def observe_drops(
     device: I4,
     slot: I1,
     at: I1,
+    lone: I4,
+    deviation: F8,
     usual_i: F4,
     sums: F8,
     services: F8,
@@ -73,6 +92,7 @@ def observe_drops(
     """What each service (a device's phase slot) and each phase of each branch shows in a frame.
 
     device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
+    lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
     sums : float64[n_runs, 3, 6]   scratch by branch and phase: volt, number, ampere, mean, odd ones
     services : float64[m, 4], branches : float64[n_runs * 3, 4]   out; NaN drop = not seen
     """
@@ -129,25 +149,27 @@ def observe_drops(
             area += 1
         r = run[p]
         v = float(values[p, V + slot[j]])
-        if r < 0 or at[j] < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
+        if r < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
             continue
         c = at[j]
         i = phase_current(values, p, slot[j], nominal[area])
+        if lone[j] >= 0:
+            services[j, REFERENCE] = MODEL_REF
+            services[j, DROP] = -deviation[lone[j]]
+            services[j, OWN] = i
+            if c >= 0:
+                services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+            continue
+        if c < 0:
+            continue
         # Leave this one out of the mean, unless it was left out as odd.
         odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
         odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
         others = sums[r, c, 1] - (0.0 if odd else 1.0)
-        m = monitor[area]
-        reference = math.nan
-        if others >= 2.0:
-            reference = (sums[r, c, 0] - (0.0 if odd else v)) / others
-            services[j, REFERENCE] = PEERS
-        elif m >= 0 and m != p:
-            reference = float(values[m, V + c])
-            services[j, REFERENCE] = MONITOR_REF
-        if math.isnan(reference):
-            continue
-        services[j, DROP] = reference - v
+        if others < 2.0:
+            continue  # siblings missing now; another reference would be another drop
+        services[j, REFERENCE] = PEERS
+        services[j, DROP] = (sums[r, c, 0] - (0.0 if odd else v)) / others - v
         services[j, OWN] = i
         services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
     for k in range(offsets.size - 1):
@@ -190,7 +212,7 @@ def test_drops(
     seen : float64[m, 4]     from `observe_drops`
     state : float64[m, 33]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
     hold : uint8[m]          1 = do not learn now (a fault above is under judgement)
-    limits : float64[2, 5]   of the two windows
+    limits : float64[2 or 4, 5]   of the two windows, then those of lone services
     branch : bool            `SHARED` are the other phases, so a neutral must be told apart
     """
     for k in range(seen.shape[0]):
@@ -236,7 +258,7 @@ def test_drops(
             s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
             for j in range(2):
                 w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
-                for c in range(N_WINDOW):
+                for c in range(LEVEL_VAR):
                     w[c] *= decay[j]
                 w[W] += 1.0
                 w[SI] += i
@@ -251,26 +273,42 @@ def test_drops(
                 if w[W] < 0.6 / (1.0 - decay[j]):
                     continue
                 x = 0.0
-                if blind or w[SII] < 1e-6:
+                row = j + 2 if s[REF] == MODEL_REF else j
+                unfed = blind or w[SII] < 1e-6
+                if unfed or s[REF] == MODEL_REF:
                     level = w[SE] / w[W]
-                    x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
-                    x = min(x, level * level * w[W] / max(w[SEE], 1e-9) / limits[j, 4])
+                    constant = level * level * w[W] / max(w[SEE], 1e-9)
+                    if s[REF] == MODEL_REF:
+                        # Whatever this customer draws; a neighbour's evening is no constant fall.
+                        usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
+                        x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
+                        x = min(x, constant / MODEL_CONSTANT[j])
+                    else:
+                        x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
+                        x = min(x, constant / limits[row, 4])
                     if x >= best:
                         s[LEVEL] = level
                         s[RESISTANCE] = math.nan
                         s[SHIFT] = level
-                else:
+                    best = max(best, x)
+                if not unfed:
                     r = w[SEI] / w[SII]
                     shift = r * math.sqrt(w[SII] / w[W])
                     se = 2.0 * sigma / math.sqrt(w[SII])
-                    x = min(r / max(limits[j, 0], limits[j, 1] * abs(r0)), shift / limits[j, 2])
-                    x = min(x, r / se / limits[j, 3])
-                    x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[j, 4])
+                    x = min(
+                        r / max(limits[row, 0], limits[row, 1] * abs(r0)), shift / limits[row, 2]
+                    )
+                    x = min(x, r / se / limits[row, 3])
+                    x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[row, 4])
                     # A neighbour's load moves the voltage whatever this customer draws: with an
                     # intercept, the slope must remain.
                     spread = w[SII] - w[SI] * w[SI] / w[W]
                     slope = (w[SEI] - w[SE] * w[SI] / w[W]) / spread if spread > 0.5 else 0.0
                     x = min(x, 2.0 * max(slope, 0.0) / max(r, 1e-9))
+                    # The same drop at less current than ever: the counting has fallen, not the
+                    # joint.
+                    if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:
+                        x = min(x, 0.5)
                     if (
                         branch
                         and w[SEN] > 0.0
@@ -304,60 +342,15 @@ def test_drops(
             s[S_II] = (1.0 - a) * s[S_II] + b * di * di
             s[S_IT] = (1.0 - a) * s[S_IT] + b * di * dt
             s[S_YI] = (1.0 - a) * s[S_YI] + b * fit * di
+        for j in range(2):
+            # How far the window's mean strays on healthy days, however its readings cohere.
+            w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+            if w[W] > 0.0:
+                stray = w[SE] / w[W]
+                since = max(s[COUNT] - learn, 1.0)
+                w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (stray * stray - w[LEVEL_VAR])
         if s[COUNT] > 8.0:
             s[VAR] += max(1.0 / (s[COUNT] - 7.0), 1.0 / memory) * (e * e * cut * cut - s[VAR])
-
-
-@kernel(
-    "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[:, :, ::1], float64[::1],"
-    "int8[::1], float64, float64)"
-)
-def learn_phases(
-    values: F4, offsets: I4, monitor: I4, device: I4, spread: F8, count: F8, at: I1,
-    memory: float, learn: float,
-) -> None:  # fmt: skip
-    """Find the phase of services whose phase nobody noted: the one they move with.
-
-    spread : float64[m, 3, 2]   mean and variance of the drop below each phase of the monitor
-    count : float64[m]          frames seen, negative once settled; at : int8[m]  -1 until known
-    """
-    area = 0
-    for j in range(device.size):
-        p = device[j]
-        while p >= offsets[area + 1]:
-            area += 1
-        m = monitor[area]
-        if count[j] < 0.0 or m < 0:
-            continue
-        v = float(values[p, V])
-        if math.isnan(v):
-            continue
-        whole = True
-        for c in range(3):
-            whole = whole and not math.isnan(values[m, V + c])
-        if not whole:
-            continue
-        count[j] += 1.0
-        a = max(1.0 / count[j], 1.0 / memory)
-        for c in range(3):
-            d = float(values[m, V + c]) - v
-            if count[j] == 1.0:
-                spread[j, c, 0] = d
-            e = d - spread[j, c, 0]
-            spread[j, c, 0] += a * e
-            spread[j, c, 1] += a * (min(e * e, 25.0) - spread[j, c, 1])
-        if count[j] >= learn:
-            best = 0
-            for c in range(1, 3):
-                if spread[j, c, 1] < spread[j, best, 1]:
-                    best = c
-            second = 1e18
-            for c in range(3):
-                if c != best:
-                    second = min(second, spread[j, c, 1])
-            if spread[j, best, 1] < 0.8 * second:
-                at[j] = best
-                count[j] = -1.0
 
 
 class JointDetector(Detector):
@@ -380,12 +373,7 @@ class JointDetector(Detector):
         self.device = np.ascontiguousarray(table[:, 0])
         self.slot = table[:, 1].astype(np.int8)
         m, runs = len(rows), len(layout.run_area)
-        self.at = self._array("at", "service", m, np.int8)
-        self.at[:] = table[:, 2]
-        self.unknown = self.at < 0
-        self.spread = self._array("spread", "service", (m, 3, 2), float)
-        self.phase_count = self._array("phase_count", "service", m, float)
-        self.phase_count[~self.unknown] = -1.0
+        self.at = table[:, 2].astype(np.int8)  # -1 until its phase is learned
         self.usual_i = self._array("usual_i", "service", m, np.float32, np.nan)
         self.service = self._array("service", "service", (m, N_STATE), float)
         self.branch = self._array("branch", "run3", (3 * runs, N_STATE), float)
@@ -395,6 +383,13 @@ class JointDetector(Detector):
         self.memory = MEMORY_DAYS * 86400.0 / step_s
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
+        self.lone = self._lone_services()
+        self._alone_rows = np.flatnonzero(self.lone >= 0)
+        lone = self._alone_rows
+        self.expected = self._array("expected", "lone", (lone.size, N_LONE), float)
+        self._lone_device = np.ascontiguousarray(self.device[lone])
+        self._lone_slot = np.ascontiguousarray(self.slot[lone])
+        self._deviation = np.full(lone.size, np.nan)
         self.neutral: NeutralDetector | None = None
         self._sums = np.zeros((runs, 3, 6))
         self._services = np.full((m, 4), np.nan)
@@ -405,7 +400,17 @@ class JointDetector(Detector):
         self._branch_hold = np.zeros(3 * runs, np.uint8)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
-    def link(self, others: Sequence[Detector]) -> None:
+    def _lone_services(self) -> NDArray[np.int32]:
+        """Place among the lone services, -1 for those with siblings on branch and phase."""
+        layout = self.layout
+        channel = np.where(self.at >= 0, 3 * layout.run[self.device] + self.at, -1)
+        _, group, size = np.unique(channel, return_inverse=True, return_counts=True)
+        alone = (self.at < 0) | (size[group] < COMPANY)
+        alone |= layout.run_node[layout.run[self.device]] < 0
+        alone &= layout.monitor[layout.area[self.device]] >= 0
+        return np.where(alone, np.cumsum(alone) - 1, -1).astype(np.int32)
+
+    def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
 
     def keys(self, axis: Axis) -> list[str]:
@@ -413,25 +418,32 @@ class JointDetector(Detector):
             keys = self.layout.device_keys()
             pairs = zip(self.device.tolist(), self.slot.tolist(), strict=True)
             return [f"{keys[p]}\0{c}" for p, c in pairs]
+        if axis == "lone":
+            keys = self.keys("service")
+            return [keys[j] for j in self._alone_rows.tolist()]
         if axis == "run3":
             return [f"{k}\0{c}" for k in self.layout.run_keys() for c in "abc"]
         return super().keys(axis)
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        if self.unknown.any():
-            learn_phases(
+        if self._deviation.size:
+            lone = self._alone_rows
+            suspect = (self.service[lone, FROZEN] > 0) & (
+                self.service[lone, FROZEN] < FREEZE_FRAMES
+            )
+            deviations(
                 frame.values,
                 layout.offsets,
                 layout.monitor,
-                self.device,
-                self.spread,
-                self.phase_count,
-                self.at,
+                layout.nominal_v,
+                self._lone_device,
+                self._lone_slot,
+                suspect.astype(np.uint8),
                 self.memory,
-                self.learn,
+                self.expected,
+                self._deviation,
             )
-            self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
         observe_drops(
             frame.values,
             layout.offsets,
@@ -441,6 +453,8 @@ class JointDetector(Detector):
             self.device,
             self.slot,
             self.at,
+            self.lone,
+            self._deviation,
             self.usual_i,
             self._sums,
             self._services,
@@ -472,10 +486,11 @@ class JointDetector(Detector):
             for row in over_limit(self._branch_score, self.branch_open, CLEAR, tick)
         ]
         # Measured against the transformer, several customers of a branch show what they share.
-        weak = (self._services[:, REFERENCE] == MONITOR_REF) & (self._service_score >= 0.5)
+        weak = (self._services[:, REFERENCE] == MODEL_REF) & (self._service_score >= 0.5)
         if weak.any():
             run = self._channel // 3
             several = np.bincount(run[self._service_score >= 0.5], minlength=len(self._sums)) > 1
+            several &= self.layout.run_node >= 0  # of no branch: they share nothing known
             self._service_score[weak & several[run]] = 0.5
         # A branch's joint explains what its customers show.
         self._service_score[self.branch_open[self._channel] > 0] *= 0.0
@@ -516,7 +531,9 @@ class JointDetector(Detector):
                 kind, asset = layout.network.asset_of(node)
             phase = "abc"[self.at[k]]
         heat = s[RESISTANCE] * s[CURRENT_MAX] ** 2
-        severity: Severity = "P1" if not branch and heat > HAZARD_W and score > 1.5 else "P2"
+        # A lone meter has no sibling to confirm it: serious, never yet a danger.
+        sure = not branch and s[REF] == PEERS and score > 1.5
+        severity: Severity = "P1" if sure and heat > HAZARD_W else "P2"
         blind = not np.isfinite(s[RESISTANCE])
         rule = "the drop below the neighbours has grown with the customer's own current"
         rule_zh = "相对邻户的压降随自身电流增大:接头接触电阻增大"

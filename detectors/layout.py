@@ -18,7 +18,7 @@ from grid.network import Device, Network
 SECOND: Final = 1_000_000
 
 # What a frame holds. A device's row is two cache lines: event time and arrival (as int64, in the
-# place of four floats), then the channels, the most used in the first line.
+# place of four floats), then the channels, the most used in the first line; last the register.
 FIRST_CHANNEL: Final = 4
 ROW_FLOATS: Final = 32
 CHANNELS: Final[tuple[str, ...]] = (
@@ -28,6 +28,9 @@ CHANNELS: Final[tuple[str, ...]] = (
     *("v_a_min", "v_b_min", "v_c_min", "f"),
 )
 CHANNEL: Final[dict[str, int]] = {name: FIRST_CHANNEL + i for i, name in enumerate(CHANNELS)}
+
+REGISTER: Final = "e_import"  # needs float64: the last word of a row
+REGISTER_WORD: Final = ROW_FLOATS // 2 - 1
 
 PHASE_CODE: Final[dict[str, int]] = {"a": 0, "b": 1, "c": 2, "abc": 3, "unknown": -1}
 JUDGED_KINDS: Final = ("meter", "transformer_monitor")

@@ -20,6 +20,7 @@ from detectors.displacement import (
     DOWN,
     EXPLAINED,
     FROZEN,
+    I_0,
     N_PLACE,
     N_STATE,
     READINGS,
@@ -104,6 +105,10 @@ class NeutralDetector(Detector):
             mine = np.asarray((self._run_score >= 0.5).any(1) | (self.run_open > 0).any(1))
             above = np.asarray((self._area_score >= 0.5).any(1) | (self.area_open > 0).any(1))
         return np.asarray(mine | above[self._run_area])
+
+    def run_currents(self) -> NDArray[np.float64]:
+        """float64[n_runs, 3]: currents of every branch by phase in this frame, A; NaN unknown."""
+        return self._runs[:, I_0 : I_0 + 3]
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout

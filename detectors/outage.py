@@ -371,6 +371,18 @@ class OutageDetector(Stateful):
         )
         return self._judge(frame.tick_us, frame.close_us)
 
+    def explains(self, device: int) -> bool:
+        """Whether a finding of the tree, a gasp or a switched-off supply accounts for a device's
+        silence (place in `Network.devices`)."""
+        if self.off[device] or self.last_gasp[device] > self.last_alive[device]:
+            return True
+        node = int(self.node[device])
+        while node >= 0:
+            if self.open_kind[node]:
+                return True
+            node = int(self.network.tree.parent[node])
+        return False
+
     def pulse(self, now_us: int) -> list[Finding]:
         """Judge between frames, because events came."""
         return self._judge(now_us, now_us)

@@ -7,17 +7,20 @@ from a single frame.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, known_at, over_limit, rounded
+from detectors.base import Detector, Stateful, known_at, over_limit, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, GroupLayout
+from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from detectors.supply_words import TEXTS
+from detectors.transformer import TransformerDetector
 from grid.faults import Severity
 from grid.records import Evidence, Finding
 
@@ -28,7 +31,8 @@ HIGH, LOW, LEVEL, LEVEL_BASE, COUNT = range(5)
 C_RE, C_IM, Z_RE, Z_IM, Z_SIZE, Z_VAR = range(5, 11)
 UNBALANCE_MIN, LEAK_FAST, LEAK_BASE, LEAK_VAR, LEAK_COUNT, UNBALANCE, LOAD, FROZEN = range(11, 19)
 NEUTRAL, S_NN, S_NL, LEAK_NOW = range(19, 23)
-N_STATE: Final = 23
+ROUGH, ROUGH_BASE, LAST_LEAK, USUAL_UNBALANCE, HEAVY_FRAMES = range(23, 28)
+N_STATE: Final = 28
 
 FAULTS: Final = (
     "over_voltage",
@@ -48,12 +52,16 @@ WINDING_SHIFT: Final = 0.006  # of nominal, a third of a 1.8 % step of one phase
 WINDING_HOURS: Final = 8.0
 WINDING_SIGMA: Final = 6.0
 UNBALANCE_LIMIT: Final = 0.5  # of the mean current
+UNBALANCE_NEW: Final = 0.35  # of the mean current above what is usual here under load
 UNBALANCE_LOAD: Final = 0.25  # of rating: light load is never balanced
+BRANCH_SHARE: Final = 0.6  # of the excess on the loaded phase: then the branch is the place
 UNBALANCE_DOSE_MIN: Final = 240.0
 LEAK_MIN_A: Final = 0.1
 LEAK_DANGER_A: Final = 1.0
 LEAK_SIGMA: Final = 6.0
 LEAK_HOURS: Final = 3.0
+ROUGH_HOURS: Final = 6.0
+ROUGH_SHARE: Final = 0.12  # of what has grown, as change from reading to reading
 MEMORY_DAYS: Final = 14.0
 LEARN_DAYS: Final = 3.0
 FREEZE_FRAMES: Final = 2880
@@ -82,7 +90,7 @@ def follow_supply(
     """Advance every area by one frame.
 
     high, low : limits, per unit of nominal
-    state : float64[areas, 23], last : int64[areas]  tick last seen; both updated
+    state : float64[areas, 28], last : int64[areas]  tick last seen; both updated
     score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
     """
     memory = MEMORY_DAYS * 24.0 / step_h
@@ -187,7 +195,15 @@ def follow_supply(
         if known and amps > 0.0:
             s[UNBALANCE] = most / amps - 1.0
             s[LOAD] = 3.0 * amps * u / rated[k]
-            if s[UNBALANCE] > UNBALANCE_LIMIT and s[LOAD] > UNBALANCE_LOAD:
+            beyond = s[UNBALANCE] - s[USUAL_UNBALANCE]
+            settled = learned and s[HEAVY_FRAMES] >= 48.0
+            if s[LOAD] > UNBALANCE_LOAD / 3.0 and not (settled and beyond > UNBALANCE_NEW):
+                # What the street always was is a matter for planning, not for a ticket.
+                s[HEAVY_FRAMES] += 1.0
+                rate = max(1.0 / s[HEAVY_FRAMES], 1.0 / memory)
+                s[USUAL_UNBALANCE] += rate * beyond
+            new = settled and beyond > UNBALANCE_NEW
+            if s[UNBALANCE] > UNBALANCE_LIMIT and new and s[LOAD] > UNBALANCE_LOAD:
                 s[UNBALANCE_MIN] += min(gap_h, 1.0) * 60.0
             s[UNBALANCE_MIN] = min(s[UNBALANCE_MIN], 2.0 * UNBALANCE_DOSE_MIN)
             s[UNBALANCE_MIN] *= math.exp(-gap_h / 48.0)
@@ -200,6 +216,7 @@ def follow_supply(
             if s[LEAK_COUNT] == 1.0:
                 s[LEAK_FAST] = x
                 s[LEAK_BASE] = x
+                s[LAST_LEAK] = x
                 s[LEAK_VAR] = 1e-4
             # Part of the neutral current returns through the earth and is no leakage.
             s[LEAK_NOW] = x
@@ -211,6 +228,10 @@ def follow_supply(
             raw = x - s[LEAK_BASE]
             x -= share * d_n
             s[LEAK_FAST] += (1.0 - math.exp(-gap_h / LEAK_HOURS)) * (x - s[LEAK_FAST])
+            # What returns through the earth because a neutral is bad is as restless as the load;
+            # what leaks through insulation follows the voltage, which is steady.
+            s[ROUGH] += (1.0 - math.exp(-gap_h / ROUGH_HOURS)) * (abs(x - s[LAST_LEAK]) - s[ROUGH])
+            s[LAST_LEAK] = x
             grown = s[LEAK_FAST] - s[LEAK_BASE]
             limit = max(LEAK_MIN_A, LEAK_SIGMA * math.sqrt(s[LEAK_VAR]) / 2.0)
             if s[LEAK_COUNT] > learn:
@@ -218,10 +239,13 @@ def follow_supply(
             score[k, 4] = max(
                 s[LEAK_FAST] / LEAK_DANGER_A, 0.0 if math.isnan(score[k, 4]) else score[k, 4]
             )
+            if s[ROUGH] - s[ROUGH_BASE] > ROUGH_SHARE * grown:
+                score[k, 4] = min(score[k, 4], 0.9)
             b = max(1.0 / s[LEAK_COUNT], 1.0 / memory)
             if score[k, 4] < 0.5 or s[LEAK_COUNT] <= learn:
                 e = x - s[LEAK_BASE]
                 s[LEAK_BASE] += b * e
+                s[ROUGH_BASE] += b * (s[ROUGH] - s[ROUGH_BASE])
                 s[NEUTRAL] += b * d_n
                 s[S_NN] += b * (d_n * d_n - s[S_NN])
                 s[S_NL] += b * (d_n * raw - s[S_NL])
@@ -234,6 +258,7 @@ class SupplyDetector(Detector):
     name: ClassVar[str] = "supply"
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = FAULTS
+    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -243,6 +268,14 @@ class SupplyDetector(Detector):
         self.open = self._array("open", "area", (n, len(FAULTS)), np.int64)
         self._score = np.full((n, len(FAULTS)), np.nan)
         self._none = layout.transformer < 0
+        self.neutral: NeutralDetector | None = None
+        self.transformer: TransformerDetector | None = None
+        self.chosen = self._array("chosen", "run", len(layout.run_area), np.uint8)
+        self.excess = self._array("excess", "run", len(layout.run_area), float)
+
+    def link(self, others: Sequence[Stateful]) -> None:
+        self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
+        self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, limits = self.layout, self.settings.limits
@@ -262,11 +295,57 @@ class SupplyDetector(Detector):
             self._score,
         )
         self._score[self._none] = np.nan
+        if self.neutral is not None:
+            self._share_excess(self.neutral.run_currents())
+            moved = np.zeros(layout.n_areas, bool)
+            moved[layout.run_area[self.neutral.moved_runs()]] = True
+            leaking = self._score[:, LEAKING]
+            leaking[moved] = np.minimum(leaking[moved], 0.9)
+        if self.transformer is not None:
+            # A crowd of new loads never lands evenly: the overload is the finding.
+            loaded = self.transformer.overloaded()
+            self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], 0.9)
         out = []
         for what in range(len(FAULTS)):
             rows = over_limit(self._score[:, what], self.open[:, what], CLEAR, frame.tick_us)
             out += [self._finding(frame, what, *row) for row in rows]
         return out
+
+    def _share_excess(self, amps: F8) -> None:
+        """Follow how much of the loaded phase's excess each branch brings, A, while it lasts."""
+        layout = self.layout
+        total = np.zeros((layout.n_areas, 3))
+        np.add.at(total, layout.run_area, amps)
+        heavy = np.argmax(total, axis=1)[layout.run_area]
+        own = amps[np.arange(heavy.size), heavy] - amps.mean(axis=1)
+        lasting = self._score[layout.run_area, UNBALANCED] > 0.0
+        with np.errstate(invalid="ignore"):
+            growing = lasting & (self.track[layout.run_area, UNBALANCE] > UNBALANCE_LIMIT)
+        growing &= np.isfinite(own)
+        self.excess[growing] += 0.1 * (own[growing] - self.excess[growing])
+        self.excess[~lasting] = 0.0
+
+    def _place(self, what: int, k: int, first: bool) -> tuple[str, str]:
+        """Kind and id of the asset of an area's finding; it stays what it was first found to be."""
+        if what != UNBALANCED:
+            return "transformer", self.layout.area_id(k)
+        runs = np.flatnonzero(self.layout.run_area == k)
+        if first:
+            self.chosen[runs] = 0
+            loaded = self._loaded_branch(k)
+            if loaded >= 0:
+                self.chosen[loaded] = 1
+        for r in runs[self.chosen[runs] > 0].tolist():
+            return self.layout.network.asset_of(int(self.layout.run_node[r]))
+        return "transformer", self.layout.area_id(k)
+
+    def _loaded_branch(self, k: int) -> int:
+        """The run that brings most of the excess of an area; -1 if none does."""
+        runs = np.flatnonzero((self.layout.run_area == k) & (self.layout.run_node >= 0))
+        excess = np.maximum(self.excess[runs], 0.0)
+        if runs.size < 2 or excess.sum() <= 0.0 or excess.max() < BRANCH_SHARE * excess.sum():
+            return -1
+        return int(runs[int(np.argmax(excess))])
 
     def _finding(self, frame: Frame, what: int, k: int, score: float, since: int) -> Finding:
         layout, s = self.layout, self.track[k]
@@ -316,8 +395,7 @@ class SupplyDetector(Detector):
         return Finding(
             self.name,
             FAULTS[what],
-            "transformer",
-            layout.area_id(k),
+            *self._place(what, k, since == frame.tick_us),
             frame.tick_us,
             known_at(frame, members),
             score,

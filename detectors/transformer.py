@@ -9,6 +9,7 @@ import math
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
@@ -267,6 +268,11 @@ class TransformerDetector(Detector):
         self.constants = DISTRIBUTION.array()
         self._score = np.full((n, 3), np.nan)
         self._judged = layout.transformer >= 0
+
+    def overloaded(self) -> NDArray[np.bool_]:
+        """bool[n_areas]: areas whose overload is found, or gathering."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self._score[:, 0] >= 0.25) | (self.open[:, 0] > 0))
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout

@@ -122,6 +122,7 @@ UNITS: Final = {
     "h": "h",
     "min": "min",
     "s": "s",
+    "wh": "Wh",
     "kva": "kVA",
     "pct": "%",
 }

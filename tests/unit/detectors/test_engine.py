@@ -88,7 +88,13 @@ def test_an_edited_network_keeps_the_state_of_what_stayed() -> None:
     found = moved.feed("s", rows.select(~cut)) + moved.flush()
 
     group = moved.fleet.groups[0]
-    heard = dict(zip(group.names, moved.detectors[0][0].state["heard"].tolist(), strict=True))
+    heard = dict(
+        zip(
+            group.names,
+            next(d for d in moved.detectors[0] if d.name == "neutral").state["heard"].tolist(),
+            strict=True,
+        )
+    )
     # Two days fewer than a meter that was there all the time.
     assert heard["T1-B1-1"] - heard["T2-B1-1"] > 2.5 * 96
     assert {(f.fault, f.asset) for f in found} >= {("neutral_loose", "T1-B1")}

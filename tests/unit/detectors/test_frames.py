@@ -18,6 +18,7 @@ class Watching:
     """Collects the frames an engine judges."""
 
     nbytes = 0
+    gate = False
 
     def __init__(self, engine: Engine) -> None:
         self.seen: list[tuple[int, dict[str, tuple[int, float]]]] = []

@@ -88,7 +88,7 @@ def test_the_chart_has_phases_scores_marks_and_truth(engineer: Visitor, trial: s
     chart = engineer.get(f"{trial}/chart?asset_kind=branch&asset=T1-B2").json()
 
     assert [b["kind"] for b in chart["bands"]] == ["truth"]
-    assert {m["side"] for m in chart["marks"]} == {"a", "b"}
+    assert {m["side"] for m in chart["marks"]} == {"a"}  # B runs without the neutral's detector
     assert any(p["limits"] == [{"value": 1.0, "label": "limit"}] for p in chart["panels"])
     assert chart["panels"][0]["unit"] == "V"
 
@@ -152,7 +152,8 @@ def test_readings_alerts_and_scores_come_as_csv_and_parquet(engineer: Visitor, t
         parquet = engineer.get(f"{trial}/download/{name}.parquet?device=T1-TM")
         assert csv.headers["content-disposition"].endswith(f'{name}.csv"')
         read = pacsv.read_csv(io.BytesIO(csv.content))
-        assert len(read) == len(pq.read_table(io.BytesIO(parquet.content))) > 0
+        assert len(read) == len(pq.read_table(io.BytesIO(parquet.content)))
+        assert (len(read) > 0) == (name != "alerts-b")
     assert engineer.get(f"{trial}/download/truth.jsonl").text.count("\n") == 1
     assert engineer.get(f"{trial}/download/secrets.csv").status_code == 404
     assert engineer.get(f"{trial}/download/readings.exe").status_code == 404

@@ -1,0 +1,298 @@
+"""Energy that leaves the transformer and reaches no meter: theft, a meter that counts too little.
+
+Per area the monitor's power less the sum of its meters is followed as `a + b M^2` (constant and
+copper losses), learned on healthy days. A lasting excess over a day is a finding. Where the excess
+rises and falls with what one meter still counts, that meter counts a part of what it should, and
+its usage point is the place; otherwise the area is, and the mapping is to be checked first.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+
+from detectors.base import Detector, Stateful, known_at, over_limit, rounded
+from detectors.compiled import F4, F8, I4, kernel
+from detectors.frames import Frame
+from detectors.layout import CHANNEL, GroupLayout
+from detectors.neutral import NeutralDetector
+from detectors.settings import DetectorSettings
+from grid.records import Evidence, Finding
+
+P_ALL, P_A = CHANNEL["p"], CHANNEL["p_a"]
+
+# Columns of an area's state.
+COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
+LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R = range(6, 14)
+N_AREA: Final = 14
+# Columns of a device's state: usual and mean power, moments of its changes with the excess's.
+USUAL, M_P, V_P, C_RP, LONG, LAST_P = range(6)
+N_DEVICE: Final = 6
+
+COVERAGE: Final = 0.85  # of the meters must report; the others count with their usual power
+LEVEL_HOURS: Final = 24.0
+CULPRIT_HOURS: Final = 24.0
+LOSS_SHARE: Final = 0.02  # of the power handed out, where one meter explains it
+AREA_SHARE: Final = 0.08  # where none does: uneven load too costs some copper
+LOSS_W: Final = 150.0
+LEVEL_SIGMA: Final = 8.0
+LEARN_DAYS: Final = 4.0
+MEMORY_DAYS: Final = 21.0
+FREEZE_FRAMES: Final = 2880.0
+CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains
+LEAD: Final = 1.5  # and so much more than the next
+FALLEN: Final = (0.4, 1.8)  # a meter that lost so much of the excess, and 40 % of its usual,
+HINT: Final = 0.08  # needs to explain but this
+WAIT_US: Final = 24 * 3600 * 1_000_000
+CLEAR: Final = 0.5
+
+
+@kernel("float64(float32[:, ::1], int64)")
+def power(values: F4, p: int) -> float:
+    """Active power of a device, W; NaN not reported."""
+    x = float(values[p, P_ALL])
+    if math.isnan(x):
+        x = float(values[p, P_A]) + float(values[p, P_A + 1]) + float(values[p, P_A + 2])
+    return x
+
+
+@kernel(
+    "void(float64, float32[:, ::1], int32[::1], int32[::1], float64[:, ::1], float32[:, ::1],"
+    "float64[::1])"
+)
+def balance(
+    step_h: float,
+    values: F4,
+    offsets: I4,
+    monitor: I4,
+    areas: F8,
+    devices: F4,
+    score: F8,
+) -> None:
+    """Advance the energy balance of every area by one frame.
+
+    areas : float64[areas, 14], devices : float32[n, 6]   updated
+    score : float64[areas]   out: 1 = limit, NaN = not judged
+    """
+    memory = MEMORY_DAYS * 24.0 / step_h
+    learn = max(96.0, LEARN_DAYS * 24.0 / step_h)
+    fast = 1.0 - math.exp(-step_h / LEVEL_HOURS)
+    slow = 1.0 - math.exp(-step_h / CULPRIT_HOURS)
+    for k in range(offsets.size - 1):
+        score[k] = math.nan
+        m = monitor[k]
+        if m < 0:
+            continue
+        handed = power(values, m)
+        if math.isnan(handed):
+            continue
+        s = areas[k]
+        metered = 0.0
+        heard = 0
+        meters = 0
+        for p in range(offsets[k], offsets[k + 1]):
+            if p == m:
+                continue
+            meters += 1
+            x = power(values, p)
+            d = devices[p]
+            if math.isnan(x):
+                metered += d[USUAL]
+            else:
+                heard += 1
+                metered += x
+                d[USUAL] += (x - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
+        if meters == 0 or heard < COVERAGE * meters:
+            continue
+        loss = handed - metered
+        square = handed * abs(handed) * 1e-6
+        if s[COUNT] == 0.0:
+            s[M_X] = square
+            s[M_L] = loss
+        dx = square - s[M_X]
+        dl = loss - s[M_L]
+        r = dl - s[S_XL] / (s[S_XX] + 1.0) * dx
+        sigma = math.sqrt(max(s[VAR], 100.0))
+        learned = s[COUNT] >= learn
+        bounded = max(-6.0 * sigma, min(6.0 * sigma, r)) if learned else r
+        s[LOAD] += fast * (abs(handed) - s[LOAD])
+        x = 0.0
+        if learned:
+            s[WEIGHT] += fast * (1.0 - s[WEIGHT])
+            odd = max(20.0 * sigma, 0.2 * s[LOAD])
+            s[LEVEL] += fast * (max(-odd, min(odd, r)) - s[LEVEL])
+            level = s[LEVEL] / s[WEIGHT]
+            s[EXCESS] = level
+            usual = math.sqrt(max(s[LEVEL_VAR], 25.0))
+            load = s[LOAD] / max(s[WEIGHT], 0.5)
+            x = min(level / max(LOSS_SHARE * load, LOSS_W), level / (LEVEL_SIGMA * usual))
+            if s[WEIGHT] < 0.3:
+                x = min(x, 0.5)
+            score[k] = max(x, 0.0)
+        # Whose counting moves with the excess? Changes from frame to frame: the theft's own
+        # beginning, where one falls and the other rises, is but one of them.
+        e_r = r - s[LAST_R]
+        s[LAST_R] = r
+        s[V_R] += slow * (e_r * e_r - s[V_R])
+        for p in range(offsets[k], offsets[k + 1]):
+            if p == m:
+                continue
+            d = devices[p]
+            y = power(values, p)
+            if not math.isnan(y):
+                e_p = y - d[LAST_P]
+                d[M_P] += slow * (y - d[M_P])
+                if not math.isnan(e_p):
+                    d[V_P] += slow * (e_p * e_p - d[V_P])
+                    d[C_RP] += slow * (e_p * e_r - d[C_RP])
+            d[LAST_P] = y
+        if learned and x > 0.5 and s[FROZEN] < FREEZE_FRAMES:
+            s[FROZEN] += 1.0
+            continue
+        s[FROZEN] = 0.0 if x <= 0.5 else s[FROZEN]
+        s[COUNT] += 1.0
+        a = max(1.0 / s[COUNT], 1.0 / memory)
+        for p in range(offsets[k], offsets[k + 1]):
+            devices[p, LONG] += a * (devices[p, USUAL] - devices[p, LONG])
+        fit = dl - r + bounded
+        s[M_X] += a * dx
+        s[M_L] += a * fit
+        s[S_XX] = (1.0 - a) * (s[S_XX] + a * dx * dx)
+        s[S_XL] = (1.0 - a) * (s[S_XL] + a * dx * fit)
+        s[VAR] += max(1.0 / (s[COUNT] + 4.0), 1.0 / memory) * (bounded * bounded - s[VAR])
+        if learned:
+            since = max(s[COUNT] - learn, 1.0)
+            stray = s[LEVEL] / max(s[WEIGHT], 1e-9)
+            s[LEVEL_VAR] += max(1.0 / (since + 10.0), 1.0 / memory) * (stray * stray - s[LEVEL_VAR])
+        else:
+            s[LEVEL_VAR] = s[VAR] * 0.05
+
+
+class EnergyDetector(Detector):
+    """The balance of every area with a monitor."""
+
+    name: ClassVar[str] = "energy"
+    version: ClassVar[int] = 1
+    faults: ClassVar[tuple[str, ...]] = ("energy_loss",)
+    listens: ClassVar[tuple[str, ...]] = ("neutral",)
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__(layout, settings)
+        self.areas = self._array("areas", "area", (layout.n_areas, N_AREA), float)
+        self.devices = self._array("devices", "device", (layout.size, N_DEVICE), np.float32)
+        self.open = self._array("open", "area", layout.n_areas, np.int64)
+        self.first = self._array("first", "area", layout.n_areas, np.int64)
+        self.suspect = self._array("suspect", "device", layout.size, np.uint8)
+        self._score = np.full(layout.n_areas, np.nan)
+        self._none = layout.transformer < 0
+        self.neutral: NeutralDetector | None = None
+
+    def link(self, others: Sequence[Stateful]) -> None:
+        self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout, score = self.layout, self._score
+        balance(
+            layout.step_us / 3.6e9,
+            frame.values,
+            layout.offsets,
+            layout.monitor,
+            self.areas,
+            self.devices,
+            score,
+        )
+        score[self._none] = np.nan
+        if self.neutral is not None:
+            # A bad neutral heats: its losses are its own finding.
+            moved = layout.run_area[self.neutral.moved_runs()]
+            score[moved] = np.minimum(score[moved], 0.95)
+        for k in np.flatnonzero(score >= 1.0).tolist():
+            if self.open[k]:
+                continue
+            # The culprit shows by and by: a day is granted before the area itself is named.
+            self.first[k] = self.first[k] or frame.tick_us
+            rows = slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))
+            self.suspect[rows] = 0
+            p = self._culprit(k)
+            if p >= 0:
+                self.suspect[p] = 1
+            else:
+                s = self.areas[k]
+                waited = frame.tick_us - self.first[k] >= WAIT_US
+                if not waited or s[EXCESS] < AREA_SHARE * s[LOAD]:
+                    score[k] = 0.95
+        self.first[score < CLEAR] = 0
+        rows_ = over_limit(score, self.open, CLEAR, frame.tick_us)
+        return [self._finding(frame, *row) for row in rows_]
+
+    def _culprit(self, k: int) -> int:
+        """The device whose own counting explains the excess; -1 if none stands out."""
+        layout = self.layout
+        rows = np.arange(int(layout.offsets[k]), int(layout.offsets[k + 1]))
+        d = self.devices[rows]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            explained = d[:, C_RP] ** 2 / (d[:, V_P] * self.areas[k, V_R])
+        explained[~np.isfinite(explained) | (d[:, C_RP] <= 0.0)] = 0.0
+        explained[rows == layout.monitor[k]] = 0.0
+        fell = d[:, LONG] - d[:, M_P]
+        share = fell / max(float(self.areas[k, EXCESS]), 1.0)
+        likely = (share > FALLEN[0]) & (share < FALLEN[1]) & (fell > 0.4 * d[:, LONG])
+        likely &= explained >= HINT
+        if likely.sum() == 1:
+            return int(rows[int(np.argmax(likely))])
+        order = np.argsort(explained)
+        if order.size < 2 or explained[order[-1]] < max(CULPRIT, LEAD * explained[order[-2]]):
+            return -1
+        return int(rows[order[-1]])
+
+    def _finding(self, frame: Frame, k: int, score: float, since: int) -> Finding:
+        layout, s = self.layout, self.areas[k]
+        members = list(layout.devices_of(k))
+        kind: str = "transformer"
+        asset = layout.area_id(k)
+        numbers: dict[str, float | int | str | None] = {
+            "unmetered_w": rounded(s[EXCESS], 0),
+            "share_of_load": rounded(s[EXCESS] / max(s[LOAD], 1.0), 3),
+            "usual_deviation_w": rounded(math.sqrt(max(s[LEVEL_VAR], 0.0)), 0),
+        }
+        culprits = [p for p in members if self.suspect[p]]
+        excluded = ("a loose joint: it loses volts, not kilowatts",)
+        zh = ("接头发热:只损失电压,不损失大量电量",)
+        following = "check the mapping of meters to this transformer first, then inspect"
+        following_zh = "先核对台区户变关系,再现场稽查"
+        if culprits:
+            p = culprits[0]
+            d = self.devices[p]
+            node = int(layout.network.tree.device[layout.device[p]])
+            kind, asset = ("device", layout.names[p])
+            if node >= 0:
+                kind, asset = layout.network.asset_of(node)
+            numbers["counted_of_usual"] = rounded(d[M_P] / max(d[LONG], 1.0), 2)
+            numbers["explained"] = rounded(d[C_RP] ** 2 / max(d[V_P] * s[V_R], 1e-9), 2)
+            following = "inspect this meter: wiring, seals, bypass, current transformer"
+            following_zh = "稽查该户:接线、封印、旁路、互感器"
+            members = culprits
+        return Finding(
+            self.name,
+            "energy_loss",
+            kind,
+            asset,
+            frame.tick_us,
+            known_at(frame, slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))),
+            score,
+            "P3",
+            tuple(layout.names[p] for p in members),
+            Evidence(
+                "more energy leaves the transformer than its meters and the usual losses explain",
+                "变压器供出电量持续超过户表电量与正常线损之和",
+                numbers,
+                limit=round(max(LOSS_SHARE * float(s[LOAD]), LOSS_W), 0),
+                window=(since, frame.tick_us),
+                peers=tuple(layout.names[q] for q in layout.devices_of(k))[:8],
+                excluded=excluded + zh,
+                next_check=following,
+                next_check_zh=following_zh,
+            ),
+            clear_below=CLEAR,
+        )

@@ -1,0 +1,165 @@
+"""What a lone meter should read: from the transformer's voltages and currents, and its neighbours.
+
+A meter without two others on its branch and phase (or of unknown place) has no sibling to be
+compared with. Its voltage is followed as a line on what the transformer's monitor shows on all
+three phases, by recursive least squares: the phase it hangs on, and what the neutral adds, come
+out by themselves. What the area's meters then still have in common (the monitor's clock, the
+medium voltage between two samples) is the area's, not the meter's, and is taken off.
+
+Measured on a real area of hourly meters: the deviation of a single meter falls from 1.8 V (raw)
+over 0.5 V (line alone) to 0.25 V, and what is left is hardly correlated in time.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from detectors.compiled import F4, F8, I1, I4, U1, kernel
+from detectors.layout import CHANNEL
+
+V, I_A = CHANNEL["v_a"], CHANNEL["i_a"]
+
+INPUTS: Final = 6  # three voltages, three currents of the monitor
+COUNT, M_Y, VAR = range(3)
+M_X: Final = 3
+SLOPE: Final = M_X + INPUTS
+P: Final = SLOPE + INPUTS  # upper triangle, row by row
+N_LONE: Final = P + INPUTS * (INPUTS + 1) // 2
+
+FIRST_FRAMES: Final = 72  # least squares without doubt, until a deviation is known
+CERTAIN: Final = 100.0  # bound of the inverse moments: inputs that never move stay harmless
+LEAST_VAR: Final = 0.01  # V^2
+BANDS: Final = (3.0, 0.75)  # V around the mean, for what an area has in common
+COMPANY: Final = 3  # meters that must agree before they take anything off
+
+
+@kernel("int64(int64, int64)")
+def _at(a: int, b: int) -> int:
+    """Column of the inverse moments of inputs a and b."""
+    low, high = min(a, b), max(a, b)
+    return P + low * INPUTS - low * (low - 1) // 2 + high - low
+
+
+@kernel("float64(float64[::1], float64[::1], float64, float64, boolean)")
+def follow(s: F8, x: F8, y: float, memory: float, learn: bool) -> float:
+    """Advance one meter's line by one frame; returns voltage minus expectation, V.
+
+    s : float64[36]   count, mean and variance, means of the inputs, slopes, inverse moments
+    x : float64[6]    the monitor's voltages and currents; y: the meter's voltage
+    learn : bool      False while a fault is suspected, so that it does not become the usual
+    """
+    if s[COUNT] == 0.0:
+        s[M_Y] = y
+        s[VAR] = 1.0
+        for a in range(INPUTS):
+            s[M_X + a] = x[a]
+            s[SLOPE + a] = 1.0 / 3.0 if a < 3 else 0.0
+            for b in range(a, INPUTS):
+                s[_at(a, b)] = 1.0 if a == b else 0.0
+    r = y - s[M_Y]
+    for a in range(INPUTS):
+        r -= s[SLOPE + a] * (x[a] - s[M_X + a])
+    if not learn:
+        return float(r)
+    s[COUNT] += 1.0
+    young = s[COUNT] < FIRST_FRAMES
+    # A reading far out bends the line less the further out it is.
+    sigma = math.sqrt(max(s[VAR], LEAST_VAR))
+    weight = 1.0 if young else max(1e-3, min(1.0, 3.0 * sigma / max(abs(r), 1e-9)))
+    keep = 1.0 - 1.0 / memory if s[COUNT] > 0.25 * memory else 1.0
+    total = keep / weight
+    trace = 0.0
+    for a in range(INPUTS):
+        x[INPUTS + a] = 0.0
+        for b in range(INPUTS):
+            x[INPUTS + a] += s[_at(a, b)] * (x[b] - s[M_X + b])
+        total += (x[a] - s[M_X + a]) * x[INPUTS + a]
+    for a in range(INPUTS):
+        gain = x[INPUTS + a] / total
+        s[SLOPE + a] += gain * r
+        for b in range(a, INPUTS):
+            s[_at(a, b)] = (s[_at(a, b)] - gain * x[INPUTS + b]) / keep
+        trace += s[_at(a, a)]
+    if trace > CERTAIN:
+        for at in range(P, N_LONE):
+            s[at] *= CERTAIN / trace
+    rate = max(1.0 / s[COUNT], 1.0 / memory)
+    bound = 1e9 if young else 4.0 * sigma
+    s[M_Y] += rate * (y - s[M_Y] - r + max(-bound, min(bound, r)))
+    for a in range(INPUTS):
+        s[M_X + a] += rate * (x[a] - s[M_X + a])
+    rate = max(1.0 / (s[COUNT] + 10.0), 1.0 / memory)
+    s[VAR] += rate * (min(r * r, 9.0 * max(s[VAR], 0.05)) - s[VAR])
+    return float(r)
+
+
+@kernel("void(float64[::1], int64, int64)")
+def _take_off_common(out: F8, begin: int, end: int) -> None:
+    """Subtract from each the mean of the others that agree; alone or disagreeing: as it is."""
+    centre = 0.0
+    band = 1e9
+    number = 0
+    total = 0.0
+    for turn in range(3):
+        if turn > 0:
+            centre = total / number
+            band = BANDS[turn - 1]
+        total = 0.0
+        number = 0
+        for j in range(begin, end):
+            if abs(out[j] - centre) < band:  # not a number fails
+                total += out[j]
+                number += 1
+        if number == 0:
+            return
+    for j in range(begin, end):
+        inside = abs(out[j] - centre) < band
+        others = number - 1 if inside else number
+        if others >= COMPANY:
+            out[j] -= (total - out[j]) / others if inside else total / others
+
+
+@kernel(
+    "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1], int8[::1],"
+    "uint8[::1], float64, float64[:, ::1], float64[::1])"
+)
+def deviations(
+    values: F4,
+    offsets: I4,
+    monitor: I4,
+    nominal: F8,
+    device: I4,
+    slot: I1,
+    hold: U1,
+    memory: float,
+    state: F8,
+    out: F8,
+) -> None:
+    """Voltage minus expectation of every lone service, less what its area has in common.
+
+    device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
+    state : float64[m, 36]   updated; out : float64[m]  V, NaN = not judged
+    """
+    x = np.zeros(2 * INPUTS)
+    begin = 0
+    for k in range(offsets.size - 1):
+        end = begin
+        while end < device.size and device[end] < offsets[k + 1]:
+            end += 1
+        m = monitor[k]
+        whole = m >= 0
+        if whole:
+            for a in range(INPUTS):
+                x[a] = float(values[m, (V if a < 3 else I_A - 3) + a])
+                if math.isnan(x[a]):
+                    # Without currents the voltages serve; a constant input does nothing.
+                    whole = whole and a >= 3
+                    x[a] = 0.0
+        for j in range(begin, end):
+            v = float(values[device[j], V + slot[j]])
+            out[j] = math.nan
+            if whole and 0.7 * nominal[k] < v < 1.3 * nominal[k]:
+                out[j] = follow(state[j], x, v, memory, hold[j] == 0)
+        _take_off_common(out, begin, end)
+        begin = end

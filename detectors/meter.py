@@ -1,0 +1,307 @@
+"""Meters that fail as meters: stuck values, a register that runs back, a drifting clock, silence.
+
+Each is judged against the siblings, so that what an area shares (a calm night, the head-end's
+clock, a lost gateway, an outage) is nobody's meter. A register that starts anew after a pause is
+an exchange; one that runs back between two readings is a fault. Silence of one device among
+speaking neighbours is its own communication, unless the supply tree explains it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import numpy as np
+
+from detectors.base import Detector, Stateful, known_at, over_limit, rounded
+from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.frames import NEVER, Frame
+from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
+from detectors.measuring_words import RULES
+from detectors.outage import OutageDetector
+from detectors.settings import DetectorSettings
+from grid.records import Evidence, Finding
+
+V, I_A, P_ALL = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"]
+
+STUCK, REGISTER, CLOCK, SILENT = range(4)
+NAMES: Final = ("stuck", "register", "clock", "silent")
+# Columns of a device's float state.
+SAME_H, RUN, LOW, HIGH, LAST_V, LAST_I, LAST_E, BACK_H, OFFSET, USUAL, JITTER, COUNT, FAST = range(
+    13
+)
+N_STATE: Final = 13
+
+STUCK_HOURS: Final = 6.0
+STUCK_READINGS: Final = 12.0
+MOVED_V: Final = 2.0  # the area's middle must have moved so far meanwhile
+DAY_H: Final = 24.0
+BACK_WH: Final = 50.0  # registers count in steps of 10 Wh at most
+ROLLOVER: Final = 0.98  # of a power of ten: there a register starts anew by design
+DRIFT_S: Final = 60.0
+JITTER_SIGMA: Final = 6.0
+SHARED_DRIFT: Final = 0.3  # share of an area's meters whose clocks moved: then it is not theirs
+LEARN_FRAMES: Final = 48.0
+MEMORY_DAYS: Final = 7.0
+SILENT_H: Final = 12.0
+SILENT_INTERVALS: Final = 24.0
+SILENT_DELIVERIES: Final = 3.0
+HEALED_KEEP: Final = 0.99999  # a reading: forgotten over months
+HEALED: Final = 1.5  # times the longest silence that ended by itself in this area
+SPEAKING: Final = 0.5  # share of the area's devices that must be heard for silence to count
+TOGETHER: Final = 0.15  # share silent at once: then it is the path they share, not the device
+CLEAR: Final = 0.6
+
+
+@kernel("boolean(float64)")
+def _rolls_over(e: float) -> bool:
+    """Whether a register stands just below a power of ten (of Wh), where it may start anew."""
+    if e < 1e6:
+        return False
+    top = 10.0 ** math.ceil(math.log10(e))
+    return e > ROLLOVER * top
+
+
+@kernel(
+    "void(int64, float64, float32[:, ::1], float64[:], int64[:], int32[::1], float64[::1],"
+    "int64[::1], float64, int64[::1], int64[::1], float64[::1], float64[::1], float32[:, ::1],"
+    "float64[:, ::1])"
+)
+def judge_meters(
+    tick: int,
+    step_h: float,
+    values: F4,
+    register: F8,
+    time: I8,
+    offsets: I4,
+    nominal: F8,
+    delivery: I8,
+    memory: float,
+    last: I8,
+    gap: I8,
+    healed: F8,
+    last_e: F8,
+    state: F4,
+    score: F8,
+) -> None:
+    """Judge every device by one frame.
+
+    register : float64[n]    import register, Wh; time : int64[n]  `NEVER` = nothing heard
+    delivery : int64[n]      how far apart deliveries are, microseconds
+    last, gap : int64[n]     last reading and usual distance between readings; updated
+    healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
+    last_e : float64[n]      register seen last, Wh; state : float32[n, 12]; updated
+    score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged
+    """
+    score.fill(math.nan)
+    for k in range(offsets.size - 1):
+        u = nominal[k]
+        total = 0.0
+        number = 0
+        heard = 0
+        known = 0
+        drifting = 0
+        silent = 0
+        for p in range(offsets[k], offsets[k + 1]):
+            if last[p] > NEVER:
+                known += 1
+            if time[p] > NEVER:
+                heard += 1
+            elif last[p] > NEVER and tick - last[p] > 4 * max(gap[p], 1):
+                silent += 1
+            v = float(values[p, V])
+            if 0.7 * u < v < 1.4 * u and state[p, SAME_H] == 0.0:
+                total += v
+                number += 1
+        middle = total / number if number >= 3 else math.nan
+        for p in range(offsets[k], offsets[k + 1]):
+            s = state[p]
+            if time[p] == NEVER:
+                if last[p] > NEVER and known >= 4 and gap[p] > 0:
+                    quiet_h = (tick - last[p]) / 3.6e9
+                    limit = max(SILENT_H, SILENT_INTERVALS * gap[p] / 3.6e9)
+                    limit = max(limit, SILENT_DELIVERIES * delivery[p] / 3.6e9)
+                    limit = max(limit, HEALED * healed[k])
+                    if silent > max(1.0, TOGETHER * known):
+                        score[p, SILENT] = min(quiet_h / limit, 0.9)
+                    elif heard >= SPEAKING * known or quiet_h < limit:
+                        score[p, SILENT] = quiet_h / limit
+                continue
+            score[p, SILENT] = 0.0
+            pause_us = time[p] - last[p] if last[p] > NEVER else 0
+            if pause_us > 0:
+                if gap[p] == 0:
+                    gap[p] = pause_us
+                elif pause_us < 3 * gap[p]:
+                    gap[p] += (pause_us - gap[p]) // 8
+                else:
+                    gap[p] += gap[p] // 8
+            pause_h = pause_us / 3.6e9
+            healed[k] = max(healed[k] * HEALED_KEEP, min(pause_h, 240.0))
+            in_time = pause_us <= gap[p] + gap[p] // 2
+            last[p] = time[p]
+            # Stuck: nothing moves while the area does.
+            v = float(values[p, V])
+            i = float(values[p, I_A])
+            if math.isnan(i):
+                i = float(values[p, P_ALL])
+            if not math.isnan(v) and v > 0.5 * u:
+                same = i == s[LAST_I] or (math.isnan(i) and math.isnan(s[LAST_I]))
+                if v == s[LAST_V] and same:
+                    s[SAME_H] += pause_h
+                    s[RUN] += 1.0
+                    if not math.isnan(middle):
+                        s[LOW] = min(s[LOW], middle)
+                        s[HIGH] = max(s[HIGH], middle)
+                else:
+                    s[SAME_H] = 0.0
+                    s[RUN] = 0.0
+                    s[LOW] = 1e9
+                    s[HIGH] = -1e9
+                s[LAST_V] = v
+                s[LAST_I] = i
+                score[p, STUCK] = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
+                if not s[HIGH] - s[LOW] >= MOVED_V:
+                    score[p, STUCK] = min(score[p, STUCK], 0.5)
+            # Register: counted back while the meter kept reporting.
+            e = register[p]
+            if not math.isnan(e):
+                s[BACK_H] = max(0.0, s[BACK_H] - min(pause_h, DAY_H))
+                if last_e[p] - e > BACK_WH and in_time and not _rolls_over(last_e[p]):
+                    s[BACK_H] = 2.0 * DAY_H
+                last_e[p] = e
+                score[p, REGISTER] = s[BACK_H] / DAY_H
+            # Clock: distance of its time from the tick, followed past half a step.
+            away = (time[p] - tick) / 1e6
+            if s[COUNT] > 0.0:
+                whole = step_h * 3600.0
+                away += whole * math.floor((s[OFFSET] - away) / whole + 0.5)
+            s[OFFSET] = away
+            s[COUNT] += 1.0
+            d = away - s[USUAL]
+            if s[COUNT] == 1.0:
+                s[USUAL] = away
+                d = 0.0
+            limit = max(DRIFT_S, JITTER_SIGMA * s[JITTER])
+            # One odd time is no drift: each reading counts up to twice the limit.
+            s[FAST] += 0.25 * (max(-2.0 * limit, min(2.0 * limit, d)) - s[FAST])
+            if s[COUNT] > LEARN_FRAMES:
+                score[p, CLOCK] = abs(s[FAST]) / limit
+            if not score[p, CLOCK] > 0.5:
+                rate = max(1.0 / s[COUNT], 1.0 / memory)
+                s[USUAL] += rate * d
+                s[JITTER] += rate * (min(abs(d), 900.0) - s[JITTER])
+            else:
+                drifting += 1
+        if drifting >= 3 and drifting > SHARED_DRIFT * heard:
+            for p in range(offsets[k], offsets[k + 1]):
+                score[p, CLOCK] = min(score[p, CLOCK], 0.9)
+
+
+class MeterDetector(Detector):
+    """Every device of a group."""
+
+    name: ClassVar[str] = "meter"
+    version: ClassVar[int] = 1
+    faults: ClassVar[tuple[str, ...]] = ("meter_health", "comms_failure")
+    listens: ClassVar[tuple[str, ...]] = (OutageDetector.name,)
+
+    def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
+        super().__init__(layout, settings)
+        n = layout.size
+        self.track = self._array("track", "device", (n, N_STATE), np.float32)
+        self.track[:, [LAST_V, LAST_I]] = np.nan
+        self.last_e = self._array("last_e", "device", n, float, np.nan)
+        self.last = self._array("last", "device", n, np.int64, NEVER)
+        self.gap = self._array("gap", "device", n, np.int64)
+        self.gap[:] = layout.interval_us
+        self.healed = self._array("healed", "area", layout.n_areas, float)
+        self.open = self._array("open", "device", (n, len(NAMES)), np.int64)
+        self.memory = MEMORY_DAYS * 86400e6 / layout.step_us
+        self.supply: OutageDetector | None = None
+        self._score = np.full((n, len(NAMES)), np.nan)
+
+    def link(self, others: Sequence[Stateful]) -> None:
+        self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout, score = self.layout, self._score
+        judge_meters(
+            frame.tick_us,
+            layout.step_us / 3.6e9,
+            frame.values,
+            frame.register,
+            frame.time,
+            layout.offsets,
+            layout.nominal_v,
+            layout.delivery_us,
+            self.memory,
+            self.last,
+            self.gap,
+            self.healed,
+            self.last_e,
+            self.track,
+            score,
+        )
+        if self.supply is not None:
+            for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
+                if self.supply.explains(int(layout.device[p])):
+                    score[p, SILENT] = np.nan
+        stuck = np.flatnonzero(score[:, STUCK] >= 1.0)
+        frame.values[stuck, FIRST_CHANNEL:] = (
+            np.nan
+        )  # nobody else shall judge what this meter repeats
+        out = []
+        for what in range(len(NAMES)):
+            for row in over_limit(score[:, what], self.open[:, what], CLEAR, frame.tick_us):
+                out.append(self._finding(frame, what, *row))
+        return out
+
+    def _finding(self, frame: Frame, what: int, p: int, score: float, since: int) -> Finding:
+        layout, s = self.layout, self.track[p]
+        words = RULES[NAMES[what]]
+        numbers: dict[str, float | int | str | None]
+        if what == STUCK:
+            limit = STUCK_HOURS
+            numbers = {
+                "unchanged_h": rounded(s[SAME_H], 1),
+                "value_v": rounded(s[LAST_V], 1),
+                "neighbours_moved_v": rounded(s[HIGH] - s[LOW], 1),
+            }
+        elif what == REGISTER:
+            limit = BACK_WH
+            numbers = {"register_wh": rounded(self.last_e[p], 0)}
+        elif what == CLOCK:
+            limit = round(max(DRIFT_S, JITTER_SIGMA * float(s[JITTER])), 1)
+            numbers = {"drift_s": rounded(s[FAST], 0), "usual_offset_s": rounded(s[USUAL], 0)}
+        else:
+            quiet_h = (frame.tick_us - int(self.last[p])) / 3.6e9
+            limit = round(quiet_h / score, 1) if score > 0 else SILENT_H
+            numbers = {
+                "silent_h": rounded(quiet_h, 1),
+                "usual_interval_s": round(int(self.gap[p]) / 1e6),
+            }
+        area = int(layout.area[p])
+        others = [q for q in layout.devices_of(area) if q != p]
+        return Finding(
+            self.name,
+            "comms_failure" if what == SILENT else "meter_health",
+            "device",
+            layout.names[p],
+            frame.tick_us,
+            max(known_at(frame, [p]), frame.close_us if what == SILENT else 0),
+            score,
+            "P4",
+            (layout.names[p],),
+            Evidence(
+                words.rule,
+                words.rule_zh,
+                numbers,
+                limit=limit,
+                window=(since, frame.tick_us),
+                peers=tuple(layout.names[q] for q in others[:8]),
+                excluded=words.excluded,
+                next_check=words.next_check,
+                next_check_zh=words.next_check_zh,
+            ),
+            clear_below=CLEAR,
+        )

@@ -1,0 +1,83 @@
+"""The energy balance: a meter that counts too little, against its oracle and on a street."""
+
+import numpy as np
+import pytest
+
+from detectors.energy import EXCESS, LAST_R, M_P, N_AREA, N_DEVICE, balance
+from detectors.engine import Engine
+from detectors.layout import CHANNEL
+from grid.network import Network
+from grid.readings import ReadingBatch
+from grid.records import Finding
+from tests.unit.detectors.street import START_US, Street, network, only
+
+DAYS = 9.0
+
+
+def judged(share: dict[str, float], monitor: bool = True) -> list[Finding]:
+    """The street, where some meters count only a share of their power from day 6 on."""
+    net = network(areas=1, monitor=monitor)
+    engine = Engine(net, only("energy"))
+    return engine.feed("s", readings(net, share)) + engine.flush()
+
+
+def readings(net: Network, share: dict[str, float]) -> ReadingBatch:
+    batch = Street(net, DAYS).readings()
+    p = np.array(batch.value("p"), float)
+    if "T1-TM" in batch.names:
+        mine = batch.device == batch.names.index("T1-TM")
+        total = sum(np.array(batch.value(f"i_{c}"), float)[mine] for c in "abc") * 230.0
+        p[mine] = total * 1.02
+    late = batch.time >= START_US + round(6 * 86400e6)
+    for name, part in share.items():
+        p[late & (batch.device == batch.names.index(name))] *= part
+    return ReadingBatch.of(batch.names, batch.device, batch.time, {**batch.values, "p": p})
+
+
+def test_a_meter_that_counts_a_fifth_is_found_at_its_usage_point() -> None:
+    found = judged({"T1-B1-3": 0.2})
+
+    assert {(f.fault, f.asset) for f in found} == {("energy_loss", "U-T1-B1-3")}
+    # The share settles as days of the new counting gather.
+    assert found[-1].evidence.numbers["counted_of_usual"] == pytest.approx(0.2, abs=0.1)
+
+
+def test_an_honest_street_is_quiet() -> None:
+    assert judged({}) == []
+
+
+def test_without_a_monitor_there_is_no_balance() -> None:
+    assert judged({"T1-B1-3": 0.2}, monitor=False) == []
+
+
+def slow_balance(handed: np.ndarray, metered: np.ndarray) -> float:
+    """Mean loss above `a + b M^2`, the plain way: one least-squares line a frame, no freezing."""
+    m_x, m_l, s_xx, s_xl, r = 0.0, 0.0, 0.0, 0.0, 0.0
+    for n, (m, s) in enumerate(zip(handed, metered, strict=True), 1):
+        x, loss = m * m * 1e-6, m - s
+        m_x, m_l = (x, loss) if n == 1 else (m_x, m_l)
+        dx, dl = x - m_x, loss - m_l
+        r = dl - s_xl / (s_xx + 1.0) * dx
+        a = 1.0 / n
+        m_x, m_l = m_x + a * dx, m_l + a * dl
+        s_xx, s_xl = (1 - a) * (s_xx + a * dx * dx), (1 - a) * (s_xl + a * dx * dl)
+    return r
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 60
+    meters = rng.gamma(2.0, 400.0, (n, 3))
+    metered = meters.astype(np.float32).astype(float).sum(1)
+    handed = (metered * 1.03 + 40.0).astype(np.float32).astype(float)
+    areas, devices = np.zeros((1, N_AREA)), np.zeros((4, N_DEVICE), np.float32)
+    offsets, monitor, score = np.array([0, 4], np.int32), np.array([0], np.int32), np.zeros(1)
+    for k in range(n):
+        values = np.full((4, 32), np.nan, np.float32)
+        values[:, CHANNEL["p"]] = [handed[k], *meters[k]]
+        balance(0.25, values, offsets, monitor, areas, devices, score)
+
+    assert areas[0, LAST_R] == pytest.approx(slow_balance(handed, metered), abs=0.01)
+    assert areas[0, EXCESS] == 0.0
+    assert devices[1, M_P] > 0.0

@@ -1,0 +1,148 @@
+"""Meters that fail as meters, and sensors: against healthy siblings, in hand-made readings."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detectors.engine import Engine
+from grid.network import Network
+from grid.readings import ReadingBatch
+from grid.records import Finding
+from tests.unit.detectors.street import START_US, STEP_US, Street, network, only
+
+DAYS = 4.0
+WHO = "T1-B1-2"
+
+
+def street() -> tuple[Network, ReadingBatch]:
+    net = network(areas=1)
+    return net, Street(net, DAYS).readings()
+
+
+def rows_of(batch: ReadingBatch, name: str, from_day: float) -> NDArray[np.bool_]:
+    since = batch.time >= START_US + round(from_day * 86400e6)
+    return np.asarray((batch.device == batch.names.index(name)) & since)
+
+
+def judge(name: str, net: Network, batch: ReadingBatch) -> list[Finding]:
+    engine = Engine(net, only(name))
+    return engine.feed("s", batch.sort()) + engine.flush()
+
+
+def changed(batch: ReadingBatch, **columns: NDArray[np.float64]) -> ReadingBatch:
+    return ReadingBatch.of(
+        batch.names, batch.device, batch.time, {**batch.values, **columns}, received=batch.received
+    )
+
+
+def said(found: list[Finding]) -> set[tuple[str, str]]:
+    return {(f.fault, f.asset) for f in found if f.score >= 1.0}
+
+
+def registers(batch: ReadingBatch, back: str | None = None) -> NDArray[np.float64]:
+    """An import register for every row, which runs back by 20 kWh at one device on day 3."""
+    hours = (batch.time - START_US) / 3.6e9
+    e = 5e6 + 400.0 * hours
+    if back is not None:
+        e[rows_of(batch, back, 3.0)] -= 20_000.0
+    return np.asarray(e)
+
+
+def test_values_that_stand_still_while_the_street_moves_are_a_stuck_meter() -> None:
+    net, batch = street()
+    rows = rows_of(batch, WHO, 3.0)
+    values = {q: np.array(batch.value(q), float) for q in ("v_a", "i_a", "p")}
+    for column in values.values():
+        column[rows] = column[rows][0]
+
+    found = judge("meter", net, changed(batch, **values))
+
+    assert said(found) == {("meter_health", WHO)}
+    assert found[0].tick_us <= START_US + round(3.5 * 86400e6)
+
+
+def test_a_register_that_runs_back_between_two_readings_is_a_fault() -> None:
+    net, batch = street()
+
+    found = judge("meter", net, changed(batch, e_import=registers(batch, WHO)))
+
+    assert said(found) == {("meter_health", WHO)}
+
+
+def test_a_register_that_starts_anew_after_a_pause_is_an_exchange() -> None:
+    net, batch = street()
+    batch = changed(batch, e_import=registers(batch, WHO))
+    away = rows_of(batch, WHO, 3.0) & (batch.time < START_US + 3 * 86_400_000_000 + 2 * STEP_US)
+
+    assert judge("meter", net, batch.select(~away)) == []
+
+
+def test_a_clock_that_runs_away_from_its_siblings_is_found_within_a_day() -> None:
+    net, batch = street()
+    rows = rows_of(batch, WHO, 2.0)
+    time = batch.time.copy()
+    time[rows] += ((time[rows] - START_US - 2 * 86_400_000_000) * 600 // 86400).astype(np.int64)
+    drifting = ReadingBatch.of(
+        batch.names, batch.device, time, batch.values, received=time + 1_000_000
+    )
+
+    found = judge("meter", net, drifting)
+
+    assert said(found) == {("meter_health", WHO)}
+    assert found[0].tick_us <= START_US + 3 * 86_400_000_000
+
+
+def test_a_clock_shared_by_the_street_is_nobodys_fault() -> None:
+    net, batch = street()
+    late = batch.time + (batch.time > START_US + 2 * 86_400_000_000) * 200_000_000
+    shifted = ReadingBatch.of(batch.names, batch.device, late, batch.values, received=late)
+
+    assert judge("meter", net, shifted) == []
+
+
+def test_one_silent_device_among_speaking_ones_has_lost_its_communication() -> None:
+    net, batch = street()
+
+    found = judge("meter", net, batch.select(~rows_of(batch, WHO, 3.0)))
+
+    assert said(found) == {("comms_failure", WHO)}
+    assert found[0].tick_us - START_US >= round(3.4 * 86400e6)
+
+
+def test_half_a_street_silent_at_once_is_the_path_they_share() -> None:
+    net, batch = street()
+    mute = np.zeros(len(batch), bool)
+    for k in range(1, 7):
+        mute |= rows_of(batch, f"T1-B1-{k}", 3.0)
+
+    assert judge("meter", net, batch.select(~mute)) == []
+
+
+@pytest.mark.parametrize("volts", [30.0, -30.0])
+def test_a_voltage_that_leaps_alone_is_the_sensors(volts: float) -> None:
+    net, batch = street()
+    v = np.array(batch.value("v_a"), float)
+    v[rows_of(batch, WHO, 3.0)] += volts
+
+    found = judge("sensor", net, changed(batch, v_a=v))
+
+    assert said(found) == {("sensor_fault", WHO)}
+
+
+def test_a_sensor_found_out_raises_nothing_else() -> None:
+    """The gate takes its readings from the frame before the other families see them."""
+    net, batch = street()
+    v = np.array(batch.value("v_a"), float)
+    v[rows_of(batch, WHO, 3.0)] += 40.0
+    engine = Engine(net)
+
+    found = engine.feed("s", changed(batch, v_a=v).sort()) + engine.flush()
+
+    assert {f.fault for f in found} == {"sensor_fault"}
+
+
+def test_a_displaced_neutral_is_no_sensor_fault() -> None:
+    net = network(areas=1)
+    rows = Street(net, DAYS, neutral={"T1-B1": lambda d: np.where(d > 3.0, 6.0, 0.0)}).readings()
+
+    assert judge("sensor", net, rows) == []

@@ -41,11 +41,11 @@ def _at(a: int, b: int) -> int:
     return P + low * INPUTS - low * (low - 1) // 2 + high - low
 
 
-@kernel("float64(float64[::1], float64[::1], float64, float64, boolean)")
-def follow(s: F8, x: F8, y: float, memory: float, learn: bool) -> float:
+@kernel("float64(float32[::1], float64[::1], float64, float64, boolean)")
+def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     """Advance one meter's line by one frame; returns voltage minus expectation, V.
 
-    s : float64[36]   count, mean and variance, means of the inputs, slopes, inverse moments
+    s : float32[36]   count, mean and variance, means of the inputs, slopes, inverse moments
     x : float64[6]    the monitor's voltages and currents; y: the meter's voltage
     learn : bool      False while a fault is suspected, so that it does not become the usual
     """
@@ -75,6 +75,14 @@ def follow(s: F8, x: F8, y: float, memory: float, learn: bool) -> float:
         for b in range(INPUTS):
             x[INPUTS + a] += s[_at(a, b)] * (x[b] - s[M_X + b])
         total += (x[a] - s[M_X + a]) * x[INPUTS + a]
+    if total < keep / weight:
+        # Rounding has made the inverse moments indefinite: begin them again, keep the line.
+        total = keep / weight
+        for a in range(INPUTS):
+            x[INPUTS + a] = x[a] - s[M_X + a]
+            total += x[INPUTS + a] * x[INPUTS + a]
+            for b in range(a, INPUTS):
+                s[_at(a, b)] = 1.0 if a == b else 0.0
     for a in range(INPUTS):
         gain = x[INPUTS + a] / total
         s[SLOPE + a] += gain * r
@@ -122,7 +130,7 @@ def _take_off_common(out: F8, begin: int, end: int) -> None:
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1], int8[::1],"
-    "uint8[::1], float64, float64[:, ::1], float64[::1])"
+    "uint8[::1], float64, float32[:, ::1], float64[::1])"
 )
 def deviations(
     values: F4,
@@ -133,13 +141,13 @@ def deviations(
     slot: I1,
     hold: U1,
     memory: float,
-    state: F8,
+    state: F4,
     out: F8,
 ) -> None:
     """Voltage minus expectation of every lone service, less what its area has in common.
 
     device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
-    state : float64[m, 36]   updated; out : float64[m]  V, NaN = not judged
+    state : float32[m, 36]   updated; out : float64[m]  V, NaN = not judged
     """
     x = np.zeros(2 * INPUTS)
     begin = 0

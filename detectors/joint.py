@@ -386,7 +386,7 @@ class JointDetector(Detector):
         self.lone = self._lone_services()
         self._alone_rows = np.flatnonzero(self.lone >= 0)
         lone = self._alone_rows
-        self.expected = self._array("expected", "lone", (lone.size, N_LONE), float)
+        self.expected = self._array("expected", "lone", (lone.size, N_LONE), np.float32)
         self._lone_device = np.ascontiguousarray(self.device[lone])
         self._lone_slot = np.ascontiguousarray(self.slot[lone])
         self._deviation = np.full(lone.size, np.nan)

@@ -27,12 +27,12 @@ README_PICTURE = ROOT / "docs" / "images" / "operator-en.png"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 PAGES = {
-    "operator": ("/", "/tickets", "{alert}", "{ticket}"),
-    "clerk": ("/desk", "/desk?account={account}", "{ticket}"),
-    "engineer": ("/engineer", "/devices/{device}"),
-    "admin": ("/admin",),
+    "operator": ("/", "/tickets", "{alert}", "{ticket}", "/silences", "/quality?days=30"),
+    "clerk": ("/desk", "/desk?q={name}", "/desk?account={account}", "{ticket}"),
+    "engineer": ("/engineer", "/devices/{device}", "/admin/detectors?days=30", "/admin/sources"),
+    "admin": ("/admin", "/admin/configuration", "/admin/audit", "/password", "/nowhere"),
     "customer": ("",),
-    "": ("/signin",),
+    "": ("/signin", "{crew}"),
 }
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 LANGUAGES = {"zh": "zh-CN", "en": "en-US"}
@@ -92,9 +92,11 @@ def story(found: dict[str, str]) -> dict[str, str]:
                 ticket = max(first, key=lambda t: t["contacts"])
                 alert = ticket["alerts"][0]
                 devices = client.get(f"/api/v1/alerts/{alert}").json()["devices"]
+                crew = crew_link(client, found["url"], ticket["id"])
                 client.get(found["clerk"])
                 page = client.get(f"/tickets/{ticket['id']}").text
-                accounts = re.findall(r"/desk\?account=(\w+)", page)
+                callers = re.findall(r'/desk\?account=(\w+)">([^<]+)', page)
+                account, name = callers[0] if callers else ("", "")
                 alerts = client.get("/api/v1/alerts").json()["items"]
                 growing = [a["id"] for a in alerts if a["fault"].startswith("neutral")]
                 return {
@@ -102,11 +104,28 @@ def story(found: dict[str, str]) -> dict[str, str]:
                     "alert": f"/alerts/{alert}",
                     "ticket": f"/tickets/{ticket['id']}",
                     "device": devices[0] if devices else "",
-                    "account": accounts[0] if accounts else "",
+                    "account": account,
+                    "name": name,
+                    "crew": crew,
                 }
             time.sleep(1)
     fail(f"nobody has called about a ticket within {STORY_S:g} s; give the demo more --speed")
     raise AssertionError
+
+
+def crew_link(client: httpx.Client, url: str, ticket: int) -> str:
+    """Send the ticket out as the operator would; the path of the crew's link."""
+    page = client.get(f"/tickets/{ticket}").text
+    token = page.partition('data-csrf="')[2].partition('"')[0]
+    for action, fields in (("take", {}), ("dispatch", {}), ("assign", {"crew": "王师傅"})):
+        page = client.get(f"/tickets/{ticket}").text
+        version = re.findall(r'name="version" value="(\d+)"', page)[0]
+        data = {"_csrf": token, "version": version, **fields}
+        client.post(f"/tickets/{ticket}/{action}", data=data, headers={"origin": url})
+    made = client.post(
+        f"/tickets/{ticket}/crew-link", data={"_csrf": token}, headers={"origin": url}
+    )
+    return "/crew/" + made.text.partition("/crew/")[2].partition('"')[0]
 
 
 def take(page: Page, address: str, file: Path, *, whole: bool = True) -> None:

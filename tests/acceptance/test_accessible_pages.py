@@ -2,13 +2,14 @@
 axe can find (WCAG 2.2 A and AA), and no hostile text ever runs."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acceptance.browser import DESK, PHONE, browser, desk, server, world
 from tests.acceptance.needed import axe
+from tests.acceptance.test_crew_phone import link
 from tests.unit.web.server import Server
 from tests.unit.web.test_pages import HOSTILE
 from tests.unit.web.world import NEUTRAL, NOW, World, raised
@@ -18,12 +19,28 @@ pytestmark = pytest.mark.browser
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = {
-    "operator": ("/", "/tickets", "/tickets/1"),
+    "operator": ("/", "/tickets", "/tickets/1", "/silences"),
     "clerk": ("/desk", "/desk?q=大学路", "/desk?q=330740005", "/tickets/3"),
-    "engineer": ("/engineer", "/devices/T3-monitor"),
-    "admin": ("/admin", "/password", "/nowhere"),
-    "": ("/signin", "/my/link-c-1"),
+    "dispatcher": ("/tickets/1", "/tickets/3"),
+    "supervisor": ("/quality", "/quality?days=365"),
+    "engineer": ("/engineer", "/devices/T3-monitor", "/admin/detectors?off=outage"),
+    "admin": (
+        "/admin",
+        "/admin/sources",
+        "/admin/configuration",
+        "/admin/audit",
+        "/password",
+        "/nowhere",
+    ),
+    "crew": ("/crew",),
+    "": ("/signin", "/my/link-c-1", "/my/link-c-2", "{crew}"),
 }
+
+
+def places(world: World) -> dict[str, str]:
+    """A customer without supply and a crew on its way: the rest of the addresses."""
+    world.people.customer("c-2", "330740005")
+    return {"crew": link(world)}
 
 
 def drawn(page: Page) -> None:
@@ -31,31 +48,37 @@ def drawn(page: Page) -> None:
     page.wait_for_function(f"() => !document.querySelector('{missing}')")
 
 
-@pytest.mark.parametrize(
-    ("size", "dark", "language"), [(DESK, False, "en-US"), (PHONE, True, "zh-CN")]
-)
+# With these four every pair of language, theme and width is looked at.
+Theme = Literal["light", "dark"]
+LOOKS: dict[str, tuple[tuple[tuple[int, int], Theme], ...]] = {
+    "en-US": ((DESK, "light"), (PHONE, "dark")),
+    "zh-CN": ((PHONE, "light"), (DESK, "dark")),
+}
+
+
+@pytest.mark.parametrize("language", LOOKS)
 @pytest.mark.parametrize("role", PAGES)
 def test_axe_finds_nothing(
-    role: str,
-    size: tuple[int, int],
-    dark: bool,
-    language: str,
-    browser: Browser,
-    server: Server,
+    role: str, language: str, browser: Browser, server: Server, world: World
 ) -> None:
     source = axe()
+    rest = places(world)
     found: list[Any] = []
-    with desk(browser, server, role, language=language, size=size, dark=dark) as d:
+    with desk(browser, server, role, language=language) as d:
         for path in PAGES[role]:
-            page = d.open(path)
-            drawn(page)
+            page = d.open(path.format(**rest))
             page.evaluate(source)
-            result = page.evaluate(
-                "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-            )
-            found += [
-                (path, v["id"], [n["target"] for n in v["nodes"]][:3]) for v in result["violations"]
-            ]
+            for (width, height), theme in LOOKS[language]:
+                page.set_viewport_size({"width": width, "height": height})
+                page.emulate_media(color_scheme=theme)
+                drawn(page)
+                result = page.evaluate(
+                    "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
+                )
+                found += [
+                    (path, width, theme, v["id"], [n["target"] for n in v["nodes"]][:3])
+                    for v in result["violations"]
+                ]
 
     assert found == []
 
@@ -70,10 +93,11 @@ def test_hostile_text_never_runs(browser: Browser) -> None:
     )
     evidence = replace(NEUTRAL, rule=HOSTILE, rule_zh=HOSTILE, numbers={HOSTILE: HOSTILE})
     world.happen(raised("transformer_overload", "transformer", "T1", NOW, evidence))
-    pages = [(role, path) for role, paths in PAGES.items() if role for path in paths]
+    rest = places(world)
+    pages = [(role, path.format(**rest)) for role, paths in PAGES.items() for path in paths]
     ran: list[str] = []
     with Server(lambda: world.settings) as server:
-        for role in ("operator", "clerk", "engineer", "admin"):
+        for role in PAGES:
             with desk(browser, server, role) as d:
                 d.page.on("dialog", lambda dialog: ran.append(dialog.message))
                 for _, path in (x for x in pages if x[0] == role):

@@ -30,9 +30,7 @@ KINDS: Final[tuple[ContactKind, ...]] = ("fault", "application", "enquiry", "com
 # The four stops of an outage as a customer sees them, by what the crew has reported.
 STOPS: Final = ("known", "on_the_way", "on_site", "restored")
 STOP_OF: Final[dict[TicketState, int]] = {
-    "dispatched": 1,
-    "assigned": 1,
-    "accepted": 1,
+    "accepted": 1,  # told is not yet on the way: no stop promises more than the sentence
     "on_site": 2,
     "restored": 3,
     "verified": 3,

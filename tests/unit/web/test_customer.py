@@ -49,7 +49,8 @@ def test_the_page_with_all_it_needs_is_small_and_has_no_script(customer: Visitor
     ("actions", "stop"),
     [
         ((), "Known"),
-        (("take", "dispatch"), "Crew on its way"),
+        (("take", "dispatch"), "Known"),
+        (("take", "dispatch", "accept"), "Crew on its way"),
         (("take", "dispatch", "arrive"), "Crew on site"),
         (("take", "dispatch", "arrive", "restore"), "Restored"),
     ],

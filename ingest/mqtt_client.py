@@ -33,6 +33,11 @@ class Message(NamedTuple):
     received_us: int
 
 
+def _words(error: OSError) -> str:
+    reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
+    return f"TLS: {reason}" if reason else error.strerror or str(error)
+
+
 class BufferedSocket:
     """A socket that reads ahead; everything else is the socket's own."""
 
@@ -42,7 +47,7 @@ class BufferedSocket:
         self.sock = sock
         self.data = b""
         self.at = 0
-        self.trouble = ""  # why reading failed; paho only says that it did
+        self.trouble = ""  # why reading or writing failed; paho only says that it did
 
     def fill(self) -> bool:
         """Read what is there behind the bytes kept; False when the connection has ended."""
@@ -72,10 +77,21 @@ class BufferedSocket:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except OSError as error:
-            reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
-            self.trouble = f"TLS: {reason}" if reason else error.strerror or str(error)
+            self.trouble = _words(error)
             raise
         return more
+
+    def send(self, data: bytes) -> int:
+        """Write like the socket; what the other side said before it hung up is the reason."""
+        try:
+            return int(self.sock.send(data))
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            self.trouble = _words(error)
+            if self.sock.fileno() >= 0:
+                self.fill()
+            raise
 
     def pending(self) -> int:
         """Bytes read ahead, plus those that TLS has decoded already."""
@@ -88,24 +104,30 @@ class BufferedSocket:
 
 
 class ReceivingClient(paho.Client):
-    """`paho.Client` with `receive` and `ack_many`; used without paho's own threads."""
+    """`paho.Client` with `receive` and `ack_many`; used without paho's own threads.
+
+    `connection` is the socket of the newest connection, also when it has ended already.
+    """
+
+    connection: BufferedSocket | None = None
 
     def _create_socket(self) -> Any:
-        sock = self._create_socket_connection()
-        if not self._ssl:
-            return BufferedSocket(sock)
-        context = self._ssl_context
-        assert context is not None, "tls_set came first"
-        try:
-            # Not paho's own: it leaves the socket open when the handshake fails.
-            return BufferedSocket(context.wrap_socket(sock, server_hostname=self._host))
-        except BaseException:
-            sock.close()
-            raise
+        sock: Any = self._create_socket_connection()
+        if self._ssl:
+            context = self._ssl_context
+            assert context is not None, "tls_set came first"
+            try:
+                # Not paho's own: it leaves the socket open when the handshake fails.
+                sock = context.wrap_socket(sock, server_hostname=self._host)
+            except BaseException:
+                sock.close()
+                raise
+        self.connection = BufferedSocket(sock)
+        return self.connection
 
     def pending(self) -> int:
         """Bytes that can be read without asking the system."""
-        sock = self.socket()
+        sock: Any = self.socket()  # paho knows nothing of a `BufferedSocket`
         return sock.pending() if isinstance(sock, BufferedSocket) else 0
 
     def receive(
@@ -116,7 +138,7 @@ class ReceivingClient(paho.Client):
         Other packets, large ones and malformed ones go through paho and its callbacks. What does
         not fit into `limit` stays in the buffer (`pending`).
         """
-        sock = self.socket()
+        sock: Any = self.socket()  # paho knows nothing of a `BufferedSocket`
         if not isinstance(sock, BufferedSocket):
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         stands = sock.fill()

@@ -130,10 +130,10 @@ class MqttSession:
         self._source, self._endpoint, self._clock = source, endpoint, clock
         self._topics = source.filters()
         self._lost = ""
+        self._answered = False  # the broker has let us in
         self._misc_at = 0.0
         self._now_us = 0
         self._poller = select.poll()
-        self._socket: BufferedSocket | None = None
         self._client = self._make_client()
 
     def _make_client(self) -> ReceivingClient:
@@ -204,6 +204,7 @@ class MqttSession:
             else:
                 self._lost = f"the broker refused the connection: {reason}"
             return
+        self._answered = True
         self.session_present = bool(flags.session_present)
         self.answer = answer
         if self.protocol == MQTTProtocolVersion.MQTTv5:
@@ -232,6 +233,10 @@ class MqttSession:
             return
         # paho knows no more than "unspecified error" of what its socket met.
         self._lost = f"the connection ended: {self._socket_trouble() or reason}"
+        source = self._source
+        if self._endpoint.tls and not self._answered and not source.cert:
+            # A broker may hang up without a word, or its words be lost with the connection.
+            self._lost += "; if the broker asks for a client certificate, name it in cert and key"
         if str(reason) == "Session taken over":
             self._lost = (
                 f"another client connected as {self._source.client_id!r}; two collectors with one "
@@ -239,7 +244,8 @@ class MqttSession:
             )
 
     def _socket_trouble(self) -> str:
-        return "" if self._socket is None else self._socket.trouble
+        connection = self._client.connection
+        return "" if connection is None else connection.trouble
 
     # -- the connection --------------------------------------------------------------------
 
@@ -266,11 +272,10 @@ class MqttSession:
             raise ConnectionLost(f"TLS failed: {error.reason or error}") from error
         except OSError as error:
             raise ConnectionLost(f"cannot connect: {error.strerror or error}") from error
-        sock = client.socket()
+        sock: Any = client.socket()
         if sock is None:
             raise ConnectionLost(self._lost or "the connection ended at once")
         assert isinstance(sock, BufferedSocket)
-        self._socket = sock
         self._fd = sock.fileno()
         self._poller.register(self._fd, select.POLLIN)
 

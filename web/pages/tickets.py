@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -23,7 +23,7 @@ from alerts.states import (
 )
 from desk.board import TicketPage
 from desk.timeline import TimelineEntry
-from grid.records import Ticket
+from grid.records import Ticket, TicketState
 from storage.desk_records import Step
 from web import policy
 from web.crew import CrewDesk, crew_of
@@ -75,9 +75,18 @@ def details_of(action: str, given: dict[str, Any], site: Site) -> dict[str, Any]
     return {k: values[k] for k in wanted if values.get(k) not in (None, "")}
 
 
+# The crew's work is over: what is left is to verify, to call back, to close.
+DONE: Final[tuple[TicketState, ...]] = ("restored", "verified", "callback")
+
+
 def usual_next(ticket: Ticket, allowed: Sequence[str]) -> str | None:
-    """The action that leads on from here; taking it again helps only while nobody has it."""
+    """The action that leads on from here; taking it again helps only while nobody has it.
+
+    Closing is possible from any state, but leads on only where the work is done.
+    """
     for action in USUAL_NEXT:
+        if action == "close" and ticket.state not in DONE:
+            continue
         again = ACTIONS[action].to_state == ticket.state
         if action in allowed and (not again or (action == "take" and not ticket.assignee)):
             return action

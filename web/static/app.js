@@ -153,8 +153,10 @@ function wanted(topic, item) {
   return $$("[data-topics]").some((x) => topicsOf(x).some((name) => names.includes(name)));
 }
 
+// What a person has begun in a section, or may still take back there, must not be swept away.
 const dirty = (section) =>
-  section.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)
+  $$("[data-undo]", section).length > 0
+  || section.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)
   || $$("input[type=text], textarea", section).some((x) => x.value !== x.defaultValue)
   || $$("details[open]", section).length > 0;
 
@@ -319,8 +321,9 @@ function countdown(bar) {
       return;
     }
     clearInterval(timer);
-    if (!bar.contains(document.activeElement)) bar.remove();
-    else bar.addEventListener("focusout", () => bar.remove(), { once: true });
+    const end = () => { bar.remove(); again ||= setTimeout(reload); };
+    if (!bar.contains(document.activeElement)) end();
+    else bar.addEventListener("focusout", end, { once: true });
   }, 250);
 }
 

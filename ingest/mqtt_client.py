@@ -81,10 +81,10 @@ class BufferedSocket:
             raise
         return more
 
-    def send(self, data: bytes) -> int:
+    def send(self, buffer: bytes) -> int:
         """Write like the socket; what the other side said before it hung up is the reason."""
         try:
-            return int(self.sock.send(data))
+            return int(self.sock.send(buffer))
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except OSError as error:
@@ -127,7 +127,7 @@ class ReceivingClient(paho.Client):
 
     def pending(self) -> int:
         """Bytes that can be read without asking the system."""
-        sock: Any = self.socket()  # paho knows nothing of a `BufferedSocket`
+        sock = self.socket()
         return sock.pending() if isinstance(sock, BufferedSocket) else 0
 
     def receive(
@@ -138,7 +138,7 @@ class ReceivingClient(paho.Client):
         Other packets, large ones and malformed ones go through paho and its callbacks. What does
         not fit into `limit` stays in the buffer (`pending`).
         """
-        sock: Any = self.socket()  # paho knows nothing of a `BufferedSocket`
+        sock = self.socket()
         if not isinstance(sock, BufferedSocket):
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         stands = sock.fill()

@@ -272,7 +272,7 @@ class MqttSession:
             raise ConnectionLost(f"TLS failed: {error.reason or error}") from error
         except OSError as error:
             raise ConnectionLost(f"cannot connect: {error.strerror or error}") from error
-        sock: Any = client.socket()
+        sock = client.socket()
         if sock is None:
             raise ConnectionLost(self._lost or "the connection ended at once")
         assert isinstance(sock, BufferedSocket)

@@ -81,7 +81,7 @@ class BufferedSocket:
             raise
         return more
 
-    def send(self, buffer: bytes) -> int:
+    def send(self, buffer: bytes | bytearray) -> int:
         """Write like the socket; what the other side said before it hung up is the reason."""
         try:
             return int(self.sock.send(buffer))

@@ -125,14 +125,21 @@ class Engine:
         columns = np.empty((len(names), n), np.float32)
         for k, name in enumerate(names):
             columns[k] = batch.values[name]
-        register = np.ascontiguousarray(batch.values.get(REGISTER, ()), np.float64)
         channel, unit = column_table(names)
         bounds = column_bounds(names)
         accepted = np.zeros(n, np.uint8)
         # Columns out of the journal are read-only and not aligned; kernels take plain arrays.
-        device, time, received, quality, event = (
+        no_register = np.empty(0, np.float64)
+        device, time, received, quality, event, register = (
             np.require(a, requirements=("C", "A", "W"))
-            for a in (batch.device, batch.time, batch.received, batch.quality, batch.event)
+            for a in (
+                batch.device,
+                batch.time,
+                batch.received,
+                batch.quality,
+                batch.event,
+                batch.values.get(REGISTER, no_register),
+            )
         )
         out: list[Finding] = []
         row = 0

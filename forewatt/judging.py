@@ -5,7 +5,6 @@ file, no database: that is what makes `backtest` and `run` give the same alert i
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from alerts.budget import BudgetSettings
 from alerts.episodes import Book
@@ -73,7 +72,7 @@ class Judge:
         findings: list[Finding] = []
         for record in records:
             if len(record.batch):
-                findings += self.engine.feed(record.source, _owned(record.batch))
+                findings += self.engine.feed(record.source, record.batch)
             for tick in record.ticks:
                 findings += self.engine.tick(tick.source, tick.up_to_us)
         self._told(findings)
@@ -104,18 +103,3 @@ class Judge:
         waits = [g.step_us // 2 + int(frames.shape[i, 1]) for i, g in enumerate(groups)]
         watermark = self.engine.watermark_us
         return watermark - max(waits) - 1 if waits and watermark > 0 else None
-
-
-def _owned(batch: ReadingBatch) -> ReadingBatch:
-    """A batch whose arrays may be written: kernels are compiled for those, and a batch out of
-    the journal looks into the journal's bytes."""
-    if batch.time.flags.writeable:
-        return batch
-    return replace(
-        batch,
-        device=batch.device.copy(),
-        time=batch.time.copy(),
-        received=batch.received.copy(),
-        quality=batch.quality.copy(),
-        event=batch.event.copy(),
-    )

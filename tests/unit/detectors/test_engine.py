@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from detectors.engine import Engine
@@ -26,6 +27,8 @@ def test_a_batch_as_the_journal_gives_it_is_taken() -> None:
     net = network(areas=1)
     engine, other = Engine(net), Engine(net)
     rows = Street(net, 0.5).readings()
+    registers = {"e_import": np.arange(len(rows), dtype=float)}
+    rows = ReadingBatch.of(rows.names, rows.device, rows.time, {**rows.values, **registers})
 
     engine.feed("s", rows)
     other.feed("s", ReadingBatch.from_bytes(rows.to_bytes()))

@@ -29,7 +29,7 @@ FIELDS: Final = ("source", "start", "end", "speed", "a", "b", "compare", "lenien
 BLANK_REQUEST: Final[dict[str, Any]] = {"source": "", "a": (), "b": None, "command": ""}
 BLANK_STATUS: Final[dict[str, Any]] = {
     "state": "waiting", "alerts": {}, "notes": (), "error": None, "at_us": None, "seconds": None,
-    "speed": None, "paused": False, "rows_all": None,
+    "speed": None, "paused": False, "rows": None, "rows_all": None,
 }  # fmt: skip
 BLANK_PROBLEM: Final[dict[str, Any]] = dict.fromkeys(
     ("text", "problem", "file", "line", "column", "fix")

@@ -24,7 +24,7 @@ async function look() {
     location.reload();
     return;
   }
-  if (now.rows !== undefined) {
+  if (typeof now.rows === "number") {
     const at = now.at_us ? ` · ${progress.dataset.at.replace("#time", new Date(now.at_us / 1000).toISOString().slice(0, 16).replace("T", " ") + "Z")}` : "";
     const found = Object.entries(now.alerts ?? {}).map(([side, n]) => ` · ${side.toUpperCase()}: ${n}`).join("");
     progress.textContent = progress.dataset.progress.replace("#done", shown(now.rows)).replace("#all", shown(now.rows_all ?? now.rows)) + at + found;

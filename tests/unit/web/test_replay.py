@@ -1,6 +1,8 @@
 """The replay page: chosen, started, watched, compared, labelled and taken home, all by address."""
 
 import io
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,3 +217,41 @@ def test_a_removed_trial_is_gone(engineer: Visitor, room: TrialRoom) -> None:
     answer = engineer.change(f"/engineer/replay/{folder.name}/remove")
 
     assert (answer.status_code, Path(folder).exists()) == (200, False)
+
+
+# What a run says of itself, in the order it says it, and the files that lie there by then.
+FURNISHED = ("network.json", "series", "truth.jsonl", "a.alerts.jsonl", "b.alerts.jsonl")
+STAGES = (
+    ({"state": "waiting"}, 0),
+    ({"state": "loading", "rows_all": 80_000}, 0),
+    ({"state": "loading", "rows_all": 80_000}, 1),
+    ({"state": "loading", "rows_all": 80_000}, 2),
+    ({"state": "loading", "rows_all": 80_000}, 3),
+    ({"state": "running", "rows": 0, "rows_all": 80_000, "speed": 60, "paused": True}, 5),
+    ({"state": "scoring", "rows": 80_000, "rows_all": 80_000}, 5),
+    ({"state": "stopped"}, 5),
+    ({"state": "failed", "error": {"text": "the disk is full"}}, 2),
+)
+
+
+@pytest.mark.parametrize(("status", "files"), STAGES)
+def test_the_page_stands_at_every_stage_of_a_run(
+    engineer: Visitor, trial: str, room: TrialRoom, status: dict[str, object], files: int
+) -> None:
+    whole = room.folder / trial.rpartition("/")[2]
+    folder = room.folder / "replay-20200102-000000-beef"
+    shutil.copytree(whole, folder)
+    for name in FURNISHED[files:]:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink()
+    (folder / "status.json").write_text(json.dumps(status), encoding="utf-8")
+
+    answer = engineer.get(f"/engineer/replay/{folder.name}")
+    listed = engineer.get("/engineer/replay")
+    shutil.rmtree(folder)
+
+    assert (answer.status_code, listed.status_code) == (200, 200)
+    assert f'data-state="{status["state"]}"' in answer.text
+    assert ("80,000" in answer.text) == ("rows" in status)

@@ -500,8 +500,17 @@ def _collecting(commands: Any) -> None:
     gaps.add_argument("--device", metavar="NAME", help="of one device")
     gaps.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
     gaps.add_argument("--closed", action="store_true", help="those that are settled as well")
-    _config(gaps)
-    _json(gaps)
+    twice = _add(
+        commands,
+        "conflicts",
+        "forewatt.quarantine:conflicts_command",
+        "readings that came again unlike",
+    )
+    twice.add_argument("--device", metavar="NAME", help="of one device")
+    twice.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
+    for parser in (gaps, twice):
+        _config(parser)
+        _json(parser)
 
 
 def unit_span(text: str) -> range:

@@ -105,7 +105,11 @@ class SiteJournal(SqliteJournal):
     def append(self, records: Sequence[Record]) -> int:
         """As the journal's own, without ticks while the clock stands."""
         if standing(self._clock):
-            records = [replace(r, ticks=()) for r in records if len(r.batch) or r.quarantined]
+            records = [
+                replace(r, ticks=())
+                for r in records
+                if len(r.batch) or r.quarantined or len(r.withdrawn)
+            ]
         return super().append(records)
 
 

@@ -1,4 +1,4 @@
-"""`forewatt quarantine list|show|replay` and `forewatt gaps`: what was refused, what is owed."""
+"""`forewatt quarantine`, `gaps` and `conflicts`: what was refused, is owed, came twice unlike."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from forewatt.site import Place, site_network
 from forewatt.sources import collector_settings
 from grid.errors import BadInput
 from grid.journal import Quarantined
+from grid.network import Network
 from ingest.payloads import PayloadDecoder
 from ingest.replay import replay
 from ingest.sparkplug import SparkplugHost
@@ -19,6 +20,9 @@ from storage.database import Database
 from storage.fleet import (
     Gap,
     QuarantineRow,
+    ReadingConflict,
+    conflict_count,
+    conflicts,
     forget_quarantine,
     gaps,
     quarantine_count,
@@ -126,8 +130,7 @@ def gaps_command(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     with _database(config) as database:
         network = site_network(config, database)
-        if args.device and args.device not in network.device_index:
-            raise BadInput(f"no device {args.device!r}", fix="see devices.csv")
+        _known(args.device, network)
         found = gaps(
             database,
             device=args.device,
@@ -167,6 +170,49 @@ def _gap_json(gap: Gap) -> dict[str, Any]:
         "reason": gap.reason,
         "state": _state(gap),
     }
+
+
+def conflicts_command(args: argparse.Namespace) -> int:
+    """`forewatt conflicts`: readings that came again with other values, the newest found first."""
+    config = load_config(args.config)
+    with _database(config) as database:
+        network = site_network(config, database)
+        _known(args.device, network)
+        realm = config.site.realm
+        found = conflicts(database, device=args.device, limit=args.limit, realm=realm)
+        count = conflict_count(database, realm=realm)
+    if args.json:
+        print(json.dumps([_conflict_json(c) for c in found], indent=1))
+        return 0
+    print(f"{'device':<24}{'time':<28}values: stored -> arrived")
+    for c in found:
+        differing = [q for q, v in c.arrived.items() if c.stored.get(q) != v]
+        values = ", ".join(
+            f"{q} {_number(c.stored.get(q))} -> {_number(c.arrived[q])}" for q in differing
+        )
+        print(f"{c.device:<24}{rfc3339(c.time_us):<28}{values}")
+    if args.device is None:
+        print(f"{len(found)} of {count} conflicts")
+    return 0
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.9g}"
+
+
+def _conflict_json(conflict: ReadingConflict) -> dict[str, Any]:
+    return {
+        "device": conflict.device,
+        "time": rfc3339(conflict.time_us),
+        "stored": dict(conflict.stored),
+        "arrived": dict(conflict.arrived),
+        "received": rfc3339(conflict.received_us),
+    }
+
+
+def _known(device: str | None, network: Network) -> None:
+    if device and device not in network.device_index:
+        raise BadInput(f"no device {device!r}", fix="see devices.csv")
 
 
 def _database(config: Config) -> Database:

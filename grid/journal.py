@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from grid.readings import ReadingBatch
 
@@ -42,17 +42,20 @@ class Record:
     """What one append carries; any part may be empty.
 
     `source` names where the batch came from (one broker, one bus): watermarks are kept by source.
-    `dedup` counts messages already seen (for metrics only).
+    `withdrawn` names values that no longer stand (cells that a mended export has emptied): its
+    rows hold a number, no matter which, for each quantity that goes.
     """
 
     source: str
     batch: ReadingBatch = field(default_factory=ReadingBatch.empty)
     quarantined: Sequence[Quarantined] = ()
     ticks: Sequence[Tick] = ()
+    withdrawn: ReadingBatch = field(default_factory=ReadingBatch.empty)
 
     def to_bytes(self) -> bytes:
-        """Header line (JSON, length first), then quarantined payloads, then the batch."""
-        head = {
+        """Header (JSON, length first), quarantined payloads, what is withdrawn, the batch."""
+        withdrawn = self.withdrawn.to_bytes() if len(self.withdrawn) else b""
+        head: dict[str, Any] = {
             "source": self.source,
             "ticks": [[t.source, t.up_to_us] for t in self.ticks],
             "quarantined": [
@@ -60,9 +63,12 @@ class Record:
                 for q in self.quarantined
             ],
         }
+        if withdrawn:
+            head["withdrawn"] = len(withdrawn)
         text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
         parts = [len(text).to_bytes(4, "little"), text]
         parts += [q.payload for q in self.quarantined]
+        parts.append(withdrawn)
         if len(self.batch):
             parts.append(self.batch.to_bytes())
         return b"".join(parts)
@@ -74,7 +80,7 @@ class Record:
         at = 4 + size
         if len(data) < at:
             raise ValueError(f"journal record of {len(data)} bytes is cut short")
-        head: Mapping[str, list[list[object]]] = json.loads(data[4:at])
+        head: Mapping[str, Any] = json.loads(data[4:at])
         quarantined = []
         for source, reason, length, received_us, device in head["quarantined"]:
             assert isinstance(length, int) and isinstance(received_us, int)
@@ -82,12 +88,15 @@ class Record:
             at += length
             name = None if device is None else str(device)
             quarantined.append(Quarantined(str(source), str(reason), payload, received_us, name))
+        gone = int(head.get("withdrawn", 0))
+        withdrawn = ReadingBatch.from_bytes(data[at : at + gone]) if gone else ReadingBatch.empty()
+        at += gone
         batch = ReadingBatch.from_bytes(data[at:]) if at < len(data) else ReadingBatch.empty()
         ticks = []
         for source, up_to_us in head["ticks"]:
             assert isinstance(up_to_us, int)
             ticks.append(Tick(str(source), up_to_us))
-        return cls(str(head["source"]), batch, tuple(quarantined), tuple(ticks))
+        return cls(str(head["source"]), batch, tuple(quarantined), tuple(ticks), withdrawn)
 
 
 @dataclass(frozen=True, slots=True)

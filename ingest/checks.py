@@ -106,7 +106,7 @@ class Checks:
         if duplicates:
             rows, place = rows.select(~repeat), place[~repeat]
         self._backwards(rows, place)
-        return Checked(_batch(rows), refused, duplicates)
+        return Checked(batch_of(rows), refused, duplicates)
 
     def _known(self, rows: Rows, refused: list[Quarantined]) -> tuple[Rows, NDArray[np.int32]]:
         """Rows of devices in the network, and each row's place there."""
@@ -337,7 +337,8 @@ def _refuse(
     return rows.select(~bad), place[~bad]
 
 
-def _batch(rows: Rows) -> ReadingBatch:
+def batch_of(rows: Rows) -> ReadingBatch:
+    """The same rows as a batch; devices that no row names and empty columns are left out."""
     used, device = np.unique(rows.device, return_inverse=True)
     names: Sequence[str] = rows.names
     if used.size < len(names):

@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from grid.quantities import INDEX, QUANTITIES
+from grid.readings import Quality
 from ingest.checks import CURRENT_RATIO, POWER_RATIO, VOLTAGE_RATIO
 from ingest.codes import Meaning, meaning
 from ingest.export_text import BadExport, Lines
@@ -23,7 +24,11 @@ _ABSENT: Final = ["", "-", "--", "/", "null", "NULL", "NaN", "nan", "N/A", "#N/A
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Lines of one block: `values[quantity][line, point]`, NaN = absent."""
+    """Lines of one block: `values[quantity][line, point]`, NaN = absent.
+
+    Of a mended file `empty[quantity][line, point]` tells the cells that hold nothing (one that
+    holds no number is none of them).
+    """
 
     device: NDArray[np.int32]
     base_us: NDArray[np.int64]
@@ -31,6 +36,7 @@ class Piece:
     values: dict[str, NDArray[Any]]
     origin: int
     quality: int
+    empty: dict[str, NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +186,16 @@ class ExportReader:
         }
         for column in self._columns:
             values = np.column_stack([_floats(columns[str(p)]) for p in column.places])
+            empty = None
+            if self._quality & Quality.REPLACES:
+                empty = np.column_stack([_nothing(columns[str(p)]) for p in column.places])
             for number in column.absent:
-                values[values == number] = np.nan
+                gone = values == number
+                values[gone] = np.nan
+                if empty is not None:
+                    empty |= gone
             if column.meaning is not None:
-                self._keep(device, base, good, column.meaning, values, ratio)
+                self._keep(device, base, good, column.meaning, values, ratio, empty)
                 continue
             assert self._code is not None
             codes = block.column(str(self._code)).dictionary_encode()
@@ -198,7 +210,7 @@ class ExportReader:
                             f"{word[:40]!r} is no known quantity or code; name it in [codes]"
                         )
                 else:
-                    self._keep(device, base, mine, known, values, ratio)
+                    self._keep(device, base, mine, known, values, ratio, empty)
 
     def _number_names(self) -> set[str]:
         places = {p for column in self._columns for p in column.places}
@@ -218,6 +230,7 @@ class ExportReader:
         known: Meaning,
         values: NDArray[np.float64],
         ratio: Mapping[str, NDArray[np.float64]],
+        empty: NDArray[np.bool_] | None,
     ) -> None:
         if not which.any():
             return
@@ -238,6 +251,7 @@ class ExportReader:
                 {name: scaled},
                 self._origin,
                 self._quality,
+                None if empty is None else {name: empty[which]},
             )
         )
 
@@ -291,6 +305,7 @@ class ExportReader:
                 try:
                     value = float(text.strip().replace(self._layout.decimal, "."))
                 except ValueError:
+                    value = float("nan")  # something stands there: not the same as nothing
                     self.bad.setdefault(
                         at + k,
                         f"{text[:40]!r} under {heading!r} is no number; the rest of the line is "
@@ -302,6 +317,12 @@ class ExportReader:
 
 def _floats(column: Any, absent: float = float("nan")) -> NDArray[np.float64]:
     out: NDArray[np.float64] = column.fill_null(absent).to_numpy(zero_copy_only=False)
+    return out
+
+
+def _nothing(column: Any) -> NDArray[np.bool_]:
+    """bool[n]: where the cell is empty."""
+    out: NDArray[np.bool_] = column.is_null().to_numpy(zero_copy_only=False)
     return out
 
 

@@ -114,6 +114,49 @@ class Exports:
         )
         return rows if known.all() else rows.select(known)
 
+    def withdrawn(self) -> Iterator[Rows]:
+        """The cells that mended files have emptied, as rows with a number for each quantity.
+
+        A value that another line gives for the same meter and time stands.
+        """
+        for name in dict.fromkeys(q for piece in self._pieces for q in piece.empty or ()):
+            given = [p for p in self._pieces if name in p.values]
+            for piece in given:
+                if piece.empty is None or not piece.empty[name].any():
+                    continue
+                line, point = np.nonzero(piece.empty[name])
+                device = piece.device[line]
+                time = piece.base_us[line] + point * piece.step_us
+                gone = ~_is_given(device, time, name, given)
+                if gone.any():
+                    yield Rows.of(
+                        self.names,
+                        device[gone],
+                        time[gone],
+                        {name: np.ones(int(gone.sum()))},
+                        received=self.received_us,
+                        quality=piece.quality,
+                        origin=piece.origin,
+                        origins=self._origins,
+                    )
+
+
+def _is_given(
+    device: NDArray[np.int32], time: NDArray[np.int64], name: str, pieces: Iterable[Piece]
+) -> NDArray[np.bool_]:
+    """bool[n]: do these pieces hold a number of this quantity for the device and time?"""
+    times = np.unique(time)
+    key = device.astype(np.int64) * times.size + np.searchsorted(times, time)
+    out = np.zeros(device.size, bool)
+    for piece in pieces:
+        line = np.flatnonzero(np.isin(piece.device, device))
+        values = piece.values[name][line]
+        at = piece.base_us[line, None] + np.arange(values.shape[1]) * piece.step_us
+        rank = np.minimum(np.searchsorted(times, at), times.size - 1)
+        there = ~np.isnan(values) & (times[rank] == at)
+        out |= np.isin(key, (piece.device[line, None].astype(np.int64) * times.size + rank)[there])
+    return out
+
 
 def _segments(step: NDArray[np.int64]) -> Iterable[tuple[int, Any]]:
     """Each number with the places where it stands."""

@@ -23,7 +23,7 @@ from grid.errors import ForewattError
 from grid.journal import Journal, Quarantined, Record
 from grid.network import Network
 from grid.readings import Quality
-from ingest.checks import Checks
+from ingest.checks import Checks, batch_of
 from ingest.exports import SUFFIXES, BadExport, Exports
 from ingest.file_ledger import FileLedger, Taken
 from ingest.journal import JournalError
@@ -199,6 +199,10 @@ class FileCollector:
             for part in _parts(rows):
                 if not self._keep(part, stop):
                     return  # asked to stop: the files are read again at the next start
+        for rows in _joined(exports.withdrawn()):
+            gone = rows.select(known[rows.device])
+            if len(gone) and not self._append(Record(self.name, withdrawn=batch_of(gone)), stop):
+                return
         self._ledger.note(notes)
         self._metrics.messages += len(notes)
         self._metrics.bytes += sum(note.size for note in notes)
@@ -295,6 +299,19 @@ def _parts(rows: Rows) -> Iterator[Rows]:
         return
     for first in range(0, len(rows), ROWS_MAX):
         yield rows.select(slice(first, first + ROWS_MAX))  # type: ignore[arg-type]
+
+
+def _joined(parts: Iterator[Rows]) -> Iterator[Rows]:
+    """The same rows, as many together as one journal record takes."""
+    waiting: list[Rows] = []
+    for rows in parts:
+        for part in _parts(rows):
+            if sum(map(len, waiting)) + len(part) > ROWS_MAX:
+                yield Rows.concat(waiting)
+                waiting = []
+            waiting.append(part)
+    if waiting:
+        yield Rows.concat(waiting)
 
 
 def _digest(path: Path) -> str:

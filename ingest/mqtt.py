@@ -39,6 +39,7 @@ RECONNECT_FIRST_S: Final = 0.25
 RECONNECT_MOST_S: Final = 15.0
 BATCH_BYTES: Final = 8 << 20  # of payload in one journal append
 OLD_WINDOW: Final = 20  # messages that Mosquitto sends ahead by default
+FEW: Final = 32  # messages that came at once: then more than that are hardly on their way
 _LAST_LOOK_S: Final = 0.002
 _STEADY_S: Final = 10.0  # a connection that stood so long was a good one
 
@@ -139,10 +140,17 @@ class MqttCollector:
         quiet_from, quiet_us = time.monotonic(), self._clock.now_us()
         drained_us: int | None = None
         next_tick = 0.0
+        v5 = self._protocol == MQTTProtocolVersion.MQTTv5
+        came = 0
         while not stop.is_set():
             now = time.monotonic()
             wait_s = first_at + linger_s - now if session.queue else settings.quiet_s
-            if self._protocol != MQTTProtocolVersion.MQTTv5 and len(session.queue) >= OLD_WINDOW:
+            if session.queue and came <= FEW and wait_s > 0 and v5:
+                # With little to do, what comes meanwhile is read together at the end of the linger:
+                # waking for each message would cost more than the messages.
+                stop.wait(min(wait_s, settings.quiet_s))
+                wait_s = 0.0
+            if not v5 and len(session.queue) >= OLD_WINDOW:
                 wait_s = min(wait_s, _LAST_LOOK_S)
             came = session.pump(min(wait_s, settings.quiet_s), settings.batch_messages)
             now = time.monotonic()
@@ -159,7 +167,7 @@ class MqttCollector:
             waiting = len(session.queue)
             metrics.queue_depth = waiting
             full = waiting >= settings.batch_messages or session.queued_bytes >= BATCH_BYTES
-            if waiting >= OLD_WINDOW and not came and self._protocol != MQTTProtocolVersion.MQTTv5:
+            if waiting >= OLD_WINDOW and not came and not v5:
                 full = True  # 3.1.1 has no receive maximum: the broker may be waiting for us
             if waiting and (full or now - first_at >= linger_s):
                 if not self._commit(session, stop, connected=True):

@@ -1,6 +1,6 @@
 """How the fleet is: newest readings, who is silent, what is owed, what was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -84,6 +84,21 @@ class QuarantineRow:
     payload: bytes
     received_us: int
     times: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingConflict:
+    """Values that came for a time whose reading differs.
+
+    The stored ones stand, unless a mended export gave the others; None in `arrived` is a value
+    that such an export has taken back.
+    """
+
+    device: str
+    time_us: int
+    arrived: Mapping[str, float | None]
+    stored: Mapping[str, float]
+    received_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,27 @@ def _silences(
         since = s.newest_us + round(s.allowed_s * 1e6)
         out.append(Gap(0, s.device, s.newest_us, now_us, SILENCE, missing, 0, since, None))
     return out
+
+
+def conflicts(
+    database: Database, *, device: str | None = None, limit: int = 500, realm: str = "live"
+) -> list[ReadingConflict]:
+    """Readings that differ from those stored for their time, the newest found first."""
+    given = {"realm": realm, "device": device, "limit": limit}
+    with database.connection() as connection:
+        return [
+            ReadingConflict(name, micros(time), arrived, stored, micros(received))
+            for name, time, arrived, stored, received in (
+                connection.execute(queries("fleet")["conflicts"], given)
+            )
+        ]
+
+
+def conflict_count(database: Database, *, realm: str = "live") -> int:
+    """How many conflicts are on record."""
+    with database.connection() as connection:
+        row = connection.execute(queries("fleet")["conflict_count"], [realm]).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def gap_count(database: Database, *, realm: str = "live") -> int:

@@ -153,10 +153,11 @@ class Historian:
             # The newest version first: of two for one time, the first one stands.
             newest = np.flatnonzero(replaces)[::-1]
             kept += self._keep(connection, batch.select(newest), key[newest], refused, instead=True)
+        withdrawn = self._withdraw(connection, entries[-1].record.withdrawn)
         step = HistorianStep(
             rows=kept.rows,
             duplicates=kept.duplicates,
-            conflicts=kept.conflicts,
+            conflicts=kept.conflicts + withdrawn,
             events=self._write_events(connection, batch.select(~is_reading), key[~is_reading]),
             gaps_opened=kept.gaps_opened,
             gaps_closed=kept.gaps_closed,
@@ -204,6 +205,19 @@ class Historian:
         )
         self._mark_dirty(connection, rows)
         return kept
+
+    def _withdraw(self, connection: Connection, batch: ReadingBatch) -> int:
+        """Take back stored values; how many readings lost some. What they were stays on record."""
+        batch, _ = take_out_unfit(batch)
+        key = np.array([self._keys.get(name, -1) for name in batch.names], np.int32)[batch.device]
+        known = key >= 0
+        rows = merge(batch.select(known), key[known]).rows
+        if not len(rows):
+            return 0
+        lost = self._store.withdraw(connection, self._realm, rows)
+        if lost:
+            self._mark_dirty(connection, rows)
+        return lost
 
     # -- what is known ---------------------------------------------------------------------
 
@@ -255,7 +269,9 @@ class Historian:
         rows = 0
         for i, e in enumerate(entries):
             rows += len(e.record.batch)
-            if i and (rows > ROWS_MAX or i >= limit):
+            # What withdraws values ends a step: what comes behind it may give them again.
+            ends = i and len(entries[i - 1].record.withdrawn)
+            if ends or (i and (rows > ROWS_MAX or i >= limit)):
                 self._ahead, self._ahead_after = entries[i:], entries[i - 1].offset
                 return entries[:i]
         self._ahead = ()

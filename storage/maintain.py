@@ -4,6 +4,7 @@ Called now and then by the program; TimescaleDB's own policies and jobs need the
 and are never used.
 """
 
+import re
 from typing import Literal
 
 from storage.database import Database
@@ -14,6 +15,9 @@ from storage.times import moment
 Relation = Literal["reading", "reading_5min", "reading_hour", "device_event"]
 
 DAY_US = 86_400_000_000
+# Before it, rows that met a conflict in a compressed chunk took the rows behind them along
+# (timescaledb issue 7672).
+COMPRESSION_OLDEST = (2, 18)
 _SUM_UP_STEPS = 10_000  # marks of 64 each: far more than can wait, but an end
 
 
@@ -51,12 +55,23 @@ def _sum_up_before(database: Database, before_us: int) -> None:
             return
 
 
-def compress(database: Database, before_us: int) -> int:
-    """Compress old chunks of readings; how many. 0 in the Apache edition, which has none.
-
-    Leave a week or more: late readings into compressed chunks are slow.
-    """
+def can_compress(database: Database) -> bool:
+    """Whether this server has compression, in a version that loses nothing by it."""
     if edition(database) != "community":
+        return False
+    with database.connection() as connection:
+        row = connection.execute(queries("maintain")["version"]).fetchone()
+    version = tuple(int(part) for part in re.findall(r"\d+", row[0] if row else "")[:2])
+    return version >= COMPRESSION_OLDEST
+
+
+def compress(database: Database, before_us: int) -> int:
+    """Compress old chunks of readings; how many. 0 where the server cannot (see `can_compress`).
+
+    Leave a week or more: late readings into compressed chunks are slow. They are taken all the
+    same, the historian lifts the limit on what one statement may unpack (`step_settings`).
+    """
+    if not can_compress(database):
         return 0
     named = queries("maintain")
     with database.connection() as connection:

@@ -21,6 +21,10 @@ from storage.times import moment
 # More refused rows than this in one step is no bad row but a broken schema: stop, keep the journal.
 REFUSED_MAX = 1000
 
+# The checks before the journal give `p` as the sum of its phases where a device leaves it out.
+_PHASES = ("p_a", "p_b", "p_c")
+_SUM_TOLERANCE = 1e-5
+
 # What one row can be guilty of; anything else stops the step with nothing committed.
 _ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.InternalError)
 
@@ -69,6 +73,19 @@ class ReadingStore:
         done = Stored()
         self._put_or_split(connection, realm, rows, np.arange(len(rows)), done, _replace_staged)
         return done
+
+    def withdraw(self, connection: Connection, realm: int, rows: Rows) -> int:
+        """Take back what is stored of the quantities that each row names, here and in `latest`.
+
+        The readings stay, without these values; what they were is recorded as conflicts. A sum of
+        phases that stood beside them goes with a phase. Returns how many readings lost a value.
+        """
+        staged = _Staged.of(connection, realm, rows)
+        lost = staged.run("record_withdrawn").rowcount
+        if lost:
+            staged.run("withdraw", assignments=staged.emptied("EXCLUDED", "stored"))
+            staged.run("withdraw_latest", assignments=staged.emptied("s", "l"))
+        return lost
 
     def _put_or_split(
         self,
@@ -137,16 +154,21 @@ class _Staged:
 
     connection: Connection
     rows: Rows
-    new: int
+    new: int = 0
+
+    @classmethod
+    def of(cls, connection: Connection, realm: int, rows: Rows) -> "_Staged":
+        """Stage the rows, nothing more."""
+        connection.execute(queries("readings")["stage"])
+        connection.execute("TRUNCATE reading_stage")
+        copy_rows(connection, "reading_stage", realm, rows)
+        return cls(connection, rows)
 
     @classmethod
     def put(cls, connection: Connection, realm: int, rows: Rows) -> "_Staged":
         """Stage the rows and insert those whose key is not there yet."""
-        named = queries("readings")
-        connection.execute(named["stage"])
-        connection.execute("TRUNCATE reading_stage")
-        copy_rows(connection, "reading_stage", realm, rows)
-        insert = named.compose("insert_staged", quantities=_listed(rows.values))
+        cls.of(connection, realm, rows)
+        insert = queries("readings").compose("insert_staged", quantities=_listed(rows.values))
         return cls(connection, rows, connection.execute(insert).rowcount)
 
     def run(self, name: str, **parts: sql.Composable) -> psycopg.Cursor[tuple[int, ...]]:
@@ -159,8 +181,12 @@ class _Staged:
         fills = sql.SQL(" OR ").join(
             sql.SQL("(r.{0} IS NULL AND s.{0} IS NOT NULL)").format(c) for c in columns
         )
+        held = sql.SQL(" OR ").join(
+            sql.SQL("(s.{0} IS NOT NULL AND r.{0} IS NOT NULL)").format(c) for c in columns
+        )
         statement = queries("readings").compose(
             name,
+            held=held,
             quantities=sql.SQL(", ").join(columns),
             staged=sql.SQL(", ").join(sql.SQL("s.{}").format(c) for c in columns),
             differs=differs,
@@ -171,6 +197,26 @@ class _Staged:
         bounds = {"low": moment(int(time.min())), "high": moment(int(time.max()))}
         # Never prepared: a plan for any bounds would look at every chunk there is.
         return self.connection.execute(statement, bounds, prepare=False)
+
+    def emptied(self, named: str, old: str) -> sql.Composable:
+        """Each quantity as it was in `old`, but for the values that rows of `named` name."""
+        keep = "{0} = CASE WHEN " + named + ".{0} IS NULL THEN " + old + ".{0} END"
+        phases = [q for q in _PHASES if q in self.rows.values]
+        if not phases:
+            return self.assignments(keep)
+        others = [q for q in self.rows.values if q != "p"]
+        parts: list[sql.Composable] = [sql.SQL(keep).format(sql.Identifier(q)) for q in others]
+        phase_gone = " OR ".join(f"{named}.{q} IS NOT NULL" for q in phases)
+        total = " + ".join(f"{old}.{q}" for q in _PHASES)
+        size = " + ".join(f"abs({old}.{q})" for q in _PHASES)
+        parts.append(
+            sql.SQL(
+                f"p = CASE WHEN {named}.p IS NULL AND NOT (({phase_gone}) AND "
+                f"COALESCE(abs({old}.p - ({total})) <= {_SUM_TOLERANCE} * ({size}), false)) "
+                f"THEN {old}.p END"
+            )
+        )
+        return sql.SQL(", ").join(parts)
 
     def assignments(self, form: str) -> sql.Composed:
         """`form` for each quantity, with {0} for its name."""

@@ -12,7 +12,7 @@ _INTERVAL_S = 0.01
 _INTERVAL_S_MAX = 0.2
 
 
-def wait_for(condition: Callable[[], T], timeout_s: float = 10.0, message: str = "") -> T:
+def wait_for(condition: Callable[[], T], timeout_s: float = 30.0, message: str = "") -> T:
     """Call `condition` until it is true and return what it gave.
 
     Raises AssertionError with `message` and the last value after `timeout_s`; an exception of

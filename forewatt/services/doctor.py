@@ -35,6 +35,10 @@ _PYTHON_OLDEST = (3, 11)
 _DISK_WANTED_BYTES = 2_000_000_000
 _MEMORY_WANTED_BYTES = 2_000_000_000
 _CLOCK_SLACK = timedelta(days=1)
+_COMPRESSION = {
+    "Apache": "no compression, and Forewatt needs none",
+    "community": "readings beyond 30 days are compressed",
+}
 _WEB = Path(__file__).resolve().parents[2] / "web"
 
 
@@ -168,7 +172,7 @@ def _database() -> list[Check]:
         Check(
             "TimescaleDB",
             True,
-            f"{found.timescaledb_version} ({found.edition} edition)",
+            f"{found.timescaledb_version} ({found.edition} edition: {_COMPRESSION[found.edition]})",
         ),
     ]
 

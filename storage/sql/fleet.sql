@@ -21,6 +21,18 @@ ORDER BY g.after DESC, g.id LIMIT %(limit)s
 SELECT count(*) FROM gap g JOIN realm r ON r.id = g.realm
 WHERE r.name = %s AND g.closed_at IS NULL
 
+-- name: conflicts
+-- Readings that came twice with different values, and values a mended export has taken back; the
+-- newest first.
+SELECT d.name, c.time, c.arrived, c.stored, c.received
+FROM reading_conflict c JOIN device d ON d.id = c.device JOIN realm r ON r.id = c.realm
+WHERE r.name = %(realm)s AND (%(device)s::text IS NULL OR d.name = %(device)s)
+ORDER BY c.noted_at DESC, d.name, c.time DESC LIMIT %(limit)s
+
+-- name: conflict_count
+-- How many there are.
+SELECT count(*) FROM reading_conflict c JOIN realm r ON r.id = c.realm WHERE r.name = %s
+
 -- name: close_gaps
 -- Gaps so old that nobody will resend them: closed with what they lack.
 UPDATE gap SET closed_at = clock_timestamp()

@@ -2,6 +2,10 @@
 -- Which edition of TimescaleDB this is: apache, or timescale with compression.
 SHOW timescaledb.license
 
+-- name: version
+-- Of the extension, as 2.19.3.
+SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'
+
 -- name: remember_floor
 -- From here on older hours are not summed up again.
 INSERT INTO retention (relation, dropped_before) VALUES (%(relation)s, %(before)s)

@@ -71,6 +71,42 @@ WHERE ({fills}) OR ({differs})
 ON CONFLICT (realm, device, time) DO UPDATE
 SET received = EXCLUDED.received, quality = EXCLUDED.quality, {assignments}
 
+-- name: record_withdrawn
+-- Values that are taken back, as they stand.
+INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)
+SELECT s.realm, s.device, s.time,
+       (SELECT jsonb_object_agg(key, 'null'::jsonb) FROM jsonb_each(jsonb_strip_nulls(
+           to_jsonb(s) - '{{realm,device,time,received,seq,quality}}'::text[]))),
+       jsonb_strip_nulls(to_jsonb(r) - '{{realm,device,time,received,seq,quality}}'::text[]),
+       s.received
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT * FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+WHERE {held}
+ON CONFLICT (realm, device, time, arrived) DO UPDATE
+SET stored = EXCLUDED.stored, received = EXCLUDED.received
+
+-- name: withdraw
+-- The readings without the values that are taken back. (Found by the key, as above.)
+INSERT INTO reading AS stored (realm, device, time, received, seq, quality, {quantities})
+SELECT s.realm, s.device, s.time, s.received, s.seq, s.quality, {staged}
+FROM reading_stage s CROSS JOIN LATERAL (
+    SELECT {quantities} FROM reading r
+    WHERE r.realm = s.realm AND r.device = s.device AND r.time = s.time
+      AND r.time BETWEEN %(low)s AND %(high)s OFFSET 0
+) r
+WHERE {held}
+ON CONFLICT (realm, device, time) DO UPDATE
+SET received = EXCLUDED.received, quality = stored.quality | EXCLUDED.quality, {assignments}
+
+-- name: withdraw_latest
+-- The same where the reading is a device's newest.
+UPDATE latest l SET quality = l.quality | s.quality, {assignments}
+FROM reading_stage s
+WHERE l.realm = s.realm AND l.device = s.device AND l.time = s.time
+
 -- name: conflict
 -- One conflict found between rows of the same step.
 INSERT INTO reading_conflict (realm, device, time, arrived, stored, received)

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,18 +103,35 @@ def test_the_demo_prints_its_lines_and_a_killed_parent_leaves_nothing(tmp_path: 
     folder = tmp_path / "demo"
     words = [sys.executable, "-m", "forewatt", "demo", "--speed", "600", "--data", str(folder)]
 
-    first = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    told = lines_of(first, DEMO_LINES, 90)
-    children = descendants(first.pid)
-    first.send_signal(signal.SIGKILL)
-    first.wait(10)
-    second = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    told_again = lines_of(second, DEMO_LINES, 60)
-    grandchildren = descendants(second.pid)
-    second.send_signal(signal.SIGINT)
+    with running(words) as first:
+        told = lines_of(first, DEMO_LINES, 90)
+        children = descendants(first.pid)
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+    with running(words) as second:
+        told_again = lines_of(second, DEMO_LINES, 60)
+        grandchildren = descendants(second.pid)
+        second.send_signal(signal.SIGINT)
+        status = second.wait(60)
 
     assert set(DEMO_LINES) <= set(told)
     assert set(DEMO_LINES) <= set(told_again)
-    assert 0 == second.wait(60)
+    assert 0 == status
     assert grandchildren
     wait_for(lambda: all(ended(pid) for pid in children | grandchildren), 20, "all have ended")
+
+
+@contextmanager
+def running(words: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A program that is gone when the test is over, however that ends; its children see to it."""
+    process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)

@@ -88,29 +88,27 @@ def test_messages_dropped_by_the_broker_are_counted(tmp_path: Path) -> None:
         collector, metrics = mqtt_collector(source_of(url), journal, network_of())
         with running(collector):
             wait_for(lambda: metrics.connected)
-            wait_for(lambda: collector._dropped is not None, 10)
+            wait_for(lambda: collector._dropped is not None)
             probe_broker(source_of(url))  # its absent session loses 200
-            wait_for(lambda: metrics.dropped_by_broker == 200, 10)
+            wait_for(lambda: metrics.dropped_by_broker == 200)
 
     assert 0 == metrics.quarantined.total()
 
 
 def test_the_small_window_of_an_old_protocol_does_not_slow_the_collector(tmp_path: Path) -> None:
-    """MQTT 3.1.1 and twenty messages in flight: a linger of a second would mean 20 a second."""
+    """MQTT 3.1.1 and twenty messages in flight: who waits for the linger here waits an hour."""
     with mosquitto(tmp_path, "max_inflight_messages 20\nmax_queued_messages 0") as url:
         journal = SqliteJournal(tmp_path / "journal")
         source = source_of(url)
-        old, metrics = mqtt_collector(source, journal, network_of("M1"), linger_ms=1000)
+        old, metrics = mqtt_collector(source, journal, network_of("M1"), linger_ms=3_600_000)
         old._protocol = MQTTProtocolVersion.MQTTv311
         old._first = old._new_session()
         t = time.time_ns() // 1_000_000
         with running(old), publisher(url) as client:
             wait_for(lambda: metrics.connected)
-            began = time.monotonic()
             messages = [("forewatt/v1/M1/readings", {"t": t - i, "v_a": 1}) for i in range(600)]
             publish(client, messages)
-            wait_for(lambda: metrics.readings == 600, 30)
-            assert time.monotonic() - began < 15
+            wait_for(lambda: metrics.readings == 600, 60, "all without lingering")
 
 
 class Answer:

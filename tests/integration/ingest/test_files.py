@@ -60,7 +60,7 @@ class Rig:
     def take(self, files: int) -> SourceMetrics:
         """Run until so many files were taken."""
         with self.collecting() as metrics:
-            wait_for(lambda: metrics.messages >= files, 10, "the files taken")
+            wait_for(lambda: metrics.messages >= files, message="the files taken")
         return metrics
 
     def reasons(self) -> list[str]:
@@ -108,6 +108,23 @@ def test_a_mended_file_replaces_its_rows(rig: Rig) -> None:
     assert [("M1", T1), ("M2", T1)] == rows(rig.journal)[2:]
     assert all(q & Quality.REPLACES for q in mended)
     assert not any(q & Quality.REPLACES for q in rig.qualities()[:2])
+
+
+def test_a_cell_that_a_mended_file_has_emptied_is_withdrawn(rig: Rig) -> None:
+    rig.write("a.csv", f"M1,{LINE1},230", f"M2,{LINE1},9", f"M9,{LINE1},9")
+    rig.take(1)
+    rig.write("a.csv", f"M1,{LINE1},230", f"M2,{LINE1},", f"M9,{LINE1},")
+
+    rig.take(1)
+
+    batches = [e.record.withdrawn for e in entries(rig.journal) if len(e.record.withdrawn)]
+    (gone,) = batches
+    assert (["M2"], [T1 * 1000], ["v_a"]) == (
+        gone.device_names().tolist(),
+        gone.time.tolist(),
+        list(gone.values),
+    )
+    assert all(q & Quality.REPLACES for q in gone.quality)
 
 
 def test_a_file_that_still_grows_waits(rig: Rig) -> None:
@@ -161,9 +178,9 @@ def test_a_full_disk_holds_the_file_until_there_is_room(rig: Rig) -> None:
     rig.write("a.csv", f"M1,{LINE1},230")
     rig.journal.full.set()
     with rig.collecting() as metrics:
-        wait_for(lambda: metrics.holding, 10, "the collector holding")
+        wait_for(lambda: metrics.holding, message="the collector holding")
         rig.journal.full.clear()
-        wait_for(lambda: metrics.messages == 1, 10, "the file taken")
+        wait_for(lambda: metrics.messages == 1, message="the file taken")
 
     assert [("M1", T1)] == rows(rig.journal)
     assert not metrics.holding
@@ -182,7 +199,7 @@ def test_a_collector_that_ends_in_the_middle_reads_the_file_again(rig: Rig) -> N
 
     rig.journal.append = append  # type: ignore[method-assign]
     with rig.collecting() as metrics:
-        wait_for(lambda: metrics.holding, 10, "the second step held")
+        wait_for(lambda: metrics.holding, message="the second step held")
     del rig.journal.append
     rig.journal.full.clear()
 
@@ -195,10 +212,10 @@ def test_a_collector_that_ends_in_the_middle_reads_the_file_again(rig: Rig) -> N
 def test_a_folder_that_went_away_is_named_and_found_again(rig: Rig) -> None:
     with rig.collecting() as metrics:
         rig.inbox.rename(rig.inbox.with_name("away"))
-        wait_for(lambda: "No such file" in metrics.trouble, 10, "the folder missed")
+        wait_for(lambda: "No such file" in metrics.trouble, message="the folder missed")
         rig.inbox.with_name("away").rename(rig.inbox)
         rig.write("a.csv", f"M1,{LINE1},230")
-        wait_for(lambda: metrics.messages == 1, 10, "the file taken")
+        wait_for(lambda: metrics.messages == 1, message="the file taken")
 
     assert "" == metrics.trouble
     assert [("M1", T1)] == rows(rig.journal)

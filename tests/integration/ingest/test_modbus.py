@@ -53,13 +53,14 @@ def collector_of(
     *units: int,
     interval_s: float | None = None,
     profile: str = "sdm630",
+    timeout_s: float = 30.0,  # none is wanted where every unit answers
     **settings: Any,
 ) -> tuple[ModbusCollector, CollectorMetrics]:
     metrics = CollectorMetrics()
     bus = ModbusBus(
         device.url,
         tuple(ModbusUnit(n, f"T{n}", profile, interval_s) for n in units),
-        timeout_s=1.0,
+        timeout_s=timeout_s,
     )
     chosen = CollectorSettings(modbus=(bus,), linger_ms=5, tick_s=0.02, **settings)
     return ModbusCollector([bus], chosen, journal, NETWORK, clock, metrics), metrics
@@ -156,7 +157,7 @@ def test_what_was_read_before_a_time_out_is_kept_as_partial(
     device: FakeDevice, journal: FussyJournal, clock: SimulatedClock
 ) -> None:
     device.modes.extend(["good", "silence"])
-    collector, metrics = collector_of(device, journal, clock, 1)
+    collector, metrics = collector_of(device, journal, clock, 1, timeout_s=1.0)
     with polling(collector):
         clock.run(0.0, START_US + 30_000_000)
         has_rows(journal, 1)
@@ -175,7 +176,9 @@ def test_a_dead_unit_costs_its_neighbours_one_time_out_a_back_off_period(
     device: FakeDevice, journal: FussyJournal
 ) -> None:
     device.unit_modes[2] = "silence"
-    collector, metrics = collector_of(device, journal, RealClock(), 1, 2, 3, interval_s=0.5)
+    collector, metrics = collector_of(
+        device, journal, RealClock(), 1, 2, 3, interval_s=0.5, timeout_s=1.0
+    )
     name = collector.lanes[0].name
     with polling(collector):
         wait_for(lambda: metrics.units[name, 1].polls_ok >= 5, 20)

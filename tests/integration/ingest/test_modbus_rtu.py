@@ -15,7 +15,8 @@ from ingest.modbus_frame import LinkBroken, LinkError, LinkTimeout, Refused, Rtu
 from ingest.modbus_link import RegisterLink, link_for, tcp_link
 from tests.integration.ingest.fake_modbus import READ, FakeDevice, fake_device, word
 
-TIMEOUT_S = 0.4
+TIMEOUT_S = 0.4  # for answers that never come
+PATIENCE_S = 30.0  # for those that do, on the slowest machine
 GUARD_S = 0.1
 
 
@@ -29,10 +30,12 @@ def expected(address: int, count: int, unit: int = 3) -> tuple[int, ...]:
     return tuple(word(unit, 4, address + i) for i in range(count))
 
 
-async def read(link: RegisterLink, address: int, count: int, unit: int = 3) -> tuple[int, ...]:
+async def read(
+    link: RegisterLink, address: int, count: int, unit: int = 3, timeout_s: float = PATIENCE_S
+) -> tuple[int, ...]:
     if not link.connected:
-        await link.connect(TIMEOUT_S)
-    return await link.read(unit, 4, address, count, TIMEOUT_S)
+        await link.connect(PATIENCE_S)
+    return await link.read(unit, 4, address, count, timeout_s)
 
 
 def test_the_checksum_is_that_of_the_specification() -> None:
@@ -69,7 +72,8 @@ def test_a_misbehaving_answer_is_an_error_and_the_next_read_is_right(
         link = tcp_link("127.0.0.1", device.port, RtuFraming(GUARD_S))
         assert expected(0, 2) == await read(link, 0, 2)
         with pytest.raises(error, match=text):
-            await read(link, 10, 4)
+            patience_s = TIMEOUT_S if error is LinkTimeout else PATIENCE_S
+            await read(link, 10, 4, timeout_s=patience_s)
         assert link.connected == (error is Refused)
         for address in range(20, 30, 2):
             assert expected(address, 2) == await read(link, address, 2)
@@ -82,13 +86,15 @@ def test_a_late_answer_is_never_the_value_of_another_register(device: FakeDevice
     """Same unit, same count: nothing in the frame tells that it answers the request before."""
     device.late_s = TIMEOUT_S + 0.1
     device.modes.extend(["late", "good", "late"])
+    late = (0, 4)  # addresses of the first and the third request
 
     async def story() -> tuple[int, int]:
         link = tcp_link("127.0.0.1", device.port, RtuFraming(guard_s=1.5))
         wrong = right = 0
         for address in range(0, 24, 2):
             try:
-                values = await read(link, address, 2)
+                patience_s = TIMEOUT_S if address in late else PATIENCE_S
+                values = await read(link, address, 2, timeout_s=patience_s)
             except LinkTimeout:
                 continue
             right += values == expected(address, 2)

@@ -46,7 +46,7 @@ class Client:
         properties.SessionExpiryInterval = 3600 if self._keep else 0
         self.paho.connect(LOOPBACK, self._port, clean_start=not self._keep, properties=properties)
         self.paho.loop_start()
-        wait_for(self.paho.is_connected, 10, "the client to be connected")
+        wait_for(self.paho.is_connected, message="the client to be connected")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +57,7 @@ class Client:
         granted: list[object] = []
         self.paho.on_subscribe = lambda *arguments: granted.append(arguments)
         self.paho.subscribe(topic, qos=1)
-        wait_for(lambda: granted, 10, "the subscription to be granted")
+        wait_for(lambda: granted, message="the subscription to be granted")
 
     def publish(self, topic: str, payloads: list[bytes]) -> None:
         sent = [self.paho.publish(topic, payload, qos=1) for payload in payloads]
@@ -124,7 +124,7 @@ def shipped_broker(services: PrivateServices, tmp_path: Path) -> Iterator[int]:
     (tmp_path / "mosquitto.conf").write_text("\n".join([*lines, ""]), encoding="utf-8")
     command = [str(services.toolchain.mosquitto), "-c", str(tmp_path / "mosquitto.conf")]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: process.poll() is not None or is_listening(port), 10, "the broker")
+        wait_for(lambda: process.poll() is not None or is_listening(port), message="the broker")
         yield port
         process.terminate()
 
@@ -144,6 +144,6 @@ def test_the_shipped_access_list_lets_a_device_write_only_below_its_own_name(
 
         sent_by("M2")("forewatt/v1/M1/readings", b"in another's name")
         sent_by("M1")("forewatt/v1/M1/readings", b"in its own name")
-        wait_for(lambda: collector.received, 10, "the reading of M1")
+        wait_for(lambda: collector.received, message="the reading of M1")
 
     assert [b"in its own name"] == collector.received

@@ -143,7 +143,7 @@ def test_a_listener_hears_notices_and_returns_without_one(empty: Database) -> No
         with empty.connection() as connection:
             connection.execute("SELECT pg_notify('outbox', '7'), pg_notify('outbox', '8')")
 
-        heard = listener.wait(5.0)
+        heard = listener.wait(30.0)
 
     assert heard == ["7", "8"]
 
@@ -163,7 +163,7 @@ def test_a_listener_whose_session_ends_says_so(empty: Database) -> None:
                 return True
             return False
 
-        wait_for(raised, 5.0)
+        wait_for(raised)
 
 
 # -- migrations ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from storage.errors import DatabaseUnavailable, JournalMismatch
 from storage.fleet import gaps, journal_positions, latest, quarantine_rows
 from storage.historian import Historian, adopt_journal
 from storage.read_back import read_back
+from storage.rollups import RollupWorker
 from tests.integration.storage.memory_journal import MINUTE_US, START_US, MemoryJournal
 
 NAN = float("nan")
@@ -180,6 +181,73 @@ def test_a_mended_newest_reading_is_what_latest_shows(
     historian.run_once()
 
     assert [229.0] == latest(database, ["M1"]).values["v_a"].tolist()
+
+
+def withdraw(journal: MemoryJournal, device: str, minute: int, *quantities: str) -> None:
+    gone = ReadingBatch.of(
+        [device, "never-heard"],
+        [0, 1],
+        minutes(minute, minute),
+        {q: [1, 1] for q in quantities},
+        quality=[int(Quality.REPLACES | Quality.BACKFILL)] * 2,
+    )
+    journal.append([Record("files x", withdrawn=gone)])
+
+
+def test_values_that_a_mended_export_has_emptied_no_longer_stand(
+    database: Database, journal: MemoryJournal
+) -> None:
+    """Not in the history, not as the newest, not in the rollups; what they were is on record."""
+    historian = Historian(database, journal)
+    journal.readings(["M1"], [0, 0], minutes(0, 1), v_a=[230, 9], i_a=[5, 6])
+    historian.run_once()
+    RollupWorker(database, settle_s=0.0).run_once()
+    withdraw(journal, "M1", 1, "v_a")
+
+    step = historian.run_once()
+    RollupWorker(database, settle_s=0.0).run_once()
+
+    assert (0, 1) == (step.rows, step.conflicts)
+    assert [(230.0, 5.0, 0), (None, 6.0, 192)] == rows(
+        database, "SELECT v_a, i_a, quality FROM reading ORDER BY time"
+    )
+    newest = latest(database, ["M1"])
+    assert (minutes(1), [6.0]) == (newest.time.tolist(), newest.values["i_a"].tolist())
+    assert "v_a" not in newest.values or np.isnan(newest.values["v_a"]).all()
+    assert [(230.0, 230.0, 1)] == rows(database, "SELECT min_v_a, max_v_a, n_v_a FROM reading_hour")
+    assert [({"v_a": None}, {"v_a": 9.0, "i_a": 6.0})] == rows(
+        database, "SELECT arrived, stored FROM reading_conflict"
+    )
+
+
+def test_a_value_given_again_after_it_was_withdrawn_stands_whatever_the_steps(
+    database: Database, journal: MemoryJournal
+) -> None:
+    """Emptied by the first mending, filled by the second; all of it waits in the journal."""
+    journal.readings(["M1"], [0], minutes(0), v_a=[9])
+    withdraw(journal, "M1", 0, "v_a")
+    journal.readings(["M1"], [0], minutes(0), v_a=[229], quality=[int(Quality.REPLACES)])
+    historian = Historian(database, journal)
+
+    while historian.run_once().entries:
+        pass
+
+    assert [(229.0,)] == rows(database, "SELECT v_a FROM reading")
+    assert [229.0] == latest(database, ["M1"]).values["v_a"].tolist()
+
+
+@pytest.mark.parametrize(("p", "left"), [(600.0, None), (650.0, 650.0)])
+def test_a_sum_of_phases_goes_with_a_phase_and_a_measured_total_stays(
+    database: Database, journal: MemoryJournal, p: float, left: float | None
+) -> None:
+    journal.readings(["M1"], [0], minutes(0), p_a=[100], p_b=[200], p_c=[300], p=[p])
+    withdraw(journal, "M1", 0, "p_b")
+    historian = Historian(database, journal)
+
+    while historian.run_once().entries:
+        pass
+
+    assert [(100.0, None, left)] == rows(database, "SELECT p_a, p_b, p FROM reading")
 
 
 def test_a_conflict_within_one_step_is_recorded_too(

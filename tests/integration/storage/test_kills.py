@@ -28,6 +28,7 @@ from tests.waiting import wait_for
 
 KILLS = 6
 ENTRIES = 80
+STEPS = 12  # of one child: all of them together never come to the end
 ROWS = 400
 DEVICES = 10
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -106,12 +107,12 @@ def test_a_historian_killed_again_and_again_stores_what_an_undisturbed_one_store
 
         for _ in range(KILLS):
             before = position()
-            child = subprocess.Popen(command, env=environment)
+            child = subprocess.Popen([*command, str(STEPS)], env=environment, stdin=subprocess.PIPE)
             wait_for(lambda before=before: position() > before, 60.0)  # type: ignore[misc]
             with suppress(subprocess.TimeoutExpired):
                 child.wait(float(rng.uniform(0, 0.05)))  # anywhere within the next steps
             child.kill()
-            child.wait(10.0)
+            child.communicate(timeout=30.0)
             killed_at.append(position())
 
         assert 0 < killed_at[0] and killed_at[-1] < ENTRIES, "killed while there was work"
@@ -158,7 +159,7 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(
                 wait_for(lambda target=target: len(steps) > target, 60.0)  # type: ignore[misc]
                 before = len(errors)
                 own_services.stop_database("kill")
-                wait_for(lambda before=before: len(errors) > before, 20.0)  # type: ignore[misc]
+                wait_for(lambda before=before: len(errors) > before, 60.0)  # type: ignore[misc]
                 own_services.start_database()
             worker.join(60.0)
         finally:

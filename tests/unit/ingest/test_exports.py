@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from grid.errors import BadInput
+from grid.readings import Quality
 from ingest.codes import Meaning, meaning
 from ingest.exports import BadExport, Exports
 from ingest.layout import Layout
@@ -189,6 +190,59 @@ def test_absent_cells_are_no_values_and_a_line_of_nothing_is_no_reading() -> Non
 
     assert {("M2", 0): {"p": 1.0}} == cells(rows)
     assert [] == exports.refused
+
+
+REPLACES = int(Quality.REPLACES | Quality.BACKFILL)
+
+
+def withdrawn(exports: Exports) -> dict[tuple[str, int], set[str]]:
+    """(meter, quarter of an hour) to the quantities that no longer stand."""
+    out: dict[tuple[str, int], set[str]] = {}
+    for rows in exports.withdrawn():
+        for key, values in cells(rows).items():
+            out.setdefault(key, set()).update(values)
+    return out
+
+
+def test_emptied_cells_of_a_mended_file_are_withdrawn_and_bad_ones_are_not() -> None:
+    text = (
+        "meter,time,v_a,p\n"
+        "M1,2026-03-01 00:15,231,1.5\n"
+        "M1,2026-03-01 00:30,,1.5\n"
+        "M2,2026-03-01 00:15,-,--\n"
+        "M2,2026-03-01 00:30,2x0,\n"
+    )
+    exports = Exports(0)
+
+    exports.add(text.encode(), LONG, "a.csv", quality=REPLACES)
+
+    assert {
+        ("M1", 2): {"v_a"},
+        ("M2", 1): {"v_a", "p"},
+        ("M2", 2): {"p"},  # 2x0 stands in quarantine; what it was meant to be is not known
+    } == withdrawn(exports)
+
+
+def test_empty_cells_of_a_new_file_withdraw_nothing() -> None:
+    exports = Exports(0)
+
+    exports.add(b"meter,time,v_a,p\nM1,2026-03-01 00:15,,1.5\n", LONG, "a.csv")
+
+    assert {} == withdrawn(exports)
+
+
+def test_what_another_line_gives_for_the_same_cell_is_not_withdrawn() -> None:
+    """A mended day that holds a meter twice, once with its last two values missing."""
+    whole = [str(n) for n in range(96)]
+    short = [*whole[:94], "", ""]
+    lines = [WIDE_HEAD]
+    lines += [f"{m},2026-03-01,v_a,{','.join(short)}" for m in ("M1", "M2")]
+    lines.append(f"M1,2026-03-01,v_a,{','.join(whole)}")
+    exports = Exports(0)
+
+    exports.add("\n".join(lines).encode(), WIDE, "a.csv", quality=REPLACES)
+
+    assert {("M2", 94): {"v_a"}, ("M2", 95): {"v_a"}} == withdrawn(exports)
 
 
 def test_a_bad_cell_costs_itself_and_the_line_is_kept_for_those_who_look() -> None:

@@ -49,6 +49,23 @@ def test_a_quarantined_payload_comes_back_byte_for_byte(journal: SqliteJournal) 
     assert (given,) == journal.read(0, 1)[0].record.quarantined
 
 
+def test_what_is_withdrawn_comes_back_beside_everything_else(journal: SqliteJournal) -> None:
+    given = Quarantined("mqtt x", "not JSON", b"{", 5, "M1")
+    gone = ReadingBatch.of(["M2"], [0], [7], {"p": [1.0]})
+
+    journal.append([Record("files x", record(3).batch, (given,), withdrawn=gone)])
+
+    (entry,) = journal.read(0, 1)
+    withdrawn = entry.record.withdrawn
+    assert (given,) == entry.record.quarantined
+    assert [3] == entry.record.batch.time.tolist()
+    assert (["M2"], [7], [1.0]) == (
+        withdrawn.device_names().tolist(),
+        withdrawn.time.tolist(),
+        withdrawn.values["p"].tolist(),
+    )
+
+
 def test_reads_are_limited_and_go_on_after_an_offset(journal: SqliteJournal) -> None:
     journal.append([record(t) for t in range(1, 11)])
 

@@ -9,6 +9,7 @@ import pytest
 
 from forewatt.services import doctor
 from forewatt.services.doctor import Check, check_machine
+from forewatt.services.toolchain import PostgresFound
 
 
 def _named(checks: list[Check], name: str) -> Check:
@@ -38,6 +39,22 @@ def test_an_empty_cache_on_a_machine_without_apt_is_wrong(
     assert not broker.ok
     assert "apt-get and dpkg missing" in broker.found
     assert "2.0.19" in broker.fix
+
+
+@pytest.mark.parametrize(
+    ("edition", "said"),
+    [
+        ("Apache", "2.19.3 (Apache edition: no compression, and Forewatt needs none)"),
+        ("community", "2.19.3 (community edition: readings beyond 30 days are compressed)"),
+    ],
+)
+def test_the_edition_of_timescaledb_says_whether_history_is_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edition: str, said: str
+) -> None:
+    server = PostgresFound(tmp_path, "17.2", "2.19.3", edition)
+    monkeypatch.setattr(doctor, "system_postgres", lambda: server)
+
+    assert said == _named(check_machine(), "TimescaleDB").found
 
 
 def test_a_changed_browser_library_is_noticed(

@@ -13,7 +13,9 @@ row committed.
    waited stored while 1,000 messages a second go on coming, and how much memory does it take?
 4. 10,000 meters at one reading a minute: which share of a core do collector and historian use?
 
-Seed 1, 5,000 meters (10,000 for 4). Run: python benchmarks/bench_way.py [--quick]
+Seed 1, 5,000 meters (10,000 for 4).
+
+Run: python benchmarks/bench_way.py [--quick] [--only peers,outage,idle] [--outage-minutes 10]
 """
 
 import argparse
@@ -287,7 +289,10 @@ def idle(services: PrivateServices, folder: Path, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
-    part = 10 if parser.parse_args().quick else 1
+    parser.add_argument("--only", default="peers,outage,idle", help="some of the questions")
+    parser.add_argument("--outage-minutes", type=int, default=10, help="of 1,000 messages a second")
+    chosen = parser.parse_args()
+    part, only = 10 if chosen.quick else 1, chosen.only.split(",")
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="forewatt-bench-")))
         folder.chmod(0o711)
@@ -296,9 +301,12 @@ def main() -> None:
             f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
             f"Python {platform.python_version()}\n"
         )
-        beside_peers(services, folder, 100_000 // part, 10_000 // part)
-        outage(services, folder, 600_000 // part)
-        idle(services, folder, 60 / min(part, 3))
+        if "peers" in only:
+            beside_peers(services, folder, 100_000 // part, 10_000 // part)
+        if "outage" in only:
+            outage(services, folder, chosen.outage_minutes * 60_000 // part)
+        if "idle" in only:
+            idle(services, folder, 60 / min(part, 3))
 
 
 if __name__ == "__main__":

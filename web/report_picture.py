@@ -7,6 +7,7 @@ PNG, or the same as a PDF page. Draws what `web.charts` would draw; knows nothin
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -95,7 +96,13 @@ def folded(text: str, columns: int = COLUMNS) -> list[str]:
 @cache
 def faces() -> tuple[str, ...]:
     """Fonts of this machine that have Chinese letters, in front of the one that comes along."""
-    known = {f.name for f in font_manager.fontManager.ttflist}
+    fonts = font_manager.fontManager
+    if not any(f.name in FACES for f in fonts.ttflist):
+        # The list is kept between runs: a font that was installed since is not in it.
+        for path in {*font_manager.findSystemFonts()} - {f.fname for f in fonts.ttflist}:
+            with suppress(OSError, RuntimeError):  # a file that is no font
+                fonts.addfont(path)
+    known = {f.name for f in fonts.ttflist}
     return (*(f for f in FACES if f in known), "DejaVu Sans")
 
 

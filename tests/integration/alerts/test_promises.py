@@ -8,6 +8,8 @@ import random
 import signal
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Final
 
 import pytest
 
@@ -31,6 +33,7 @@ from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, ra
 CHIEF, CLERK = Actor("赵值班", "operator"), Actor("王芳", "clerk")
 TABLES = ("alert_event", "alert", "alert_mute", "incident", "incident_move", "ticket",
           "ticket_transition", "contact", "ticket_number")  # fmt: skip
+AT_ONCE: Final = 6
 
 
 def checksum(database: Database, realm: str) -> list[object]:
@@ -56,14 +59,17 @@ def checksum(database: Database, realm: str) -> list[object]:
     return out
 
 
-def write(url: str, realm: str, share: float) -> None:
-    """A writer process: the log from its beginning, in small transactions, so much of it."""
+def write(url: str, realm: str, share: float, done: Connection | None = None) -> None:
+    """A writer process: the log from its beginning, so much of it, in small transactions; says
+    before each one that it is at work."""
     network, events = district(), in_order()
     events = events[: round(share * len(events))]
     with Database(url, connections_max=2) as database:
         ledger, places = PostgresLedger(database, realm), Places(network)
-        for at in range(0, len(events), 6):
-            apply_events(events[at : at + 6], ledger, network, places=places)
+        for at in range(0, len(events), AT_ONCE):
+            if done is not None:
+                done.send(at)
+            apply_events(events[at : at + AT_ONCE], ledger, network, places=places)
 
 
 def in_order() -> list[AlertEvent]:
@@ -80,14 +86,21 @@ def test_twenty_writers_killed_with_signal_9_leave_the_checksum_of_an_undisturbe
     started.set_forkserver_preload(["tests.integration.alerts.test_promises"])
     rng, kills = random.Random(20260301), 0
 
-    for _ in range(200):
+    for _ in range(400):
         share = (kills + 1) / 20
-        writer = started.Process(target=write, args=(module_database_url, "killed", share))
+        hears, says = multiprocessing.Pipe(duplex=False)
+        args = (module_database_url, "killed", share, says)
+        writer = started.Process(target=write, args=args)
         writer.start()
-        writer.join(rng.uniform(0.02, 0.3))
+        says.close()
+        # By its own progress, not by the clock: a slow machine is killed at work as well.
+        for _ in range(rng.randrange(1, 1 + round(share * len(in_order())) // AT_ONCE)):
+            hears.recv()
+        writer.join(rng.uniform(0.0, 0.02))
         if writer.is_alive():
             os.kill(writer.pid or 0, signal.SIGKILL)
         writer.join(30)
+        hears.close()
         kills += writer.exitcode == -signal.SIGKILL
         if kills == 20:
             break

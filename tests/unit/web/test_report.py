@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib import font_manager
 from PIL import Image
 
 from forewatt.report import form_of, of_trial
@@ -12,7 +13,8 @@ from grid.errors import BadInput
 from tests.unit.web.test_pages import HOSTILE, alert_id
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import NEUTRAL, NOW, World, raised
-from web.report_picture import COLUMNS, DPI, WIDTH_IN, Sheet, draw, folded
+from web import report_picture
+from web.report_picture import COLUMNS, DPI, WIDTH_IN, Sheet, draw, faces, folded
 
 EMPTY = {"panels": [], "from": 0, "to": 1}
 
@@ -57,6 +59,21 @@ def test_hostile_and_endless_text_is_drawn_as_text(world: World, visit: Visit) -
     answer = visit("operator").get(f"/alerts/{event.alert_id}/report.png")
 
     assert Image.open(io.BytesIO(answer.content)).width == WIDTH_IN * DPI
+
+
+def test_a_font_installed_since_the_list_was_made_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    fonts = font_manager.fontManager
+    mono = next(f for f in fonts.ttflist if f.name == "DejaVu Sans Mono")
+    system = [mono.fname, __file__]  # the second is no font
+    monkeypatch.setattr(report_picture, "FACES", (mono.name,))
+    monkeypatch.setattr(fonts, "ttflist", [f for f in fonts.ttflist if f.name != mono.name])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: system)
+    faces.cache_clear()
+
+    found = faces()
+    faces.cache_clear()
+
+    assert found == (mono.name, "DejaVu Sans")
 
 
 def test_an_alert_without_readings_is_drawn_without_charts() -> None:

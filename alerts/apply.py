@@ -4,10 +4,11 @@ Effects follow only from events that the ledger did not know, so the same events
 after a restart or a replay. The result depends on the set of events, not on their order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alerts.ledger import Advance, Ledger, Transaction
+from alerts.nearby import open_incidents
 from alerts.places import Places, places_of
 from alerts.reconcile import Reconciler, publish_alert
 from alerts.settings import DeskSettings
@@ -55,15 +56,16 @@ def apply_events(
             return Applied(0, len(events))
         places = places or places_of(network)
         ids = list(dict.fromkeys(e.alert_id for e in sorted(fresh, key=_event_order)))
+        open_ = open_incidents(ledger, tx, places)
         before = tx.alerts_by_id(ids)
-        history = tx.events_of(ids)
+        history = _history(tx, fresh, before)
         worsened = {e.alert_id for e in fresh if e.change == "worsened"}
         near = {
             ((e.finding.asset_kind, e.finding.asset), FAULTS[e.finding.fault].incident_class)
             for e in fresh
         }
-        also = {a.incident_id for a in before.values() if a.incident_id is not None}
-        desk = Reconciler(tx, places, settings or DeskSettings(), near, also)  # as it was before
+        also = {a.incident_id for a in before.values()}
+        desk = Reconciler(tx, places, settings or DeskSettings(), open_.near(near, also))
         entered: dict[str, Alert] = {}
         times = [e.raised_us for e in fresh]
         silences = tx.silences(min(times), max(times))  # one question for the whole batch
@@ -84,6 +86,17 @@ def apply_events(
             publish_alert(tx, alert)
         opened = tuple(desk.opened.values())
         return Applied(len(fresh), len(events) - len(fresh), tuple(now.values()), opened)
+
+
+def _history(
+    tx: Transaction, fresh: Sequence[AlertEvent], before: Mapping[str, Alert]
+) -> Mapping[str, Sequence[AlertEvent]]:
+    """All events of the alerts that have new ones; of an alert not known before, these are all."""
+    history: dict[str, list[AlertEvent]] = {}
+    for event in fresh:
+        if event.alert_id not in before:
+            history.setdefault(event.alert_id, []).append(event)
+    return {**history, **(tx.events_of(list(before)) if before else {})}
 
 
 def _event_order(e: AlertEvent) -> tuple[int, str, int]:

@@ -272,43 +272,6 @@ def _reaches(one: Member, other: Member) -> bool:
     return other.cleared_us is None or one.raised_us <= other.cleared_us + SLACK_US
 
 
-def nearby(
-    incidents: Sequence[Incident], near: Iterable[tuple[Asset, str]], places: Places
-) -> list[Incident]:
-    """The open incidents that some (asset, class) could have to do with, directly or through
-    others: what lies on one line of supply, a step further for classes that do not spread.
-
-    Leaving the rest out changes no grouping; it keeps a busy site from reading all it has.
-    """
-    at: dict[Asset, list[int]] = defaultdict(list)
-    below: dict[Asset, list[int]] = defaultdict(list)
-    for index, incident in enumerate(incidents):
-        for node in _stands((incident.asset_kind, incident.asset), incident.incident_class, places):
-            at[node].append(index)
-            for above in places.lineage(node):
-                below[above].append(index)
-    reached: dict[int, None] = {}
-    visited: set[Asset] = set()
-    frontier = [node for asset, cls in near for node in _stands(asset, cls, places)]
-    while frontier:
-        node = frontier.pop()
-        if node in visited:
-            continue
-        visited.add(node)
-        found = [*below.get(node, ()), *(i for up in places.lineage(node) for i in at.get(up, ()))]
-        for index in found:
-            if index not in reached:
-                reached[index] = None
-                i = incidents[index]
-                frontier += _stands((i.asset_kind, i.asset), i.incident_class, places)
-    return [incidents[index] for index in sorted(reached)]
-
-
-def _stands(asset: Asset, incident_class: str, places: Places) -> Sequence[Asset]:
-    line = places.lineage(asset)
-    return line[:1] if incident_class in SPREADING else line[:2]
-
-
 # -- what an incident is, given its alerts ---------------------------------------------------
 
 

@@ -98,6 +98,11 @@ class Reading(Protocol):
     ) -> list[Incident]:
         """Incidents, oldest first; `assets` keeps those that stand at one of them."""
 
+    def incidents_since(self, change: int) -> tuple[int, list[Incident]]:
+        """The number of the newest change of any incident, and those that have changed since
+        number `change`, ended ones too; since 0, and where the numbers are below `change`, all
+        that are open."""
+
     def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
         """Many incidents at once; unknown ids are absent."""
 

@@ -58,6 +58,7 @@ class MemoryTables:
         self.release_rows: Table[str, frozenset[int]] = Table()
         self.incident_rows: Table[int, Incident] = Table()
         self.incident_alerts: Table[int, tuple[str, ...]] = Table()
+        self.incident_changes: Table[int, int] = Table()  # number of a change -> incident
         self.open_incidents: Table[tuple[str, str, str], int | None] = Table()
         self.move_rows: Table[int, tuple[Move, ...]] = Table()
         self.ticket_rows: Table[int, Ticket] = Table()

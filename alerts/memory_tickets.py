@@ -45,6 +45,15 @@ class TicketMemory(MemoryTables):
         ]
         return sorted(kept, key=lambda i: i.id)[:limit]
 
+    def incidents_since(self, change: int) -> tuple[int, list[Incident]]:
+        newest = len(self.incident_changes)
+        if newest < change:
+            change = 0
+        if change == 0:
+            return newest, self.incidents(limit=2**31)
+        ids = dict.fromkeys(self.incident_changes[n] for n in range(change + 1, newest + 1))
+        return newest, [self.incident_rows[i] for i in ids]
+
     def add_incident(self, incident: Incident) -> Incident:
         made = replace(incident, id=len(self.incident_rows) + 1)
         self._keep(made)
@@ -66,6 +75,7 @@ class TicketMemory(MemoryTables):
                 )
             self.open_incidents[key] = incident.id
         self.incident_rows[incident.id] = incident
+        self.incident_changes[len(self.incident_changes) + 1] = incident.id
 
     def moves(self, incident_id: int) -> list[Move]:
         return list(self.move_rows.get(incident_id, ()))

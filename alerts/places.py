@@ -66,6 +66,16 @@ class Places:
 
     def devices_at(self, asset: Asset) -> tuple[Device, ...]:
         """The devices that stand at the asset's own node, without looking at all of them."""
+        node = self.network.node(*asset)
+        return () if node is None else self._by_node().get(node, ())
+
+    def devices_within(self, asset: Asset) -> tuple[Device, ...]:
+        """The devices that stand at or below the asset's node, likewise."""
+        here = self._by_node()
+        nodes = self.network.within(*self.node(asset))
+        return tuple(d for node in nodes for d in here.get(node, ()))
+
+    def _by_node(self) -> dict[int, tuple[Device, ...]]:
         if self._devices is None:
             found: dict[int, list[Device]] = defaultdict(list)
             network = self.network
@@ -73,8 +83,7 @@ class Places:
                 if node >= 0:
                     found[node].append(device)
             self._devices = {node: tuple(devices) for node, devices in found.items()}
-        node = self.network.node(*asset)
-        return () if node is None else self._devices.get(node, ())
+        return self._devices
 
     def customers(self, asset: Asset) -> tuple[Customer, ...]:
         """The customers supplied through an asset, each once."""

@@ -5,14 +5,14 @@ it with the least change: the oldest incident of a cause goes on, others are mer
 tickets become sub-tickets, and what nobody has touched can be taken apart again.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from alerts import incidents as rules
 from alerts.incidents import Cluster, Member, Standing
 from alerts.ledger import Transaction
 from alerts.opening import alert_data, incident_data
-from alerts.places import Asset, Places
+from alerts.places import Places
 from alerts.settings import DeskSettings
 from alerts.ticket_keeping import TicketKeeping
 from grid.records import Alert, Incident
@@ -27,13 +27,10 @@ class Reconciler(TicketKeeping):
         tx: Transaction,
         places: Places,
         settings: DeskSettings,
-        near: Iterable[tuple[Asset, str]],
-        also: Iterable[int] = (),
+        rows: Sequence[Incident],
     ) -> None:
+        """`rows` : the open incidents that may be touched (`OpenIncidents.near`)"""
         super().__init__(tx, places, settings)
-        rows = tx.incidents(open_only=True, limit=100_000)
-        ids = {i.id for i in rules.nearby(rows, near, places)} | set(also)
-        rows = [i for i in rows if i.id in ids]
         chosen = [i.id for i in rows]
         alerts, tickets = tx.alerts_of(chosen), tx.open_tickets(chosen)
         held = tx.merged_by_people([t.id for t in tickets.values()])

@@ -10,6 +10,7 @@ from typing import Final
 
 from alerts.incidents import class_of
 from alerts.ledger import Ledger, Transaction
+from alerts.nearby import OpenIncidents, open_incidents
 from alerts.places import Places, places_of
 from alerts.reconcile import Reconciler, publish_alert
 from alerts.roles import SYSTEM
@@ -50,9 +51,9 @@ def settle(
             if waking.why == "shelf":
                 _back_from_shelf(tx, waking.alert_id)
         again = [w for w in due if w.why != "shelf"]
-        opened = _place_again(
-            tx, again, now_us, places or places_of(network), settings or DeskSettings()
-        )
+        places = places or places_of(network)
+        open_ = open_incidents(ledger, tx, places)
+        opened = _place_again(tx, again, now_us, open_, settings or DeskSettings())
         return Settled(dict(count), opened)
 
 
@@ -65,20 +66,20 @@ def _back_from_shelf(tx: Transaction, alert_id: str) -> None:
 
 
 def _place_again(
-    tx: Transaction, due: list[Waking], now_us: int, places: Places, settings: DeskSettings
+    tx: Transaction, due: list[Waking], now_us: int, open_: OpenIncidents, settings: DeskSettings
 ) -> tuple[Ticket, ...]:
     if not due:
         return ()
     alerts = dict(tx.alerts_by_id(list(dict.fromkeys(w.alert_id for w in due))))
     near = {((a.asset_kind, a.asset), class_of(a)) for a in alerts.values()}
-    also = {a.incident_id for a in alerts.values() if a.incident_id is not None}
+    also = {a.incident_id for a in alerts.values()}
     for waking in due:
         if waking.why == "mute":
             tx.end_mutes(kind=waking.kind, ref=waking.ref, alert_id=waking.alert_id)
         else:
             tx.release(waking.alert_id, int(waking.ref), now_us)
             _note(tx, int(waking.ref), "nested", waking.alert_id, now_us)
-    desk = Reconciler(tx, places, settings, near, also)
+    desk = Reconciler(tx, open_.places, settings, open_.near(near, also))
     out = {w.alert_id for w in due if w.why != "mute"}
     desk.take((), {}, again={i for i in alerts if i not in out}, out=[alerts[i] for i in out])
     for alert in tx.alerts_by_id(list(alerts)).values():

@@ -134,11 +134,12 @@ class TicketKeeping:
             gone = replace(ticket, state="cancelled", verdict="planned_work", closed_us=ended_us)
             self._step(ticket, gone, "cancel", ended_us, "explained by announced work")
             return
-        now = self.tx.contacts(ticket_id=main.ticket.id, limit=100_000)
+        called = old.incident.contacts > 0
+        now = self.tx.contacts(ticket_id=main.ticket.id, limit=100_000) if called else ()
         data = {  # what `unmerge` gives back
             "target": main.ticket.number,
             "alerts": [[a.id, a.ticket] for a in old.alerts],
-            "contacts": [[c.channel, c.external_id] for c in now if old.incident.contacts],
+            "contacts": [[c.channel, c.external_id] for c in now],
             "first_contact_us": old.incident.first_contact_us,
         }
         merged = replace(ticket, state="merged", merged_into=main.ticket.id, closed_us=ended_us)

@@ -14,7 +14,7 @@ from desk.outages import Frequent
 from grid.faults import FAULTS
 from grid.network import Customer, PlannedWork, UsagePoint
 from grid.records import Contact, Incident, Ticket
-from storage.desk_records import LastSeen
+from storage.desk_records import LastSeen, SwitchState
 
 Supply = Literal["on", "off", "unknown"]
 Script = Literal["known", "planned", "arrears", "closed", "in_home", "unclear"]
@@ -27,11 +27,17 @@ class SupplyEvidence(Protocol):
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         """What each device told last; devices never heard of are absent."""
 
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        """What telemetry said last of each switch; those that never said anything are absent."""
+
 
 class NoReadings:
     """No meters at all: every answer rests on incidents and contacts alone."""
 
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
+        return {}
+
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {}
 
 

@@ -222,7 +222,7 @@ class Counter:
     def _lives(self, asset: Asset) -> bool:
         """Whether most meters of a place are heard to have supply: then the fault is further
         down, whatever the number of callers."""
-        meters = [d for d in self.network.devices_within(*asset) if d.kind == "meter"]
+        meters = [d for d in self.places.devices_within(asset) if d.kind == "meter"]
         asked = meters[:: max(1, len(meters) // SAMPLE)]
         last = self.supply.last_seen([d.id for d in asked])
         now_us = self.clock.now_us()

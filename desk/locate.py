@@ -48,6 +48,7 @@ class Picture:
 
     candidates : places with their odds, the likeliest first; suspects : meters that disagree
     signs : how many of each kind there are around it; silent : meters to ask, not heard since
+    closed : sections whose switch telemetry shows closed, so that they are not at fault
     """
 
     incident: Incident
@@ -56,6 +57,7 @@ class Picture:
     faults: tuple[Asset, ...]
     signs: Mapping[Says, int]
     silent: tuple[str, ...]
+    closed: tuple[Asset, ...] = ()
 
 
 class LocateDesk:
@@ -77,6 +79,7 @@ class LocateDesk:
         self.settings = settings or DeskSettings()
         self._locator: Locator | None = None
         self._lock = Lock()
+        self._sections = _switched(network)
 
     def picture(self, incident_id: int, role: Role) -> Picture:
         """The signs and alternatives of an incident of lost supply; of other classes, which are
@@ -87,13 +90,21 @@ class LocateDesk:
                 return Picture(incident, (), (), (), {}, ())
             around = self._around(incident)
             signs = self._signs(reading, incident, around)
-        located = self._locate(signs, incident)
+        opened, closed = self._switches(incident, around)
+        signs += opened
+        located = self._locate(signs, incident, closed)
         count: dict[Says, int] = {}
         for s in signs:
             count[s.says] = count.get(s.says, 0) + 1
         silent = tuple(dict.fromkeys(s.who for s in signs if s.says in ("silent", "gasp")))
         return Picture(
-            incident, located.candidates, located.suspects, located.faults, count, silent
+            incident,
+            located.candidates,
+            located.suspects,
+            located.faults,
+            count,
+            silent,
+            tuple(self.network.asset_of(node) for node in closed),
         )
 
     def place(
@@ -196,7 +207,7 @@ class LocateDesk:
     def _signs(self, reading: Reading, incident: Incident, around: Asset) -> list[Sign]:
         now_us = self.clock.now_us()
         since_us = incident.opened_us - BEFORE_US
-        meters = self.network.devices_within(*around)[:DEVICES_MAX]
+        meters = self.places.devices_within(around)[:DEVICES_MAX]
         seen = self.supply.last_seen([d.id for d in meters if d.kind == "meter"])
         signs, alive = [], set()
         for d in meters:
@@ -211,6 +222,23 @@ class LocateDesk:
                     alive.add(node)
         signs += self._pings(reading, around, now_us, alive)
         return signs + self._calls(reading, incident, around, alive)
+
+    def _switches(self, incident: Incident, around: Asset) -> tuple[list[Sign], list[int]]:
+        """Switches that have opened with the outage, and the nodes of those that are closed."""
+        here = {
+            device: section
+            for device, section in self._sections.items()
+            if self.places.covers(around, section) or self.places.covers(section, around)
+        }
+        opened, closed = [], []
+        for device, state in sorted(self.supply.switches(sorted(here)).items()):
+            node = self.network.node(*here[device])
+            assert node is not None, "the section is in the network"
+            if state.closed and state.heard:
+                closed.append(node)
+            elif not state.closed and state.at_us >= incident.opened_us - BEFORE_US:
+                opened.append(Sign(node, "opened", device, state.at_us))
+        return opened, sorted(set(closed) - {s.node for s in opened})
 
     def _pings(self, reading: Reading, around: Asset, now_us: int, alive: set[int]) -> list[Sign]:
         newest: dict[str, HumanInput] = {}
@@ -247,12 +275,24 @@ class LocateDesk:
                     found[c.account] = node
         return [Sign(node, "call", account) for account, node in found.items()]
 
-    def _locate(self, signs: list[Sign], incident: Incident) -> Located:
+    def _locate(self, signs: list[Sign], incident: Incident, closed: list[int]) -> Located:
         near = self.network.node(incident.asset_kind, incident.asset)
         with self._lock:
             if self._locator is None:
                 self._locator = Locator(self.network)
-            return self._locator.locate(signs, near)
+        return self._locator.locate(signs, near, closed)
+
+
+def _switched(network: Network) -> dict[str, Asset]:
+    """The section behind each switch that is a device."""
+    found: dict[str, Asset] = {}
+    for d in network.devices:
+        if d.kind == "switch" and d.section:
+            found[d.id] = ("section", d.section)
+    for s in network.sections:
+        if s.switch in network.device_index:
+            found[str(s.switch)] = ("section", s.id)
+    return found
 
 
 def _said(

@@ -210,6 +210,18 @@ class LastSeen:
     relay_open_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """What telemetry said last of a switch.
+
+    closed : else open, since `at_us`; heard : not since its communication was lost
+    """
+
+    closed: bool
+    at_us: int
+    heard: bool = True
+
+
 def plain(value: Any) -> float | int | str | None:
     """A number or text as JSON can carry it; what is not finite becomes None.
 

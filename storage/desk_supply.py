@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grid.quantities import EVENT_CODE
-from storage.database import Database
-from storage.desk_records import LastSeen
+from storage.database import Connection, Database
+from storage.desk_records import LastSeen, SwitchState
 from storage.queries import queries
 from storage.times import micros
 
 _LOST: Final = frozenset({EVENT_CODE["last_gasp"], EVENT_CODE["power_down"]})
 _BACK: Final = frozenset({EVENT_CODE["power_up"]})
 _OPEN, _CLOSED = EVENT_CODE["relay_open"], EVENT_CODE["relay_closed"]
+_SHUT, _TRIPPED = EVENT_CODE["switch_closed"], EVENT_CODE["switch_open"]
+_AWAY, _THERE = EVENT_CODE["comms_lost"], EVENT_CODE["comms_back"]
 _ASKED: Final = sorted({*_LOST, *_BACK, _OPEN, _CLOSED})
 
 
@@ -34,20 +36,43 @@ class Supply:
         """What each device told last; devices never heard of are absent."""
         if not devices:
             return {}
-        named, names = queries("desk"), list(devices)
+        names = list(devices)
         with self._database.connection() as connection:
-            readings = connection.execute(named["last_seen"], [self._realm, names]).fetchall()
-            given = {"realm": self._realm, "devices": names, "events": _ASKED}
-            events = connection.execute(named["last_events"], given).fetchall()
+            given = [self._realm, names]
+            readings = connection.execute(queries("desk")["last_seen"], given).fetchall()
+            told = self._told(connection, names, _ASKED)
         read = {name: (micros(at), volts) for name, at, volts in readings}
-        told: dict[str, dict[int, int]] = {}
-        for name, event, at in events:
-            told.setdefault(name, {})[event] = micros(at)
         return {
             name: _last(read.get(name), told.get(name, {}))
             for name in names
             if name in read or name in told
         }
+
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        """What telemetry said last of each switch; those that never said anything are absent."""
+        if not devices:
+            return {}
+        with self._database.connection() as connection:
+            told = self._told(connection, list(devices), [_SHUT, _TRIPPED, _AWAY, _THERE])
+        return {name: _switch(e) for name, e in told.items() if _SHUT in e or _TRIPPED in e}
+
+    def _told(
+        self, connection: Connection, names: list[str], events: list[int]
+    ) -> dict[str, dict[int, int]]:
+        """By device and event, when it was told last."""
+        given = {"realm": self._realm, "devices": names, "events": events}
+        told: dict[str, dict[int, int]] = {}
+        for name, event, at in connection.execute(queries("desk")["last_events"], given):
+            told.setdefault(name, {})[event] = micros(at)
+        return told
+
+
+def _switch(told: Mapping[int, int]) -> SwitchState:
+    closed_us, opened_us = told.get(_SHUT, -1), told.get(_TRIPPED, -1)
+    at_us = max(closed_us, opened_us)
+    # A switch that tells its state can be heard.
+    heard = max(told.get(_THERE, -1), at_us) >= told.get(_AWAY, -1)
+    return SwitchState(closed_us > opened_us, at_us, heard)
 
 
 def _last(read: tuple[int, float | None] | None, told: Mapping[int, int]) -> LastSeen:

@@ -24,16 +24,16 @@ class AlertTables(TableView):
         return self.alerts_by_id([alert_id]).get(alert_id)
 
     def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
-        put = {i: self._alerts[i] for i in alert_ids if i in self._alerts}
+        known = self._pending.alerts_known
+        put = {i: known[i] for i in alert_ids if i in known}
         asked = [i for i in alert_ids if i not in put and nameable(i)]
         query = self._select("alerts_by_id", rows.ALERT)
-        found = self._all(query, [self._key, asked]) if asked else []
+        found = self._beside(query, [self._key, asked]) if asked else []
         return {**{row["id"]: rows.alert_of(row) for row in found}, **put}
 
     def alerts_of(self, incident_ids: Sequence[int]) -> Mapping[int, tuple[Alert, ...]]:
         if not incident_ids:
             return {}
-        self._write_alerts()
         out: dict[int, list[Alert]] = {}
         for row in self._all(self._select("alerts_of", rows.ALERT), [list(incident_ids)]):
             out.setdefault(row["incident_id"], []).append(rows.alert_of(row))
@@ -64,7 +64,6 @@ class AlertTables(TableView):
             "limit": limit,
             **split(assets),
         }
-        self._write_alerts()
         return [rows.alert_of(r) for r in self._all(self._select("alerts", rows.ALERT), given)]
 
     def events(self, alert_id: str) -> list[AlertEvent]:
@@ -72,7 +71,7 @@ class AlertTables(TableView):
 
     def events_of(self, alert_ids: Sequence[str]) -> Mapping[str, list[AlertEvent]]:
         out: dict[str, list[AlertEvent]] = {}
-        for row in self._all(self._queries["events_of"], [self._key, list(alert_ids)]):
+        for row in self._beside(self._queries["events_of"], [self._key, list(alert_ids)]):
             out.setdefault(row["alert_id"], []).append(rows.event_of(row))
         return out
 
@@ -80,7 +79,7 @@ class AlertTables(TableView):
         if not events:
             return []
         given = {"realm": self._key, "events": rows.dump([rows.event_json(e) for e in events])}
-        new = {r["event_id"] for r in self._all(self._queries["add_events"], given)}
+        new = {r["event_id"] for r in self._beside(self._queries["add_events"], given)}
         out = []
         for event in events:
             if event.event_id in new:
@@ -89,34 +88,32 @@ class AlertTables(TableView):
         return out
 
     def put_alert(self, alert: Alert) -> None:
-        self._alerts[alert.id] = alert
+        self._pending.alerts[alert.id] = self._pending.alerts_known[alert.id] = alert
 
     def mutes(self, alert_ids: Sequence[str]) -> Mapping[str, tuple[Mute, ...]]:
         if not alert_ids:
             return {}
         self._write_mutes()
         out: dict[str, list[Mute]] = {}
-        for row in self._all(self._queries["mutes"], [self._key, list(alert_ids)]):
+        for row in self._beside(self._queries["mutes"], [self._key, list(alert_ids)]):
             out.setdefault(row["alert_id"], []).append(Mute(**row))
         return {i: tuple(mutes) for i, mutes in out.items()}
 
     def released(self, alert_ids: Sequence[str]) -> Mapping[str, frozenset[int]]:
         if not alert_ids:
             return {}
-        found = self._all(self._queries["released"], [self._key, list(alert_ids)])
+        found = self._beside(self._queries["released"], [self._key, list(alert_ids)])
         return {row["alert_id"]: frozenset(row["incidents"]) for row in found}
 
     def release(self, alert_id: str, incident_id: int, at_us: int) -> None:
         self._do("release", [self._key, alert_id, incident_id, at_us])
 
     def waking(self, now_us: int, grace_us: int) -> list[Waking]:
-        self._write_alerts()
-        self._write_mutes()
         given = {"realm": self._key, "now_us": now_us, "before_us": now_us - grace_us}
         return [Waking(**row) for row in self._all(self._queries["waking"], given)]
 
     def silences(self, since_us: int, until_us: int) -> list[Silence]:
-        found = self._all(self._queries["silences"], [self._key, until_us, since_us])
+        found = self._beside(self._queries["silences"], [self._key, until_us, since_us])
         return [Silence(**row) for row in found]
 
     def silence(self, silence_id: int) -> Silence | None:
@@ -132,19 +129,17 @@ class AlertTables(TableView):
         return replace(silence, id=made[0]["id"])
 
     def end_silence(self, silence_id: int, end_us: int) -> None:
-        self._write_mutes()
         self._do("end_silence", {"realm": self._key, "id": silence_id, "end_us": end_us})
 
     def muted_by(self, kind: str, ref: str) -> list[str]:
-        self._write_mutes()
         found = self._all(self._queries["muted_by"], [self._key, kind, ref])
         return [row["alert_id"] for row in found]
 
     def put_mute(self, mute: Mute) -> None:
-        self._mutes[mute.alert_id, mute.kind, mute.ref] = mute
+        self._pending.mutes[mute.alert_id, mute.kind, mute.ref] = mute
 
     def end_mutes(self, *, kind: str, ref: str, alert_id: str | None = None) -> list[str]:
         given = {"realm": self._key, "kind": kind, "ref": ref, "alert_id": alert_id}
         self._write_mutes()
-        found = self._all(self._queries["end_mutes"], given)
+        found = self._beside(self._queries["end_mutes"], given)
         return sorted(row["alert_id"] for row in found)

@@ -107,6 +107,7 @@ class PeopleTables(TableView):
 
     def put_draft(self, draft: Draft) -> None:
         query = update("put_draft", rows.DRAFT)
+        self._write()
         self._connection.execute(query, {"realm": self._key, **rows.row_of(draft)})
 
     def told(self, subject: str, trigger: str) -> set[str]:
@@ -115,10 +116,8 @@ class PeopleTables(TableView):
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
         state = "waiting" if self._realm == "live" else "withheld"
-        found = [rows.notice_json(n) for n in notices]
-        return self._do(
-            "add_notices", {"realm": self._key, "state": state, "notices": rows.dump(found)}
-        )
+        given = {"realm": self._key, "state": state, "notices": rows.dump(list(notices))}
+        return self._do("add_notices", given)
 
     # -- stream ----------------------------------------------------------------------------
 
@@ -127,8 +126,7 @@ class PeopleTables(TableView):
 
     def send(self) -> None:
         """Write what was put and published, each in one statement, before the commit."""
-        self._write_alerts()
-        self._write_mutes()
+        self._write()
         if not self._messages:
             return
         given = {"realm": self._key, "count": len(self._messages)}
@@ -153,7 +151,7 @@ class PeopleTables(TableView):
         return int(found[0]["position"]) if found else 0
 
     def totals(self) -> Mapping[str, int]:
-        self._write_alerts()
+        self._write()
         row = self._connection.execute(self._queries["totals"], {"realm": self._key}).fetchone()
         assert row is not None, "an aggregate has one row"
         names = (

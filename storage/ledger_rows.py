@@ -11,12 +11,8 @@ from psycopg.types.json import Jsonb
 from grid.records import Alert, AlertEvent, Contact, Incident, Ticket
 from storage.desk_records import (
     Draft,
-    Mute,
-    Notice,
     evidence_from_json,
-    evidence_to_json,
     finding_from_json,
-    finding_to_json,
 )
 
 ALERT: Final = tuple(f.name for f in fields(Alert))
@@ -30,8 +26,17 @@ GIVEN: Final = ("id",)
 
 
 def dump(value: Any) -> str:
-    """JSON as PostgreSQL takes it; what JSON cannot carry is an error here, not there."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    """JSON as PostgreSQL takes it, records by the names of their fields; what is not finite is
+    null, and what JSON cannot carry is an error here, not there."""
+    return orjson.dumps(value, default=_plainer, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plainer(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def json(value: Any) -> Jsonb:
@@ -64,25 +69,14 @@ def row_of(record: Incident | Ticket | Contact | Draft) -> dict[str, Any]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
-def excluded(names: tuple[str, ...]) -> sql.Composed:
-    """`a = EXCLUDED.a, b = EXCLUDED.b`."""
+def taken_from(source: str, names: tuple[str, ...]) -> sql.Composed:
+    """`a = source.a, b = source.b`."""
     pairs = [
-        sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(n)) for n in names if n not in GIVEN
+        sql.SQL("{0} = {1}.{0}").format(sql.Identifier(n), sql.Identifier(source))
+        for n in names
+        if n not in GIVEN
     ]
     return sql.SQL(", ").join(pairs)
-
-
-def alert_json(alert: Alert, realm: int) -> dict[str, Any]:
-    """An alert as a JSON row."""
-    row = {name: getattr(alert, name) for name in ALERT}
-    row["devices"] = list(alert.devices)
-    row["evidence"] = evidence_to_json(alert.evidence)
-    return {"realm": realm, **row}
-
-
-def mute_json(mute: Mute, realm: int) -> dict[str, Any]:
-    """A mute as a JSON row."""
-    return {"realm": realm, **{f.name: getattr(mute, f.name) for f in fields(mute)}}
 
 
 def event_json(event: AlertEvent) -> dict[str, Any]:
@@ -93,14 +87,8 @@ def event_json(event: AlertEvent) -> dict[str, Any]:
         "change": event.change,
         "tick_us": event.finding.tick_us,
         "raised_us": event.raised_us,
-        "finding": finding_to_json(event.finding),
+        "finding": event.finding,
     }
-
-
-def notice_json(notice: Notice) -> dict[str, Any]:
-    """A notice as a JSON row."""
-    row = {f.name: getattr(notice, f.name) for f in fields(notice)}
-    return {**row, "payload": dict(notice.payload)}
 
 
 def alert_of(row: Mapping[str, Any]) -> Alert:

@@ -15,7 +15,6 @@ from storage.desk_text import nameable
 from storage.ledger_base import (
     Asset,
     TableView,
-    add_ticket,
     split,
     ticket_list,
     update,
@@ -29,14 +28,24 @@ class TicketTables(TableView):
         if not nameable(incident_id):
             return None
         found = self._all(self._select("incident", rows.INCIDENT), [self._key, incident_id])
-        return Incident(**found[0]) if found else None
+        return self._incidents(found)[0] if found else None
+
+    def _incidents(self, found: list[dict[str, Any]]) -> list[Incident]:
+        made = [Incident(**row) for row in found]
+        self._pending.incidents_known.update((i.id, i) for i in made)
+        return made
+
+    def _tickets(self, found: list[dict[str, Any]]) -> list[Ticket]:
+        made = [Ticket(**row) for row in found]
+        self._pending.tickets_known.update((t.id, t) for t in made)
+        return made
 
     def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
         if not incident_ids:
             return {}
         query = self._select("incidents_by_id", rows.INCIDENT)
         found = self._all(query, [self._key, list(incident_ids)])
-        return {row["id"]: Incident(**row) for row in found}
+        return {i.id: i for i in self._incidents(found)}
 
     def incidents(
         self,
@@ -53,31 +62,42 @@ class TicketTables(TableView):
             "limit": limit,
             **split(assets),
         }
-        found = self._all(self._select("incidents", rows.INCIDENT), given)
-        return [Incident(**row) for row in found]
+        return self._incidents(self._all(self._select("incidents", rows.INCIDENT), given))
+
+    def incidents_since(self, change: int) -> tuple[int, list[Incident]]:
+        given = {"realm": self._key, "change": change}
+        newest = self._all(self._queries["incidents_change"], given)[0]["change"] or 0
+        if newest < change:  # another database than before: all of it is new
+            given["change"] = change = 0
+        if newest == change:
+            return newest, []
+        query = self._select("incidents_since", rows.INCIDENT)
+        return newest, self._incidents(self._beside(query, given))
 
     def add_incident(self, incident: Incident) -> Incident:
-        return replace(incident, id=self._add("add_incident", incident, rows.INCIDENT))
+        made = replace(incident, id=self._new_id("incident"))
+        self._pending.incidents_known[made.id] = self._pending.incidents_new[made.id] = made
+        return made
 
     def put_incident(self, incident: Incident) -> None:
-        query = update("put_incident", rows.INCIDENT)
-        self._connection.execute(query, {"realm": self._key, **rows.row_of(incident)})
+        if not self._pending.put_incident(incident):
+            self._write()
+            query = update("put_incident", rows.INCIDENT)
+            self._connection.execute(query, {"realm": self._key, **rows.row_of(incident)})
+            self._pending.incidents_known[incident.id] = incident
+
+    def _new_id(self, table: str) -> int:
+        wanted = self._pending.wanted(table)
+        if wanted:
+            found = self._beside(self._queries["reserve"], [table, wanted])
+            self._pending.reserve(table, [row["id"] for row in found])
+        return self._pending.take_id(table)
 
     def moves(self, incident_id: int) -> list[Move]:
         return [Move(**row) for row in self._all(self._queries["moves"], [incident_id])]
 
     def add_move(self, move: Move) -> None:
-        m = move
-        given = [
-            m.incident_id,
-            m.at_us,
-            m.from_kind,
-            m.from_asset,
-            m.to_kind,
-            m.to_asset,
-            m.reason,
-        ]
-        self._do("add_move", given)
+        self._pending.moves.append(move)
 
     # -- tickets ---------------------------------------------------------------------------
 
@@ -88,7 +108,7 @@ class TicketTables(TableView):
         if not any(nameable(key) for key in (id, number, episode)):
             return None
         found = self._all(self._select("ticket", rows.TICKET), given)
-        return Ticket(**found[0]) if found else None
+        return self._tickets(found)[0] if found else None
 
     def ticket(self, ticket_id: int) -> Ticket | None:
         return self._ticket(id=ticket_id)
@@ -100,19 +120,16 @@ class TicketTables(TableView):
         return self._ticket(episode=episode)
 
     def tickets_of_incident(self, incident_id: int) -> list[Ticket]:
-        found = self._all(self._select("tickets_of", rows.TICKET), [incident_id])
-        return [Ticket(**row) for row in found]
+        return self._tickets(self._all(self._select("tickets_of", rows.TICKET), [incident_id]))
 
     def tickets_by_incident(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         if not incident_ids:
             return {}
         query = self._select("tickets_by_incident", rows.TICKET)
-        found = self._all(query, [list(incident_ids)])
-        return {row["incident_id"]: Ticket(**row) for row in found}
+        return {t.incident_id: t for t in self._tickets(self._all(query, [list(incident_ids)]))}
 
     def merged_into(self, ticket_id: int) -> list[Ticket]:
-        found = self._all(self._select("merged_into", rows.TICKET), [ticket_id])
-        return [Ticket(**row) for row in found]
+        return self._tickets(self._all(self._select("merged_into", rows.TICKET), [ticket_id]))
 
     def merged_by_people(self, ticket_ids: Sequence[int]) -> set[int]:
         if not ticket_ids:
@@ -123,15 +140,22 @@ class TicketTables(TableView):
     def tickets_of_episodes(self, episodes: Sequence[str]) -> Mapping[str, Ticket]:
         if not episodes:
             return {}
+        waiting = self._pending
+        new = {t.episode: t for t in waiting.tickets_new.values()}
+        changed = waiting.tickets_changed
         query = self._select("tickets_of_episodes", rows.TICKET)
-        found = self._all(query, [self._key, list(episodes)])
-        return {row["episode"]: Ticket(**row) for row in found}
+        stored = [Ticket(**row) for row in self._beside(query, [self._key, list(episodes)])]
+        found = {t.episode: changed.get(t.id, t) for t in stored}
+        found |= {e: new[e] for e in episodes if e in new}
+        waiting.tickets_known.update((t.id, t) for t in found.values())
+        waiting.episodes.update((e, e in found) for e in episodes)
+        return found
 
     def open_tickets(self, incident_ids: Sequence[int]) -> Mapping[int, Ticket]:
         if not incident_ids:
             return {}
-        found = self._all(self._select("open_tickets", rows.TICKET), [list(incident_ids)])
-        return {row["incident_id"]: Ticket(**row) for row in found}
+        query = self._select("open_tickets", rows.TICKET)
+        return {t.incident_id: t for t in self._tickets(self._all(query, [list(incident_ids)]))}
 
     def tickets(
         self,
@@ -157,10 +181,11 @@ class TicketTables(TableView):
             **split(assets),
         }
         query = ticket_list("tickets_open" if states is None else "tickets_in")
-        return [Ticket(**row) for row in self._all(query, given)]
+        return self._tickets(self._all(query, given))
 
     def steps(self, ticket_id: int) -> list[Step]:
-        return [Step(**row) for row in self._all(self._queries["steps"], [ticket_id])]
+        stored = [Step(**row) for row in self._beside(self._queries["steps"], [ticket_id])]
+        return [*stored, *(s for s in self._pending.steps if s.ticket_id == ticket_id)]
 
     def steps_of(self, ticket_ids: Sequence[int]) -> Mapping[int, list[Step]]:
         out: dict[int, list[Step]] = {}
@@ -179,28 +204,34 @@ class TicketTables(TableView):
         return self._do("fire", [t.ticket_id, t.metric, t.rung, t.start_us, t.fired_us]) == 1
 
     def add_ticket(self, ticket: Ticket, day: str, step: Step) -> Ticket | None:
-        given = {"realm": self._key, "day": day, **rows.row_of(ticket), **_step(step)}
-        found = self._all(add_ticket(), given)
-        if not found:
+        waiting = self._pending
+        if ticket.episode not in waiting.episodes:
+            self.tickets_of_episodes([ticket.episode])
+        if waiting.episodes[ticket.episode]:
             return None
-        return replace(ticket, id=found[0]["id"], number=found[0]["number"])
+        if not waiting.knows_day(day):
+            found = self._beside(self._queries["ticket_day"], [self._key, day])
+            waiting.know_day(day, found[0]["last"] if found else 0)
+        number = waiting.take_number(day)
+        made = replace(ticket, id=self._new_id("ticket"), number=number)
+        first = replace(step, ticket_id=made.id, version=made.version)
+        if not waiting.add_ticket(made, first):
+            self._write()
+            waiting.add_ticket(made, first)
+        return made
 
     def change_ticket(self, ticket: Ticket, version: int, step: Step) -> Ticket | None:
+        waiting = self._pending
+        known = waiting.tickets_known.get(ticket.id)
+        if known is not None and known.version != version:
+            return None
         made = replace(ticket, version=version + 1)
-        given = {"realm": self._key, "old_version": version, **rows.row_of(made), **_step(step)}
-        return made if self._all(update("change_ticket", rows.TICKET), given) else None
-
-
-def _step(step: Step) -> dict[str, Any]:
-    """A step as parameters; ticket and version are those of the ticket beside it."""
-    s = step
-    return {
-        "s_action": s.action,
-        "s_from_state": s.from_state,
-        "s_to_state": s.to_state,
-        "s_actor": s.actor,
-        "s_role": s.role,
-        "s_at_us": s.at_us,
-        "s_reason": s.reason,
-        "s_data": rows.json(dict(s.data)),
-    }
+        after = replace(step, ticket_id=made.id, version=made.version)
+        if waiting.put_ticket(made, after):
+            return made
+        given = {"realm": self._key, "old_version": version, **rows.row_of(made)}
+        if not self._all(update("change_ticket", rows.TICKET), given):
+            return None
+        waiting.tickets_known[made.id] = made
+        waiting.steps.append(after)
+        return made

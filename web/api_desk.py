@@ -115,6 +115,7 @@ def picture_json(picture: Picture) -> dict[str, Any]:
             for s in picture.suspects
         ],
         "silent": list(picture.silent),
+        "closed": [{"asset_kind": k, "asset": a} for k, a in picture.closed],
     }
 
 

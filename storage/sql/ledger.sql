@@ -26,7 +26,7 @@ ORDER BY alert_id, tick_us,
 -- name: put_alerts
 -- Insert or replace the present state of some alerts, given as one JSON array.
 INSERT INTO alert (realm, {columns})
-SELECT realm, {columns} FROM jsonb_populate_recordset(NULL::alert, %s)
+SELECT %(realm)s, {columns} FROM jsonb_populate_recordset(NULL::alert, %(rows)s)
 ON CONFLICT (realm, id) DO UPDATE SET {updates}
 
 -- name: alerts_by_id
@@ -145,8 +145,8 @@ WHERE m.realm = %(realm)s AND m.kind = ended.kind AND m.ref = 'silence:' || %(id
 -- name: put_mutes
 -- Mute alerts for a reason, each once, given as one JSON array.
 INSERT INTO alert_mute (realm, alert_id, kind, ref, start_us, end_us, reason)
-SELECT realm, alert_id, kind, ref, start_us, end_us, reason
-FROM jsonb_populate_recordset(NULL::alert_mute, %s)
+SELECT %(realm)s, alert_id, kind, ref, start_us, end_us, reason
+FROM jsonb_populate_recordset(NULL::alert_mute, %(rows)s)
 ON CONFLICT (realm, alert_id, kind, ref) DO UPDATE
 SET start_us = EXCLUDED.start_us, end_us = EXCLUDED.end_us, reason = EXCLUDED.reason
 
@@ -175,59 +175,79 @@ WHERE realm = %(realm)s
         SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
 ORDER BY id LIMIT %(limit)s
 
--- name: add_incident
--- A new incident; its id is given here.
-INSERT INTO incident (realm, {columns}) VALUES (%(realm)s, {values}) RETURNING id
+-- name: incidents_change
+-- The number of the newest change of an incident.
+SELECT max(change) AS change FROM incident WHERE realm = %(realm)s
+
+-- name: incidents_since
+-- Incidents that have changed since a number, ended ones too; from the beginning only open ones.
+SELECT {columns} FROM incident
+WHERE realm = %(realm)s AND change > %(change)s AND (%(change)s > 0 OR closed_us IS NULL)
+
+-- name: reserve
+-- Ids of a table that nobody else will get, ascending.
+SELECT nextval(pg_get_serial_sequence(%s, 'id')) AS id FROM generate_series(1, %s)
+
+-- name: add_incidents
+-- New incidents with ids that were reserved, given as one JSON array.
+INSERT INTO incident (realm, {columns}) OVERRIDING SYSTEM VALUE
+SELECT %(realm)s, {columns} FROM jsonb_populate_recordset(NULL::incident, %(rows)s)
+
+-- name: put_incidents
+-- Replace some incidents, given as one JSON array.
+UPDATE incident i SET {updates}
+FROM jsonb_populate_recordset(NULL::incident, %(rows)s) n
+WHERE i.realm = %(realm)s AND i.id = n.id
 
 -- name: put_incident
 -- Replace an incident.
 UPDATE incident SET {updates} WHERE realm = %(realm)s AND id = %(id)s
 
--- name: add_move
--- An incident stands elsewhere than thought.
+-- name: add_moves
+-- Incidents stand elsewhere than thought; given as one JSON array, in order.
 INSERT INTO incident_move (incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+SELECT incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason
+FROM jsonb_populate_recordset(NULL::incident_move, %(rows)s)
 
 -- name: moves
 -- Where an incident was thought to be, in order.
 SELECT incident_id, at_us, from_kind, from_asset, to_kind, to_asset, reason
 FROM incident_move WHERE incident_id = %s ORDER BY id
 
--- name: add_ticket
--- A new ticket with the next number of its day and its first step, in one statement; nothing if
--- its episode has had a ticket, and then no number is used up.
-WITH n AS (
-    INSERT INTO ticket_number (realm, day, last)
-    SELECT %(realm)s, %(day)s, 1
-    WHERE NOT EXISTS (SELECT FROM ticket WHERE realm = %(realm)s AND episode = %(episode)s)
-    ON CONFLICT (realm, day) DO UPDATE SET last = ticket_number.last + 1
-    RETURNING last
-), t AS (
-    INSERT INTO ticket (realm, number, {columns})
-    SELECT %(realm)s, %(day)s || '-' || lpad(last::text, greatest(4, length(last::text)), '0'),
-        {values}
-    FROM n RETURNING id, number
-), s AS (
-    INSERT INTO ticket_transition
-        (ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data)
-    SELECT id, %(version)s, %(s_action)s, %(s_from_state)s, %(s_to_state)s, %(s_actor)s,
-        %(s_role)s, %(s_at_us)s, %(s_reason)s, %(s_data)s
-    FROM t
-)
-SELECT id, number FROM t
+-- name: ticket_day
+-- The last number given on a day.
+SELECT last FROM ticket_number WHERE realm = %s AND day = %s
 
--- name: change_ticket
--- Replace a ticket that nobody has changed since it was read, with one more step.
-WITH t AS (
-    UPDATE ticket SET {updates}
-    WHERE realm = %(realm)s AND id = %(id)s AND version = %(old_version)s
-    RETURNING id, version
-)
+-- name: put_days
+-- The numbers that days have reached; counted in the transaction that uses them, so there are no
+-- holes.
+INSERT INTO ticket_number (realm, day, last)
+SELECT %(realm)s, day, last FROM jsonb_populate_recordset(NULL::ticket_number, %(rows)s)
+ON CONFLICT (realm, day) DO UPDATE SET last = EXCLUDED.last
+
+-- name: add_tickets
+-- New tickets with ids that were reserved, given as one JSON array.
+INSERT INTO ticket (realm, {columns}) OVERRIDING SYSTEM VALUE
+SELECT %(realm)s, {columns} FROM jsonb_populate_recordset(NULL::ticket, %(rows)s)
+
+-- name: put_tickets
+-- Replace some tickets, given as one JSON array.
+UPDATE ticket t SET {updates}
+FROM jsonb_populate_recordset(NULL::ticket, %(rows)s) n
+WHERE t.realm = %(realm)s AND t.id = n.id
+
+-- name: add_steps
+-- What was done to tickets, given as one JSON array.
 INSERT INTO ticket_transition
     (ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data)
-SELECT id, version, %(s_action)s, %(s_from_state)s, %(s_to_state)s, %(s_actor)s, %(s_role)s,
-    %(s_at_us)s, %(s_reason)s, %(s_data)s
-FROM t RETURNING version
+SELECT ticket_id, version, action, from_state, to_state, actor, role, at_us, reason, data
+FROM jsonb_populate_recordset(NULL::ticket_transition, %(rows)s)
+
+-- name: change_ticket
+-- Replace a ticket that nobody has changed since it was read.
+UPDATE ticket SET {updates}
+WHERE realm = %(realm)s AND id = %(id)s AND version = %(old_version)s
+RETURNING version
 
 -- name: steps
 -- The history of a ticket, oldest first.

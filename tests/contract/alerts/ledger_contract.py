@@ -127,6 +127,64 @@ class LedgerContract:
             assert [i.id for i in tx.incidents()] == [second.id]
             assert [i.id for i in tx.incidents(open_only=False)] == [first.id, second.id]
 
+    def test_places_change_hands_within_one_transaction(self, ledger: Ledger) -> None:
+        """Whatever order the rows are written in, no constraint is violated on the way."""
+        with ledger.transaction() as tx:
+            a, b, c = (tx.add_incident(replace(INCIDENT, asset=x)) for x in ("A", "B", "C"))
+        with ledger.transaction() as tx:
+            tx.put_incident(replace(tx.incidents()[2], closed_us=START))
+            tx.put_incident(replace(b, asset="C"))
+            tx.put_incident(replace(a, asset="B"))
+            d = tx.add_incident(replace(INCIDENT, asset="A"))
+            tx.put_incident(replace(d, asset="D", customers=9))
+            e = tx.add_incident(replace(INCIDENT, asset="A"))
+            tx.put_incident(replace(b, asset="C", closed_us=START))
+            tx.put_incident(replace(c, asset="C", version=2))
+        with ledger.reading() as r:
+            rows = [(i.id, i.asset) for i in r.incidents()]
+            assert rows == [(a.id, "B"), (c.id, "C"), (d.id, "D"), (e.id, "A")]
+            assert [i.customers for i in r.incidents(assets=[("transformer", "D")])] == [9]
+
+    def test_tickets_change_hands_within_one_transaction(self, ledger: Ledger) -> None:
+        with ledger.transaction() as tx:
+            incident = tx.add_incident(INCIDENT)
+            old = tx.add_ticket(some_ticket(incident.id, "e1"), DAY, STEP)
+            assert old is not None
+            gone = replace(old, state="cancelled", closed_us=START)
+            assert tx.change_ticket(gone, 1, replace(STEP, action="cancel"))
+            new = tx.add_ticket(some_ticket(incident.id, "e2"), DAY, STEP)
+            other = tx.add_incident(replace(INCIDENT, asset="B"))
+            main = tx.add_ticket(some_ticket(other.id, "e3"), DAY, STEP)
+            assert new is not None
+            assert main is not None
+            merged = replace(new, state="merged", merged_into=main.id, closed_us=START)
+            into = tx.change_ticket(merged, 1, replace(STEP, action="merge"))
+            assert into is not None
+            assert tx.add_ticket(some_ticket(incident.id, "e1"), DAY, STEP) is None
+            assert tx.tickets_of_episodes(["e1", "e2", "e9"]).keys() == {"e1", "e2"}
+            back = replace(into, state="assessing", merged_into=None, closed_us=None)
+            assert tx.change_ticket(back, 2, replace(STEP, action="unmerge"))
+            assert [s.action for s in tx.steps(new.id)] == ["open", "merge", "unmerge"]
+        with ledger.reading() as r:
+            assert [t.number for t in r.tickets()] == [f"{DAY}-0002", f"{DAY}-0003"]
+            assert r.open_tickets([incident.id])[incident.id].version == 3
+            assert [s.version for s in r.steps(new.id)] == [1, 2, 3]
+
+    def test_what_has_changed_since_is_told_once(self, ledger: Ledger) -> None:
+        with ledger.transaction() as tx:
+            first = tx.add_incident(INCIDENT)
+            tx.put_incident(replace(tx.add_incident(replace(INCIDENT, asset="B")), closed_us=START))
+        with ledger.transaction() as tx:
+            seen, open_ = tx.incidents_since(0)
+            assert [i.id for i in open_] == [first.id]
+            second = tx.add_incident(replace(INCIDENT, asset="C"))
+            tx.put_incident(replace(first, closed_us=START))
+        with ledger.reading() as r:
+            newest, changed = r.incidents_since(seen)
+            assert {i.id: i.closed_us for i in changed} == {first.id: START, second.id: None}
+            assert r.incidents_since(newest) == (newest, [])
+            assert [i.id for i in r.incidents_since(newest + 9)[1]] == [second.id]
+
     def test_an_episode_opens_one_ticket_for_ever(self, ledger: Ledger) -> None:
         with ledger.transaction() as tx:
             incident = tx.add_incident(INCIDENT)

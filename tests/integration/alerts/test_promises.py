@@ -50,7 +50,8 @@ def checksum(database: Database, realm: str) -> list[object]:
                 query += " JOIN ticket k ON k.id = t.ticket_id WHERE k.realm = %s"
             else:
                 query += " WHERE t.realm = %s"
-            drop = ("id", "realm", "incident_id", "ticket_id", "merged_into", "noted_at", "ref")
+            drop = ("id", "realm", "incident_id", "ticket_id", "merged_into", "noted_at", "ref",
+                    "change")  # fmt: skip
             rows = [
                 sorted((k, str(v)) for k, v in row[0].items() if k not in drop)
                 for row in c.execute(query.encode(), [key[0]]).fetchall()

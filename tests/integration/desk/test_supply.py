@@ -8,7 +8,7 @@ import pytest
 
 from grid.quantities import EVENT_CODE
 from storage.database import Connection, Database
-from storage.desk_records import LastSeen
+from storage.desk_records import LastSeen, SwitchState
 from storage.desk_supply import Supply
 from storage.migrate import migrate
 from storage.realms import realm_id
@@ -63,6 +63,27 @@ def test_the_newest_reading_and_the_newest_events_are_found(database: Database) 
         "M3": LastSeen(relay_open_us=NOW - MINUTE),
     }
     assert Supply(database).heard(["M1", "M3", "M4"]) == {"M1": NOW}
+
+
+def test_the_state_of_a_switch_is_what_it_told_last(database: Database) -> None:
+    with database.connection() as c:
+        live = realm_id(c, "live")
+        c.execute("INSERT INTO device (id, name) VALUES (11, 'S1'), (12, 'S2'), (13, 'S3')")
+        event(c, live, 11, NOW - 9 * MINUTE, "switch_closed")
+        event(c, live, 11, NOW - 5 * MINUTE, "switch_open")
+        event(c, live, 12, NOW - 9 * MINUTE, "switch_open")
+        event(c, live, 12, NOW - 5 * MINUTE, "switch_closed")
+        event(c, live, 12, NOW - 2 * MINUTE, "comms_lost")
+        event(c, live, 13, NOW - 9 * MINUTE, "switch_closed")
+        event(c, live, 13, NOW - 8 * MINUTE, "comms_lost")
+        event(c, live, 13, NOW - 7 * MINUTE, "comms_back")
+
+    assert Supply(database).switches(["S1", "S2", "S3", "M1"]) == {
+        "S1": SwitchState(False, NOW - 5 * MINUTE),
+        "S2": SwitchState(True, NOW - 5 * MINUTE, heard=False),
+        "S3": SwitchState(True, NOW - 9 * MINUTE),
+    }
+    assert Supply(database).switches([]) == {}
 
 
 def test_a_realm_without_readings_has_nothing_to_tell(database: Database) -> None:

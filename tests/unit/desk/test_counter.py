@@ -17,7 +17,7 @@ from alerts.tickets import TicketDesk
 from desk.counter import Counter
 from grid.network import Network, PlannedWork
 from grid.records import AlertEvent, Contact, Ticket, TicketState
-from storage.desk_records import LastSeen, Step
+from storage.desk_records import LastSeen, Step, SwitchState
 from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
 
 T1 = ("transformer", "T1")
@@ -34,6 +34,9 @@ class Meters:
 
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         return {d: self.seen[d] for d in devices if d in self.seen}
+
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        return {}
 
 
 def counter(*events: AlertEvent, network: Network | None = None, **seen: LastSeen) -> Counter:

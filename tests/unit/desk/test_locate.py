@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,11 +14,12 @@ from alerts.errors import Conflict, MissingDetail, WrongRole
 from alerts.memory import MemoryLedger
 from alerts.roles import Actor
 from desk.counter import Counter
-from desk.locate import LocateDesk, UnknownIncident
+from desk.locate import LocateDesk, Picture, UnknownIncident
 from desk.read_now import Answered, HeadEndFailed, HttpHeadEnd, ReadNow, TooOften
 from grid.errors import ForewattError
+from grid.network import Device, Section
 from grid.records import Contact
-from storage.desk_records import LastSeen
+from storage.desk_records import LastSeen, SwitchState
 from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
 
 CHIEF, CLERK = Actor("赵值班", "operator"), Actor("王芳", "clerk")
@@ -27,13 +29,18 @@ T1 = ("transformer", "T1")
 class Meters:
     """T1 sent last gasps, but for those that the test lets live; T2 reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, dark: str = "T1") -> None:
+        self.dark = dark
         self.alive: set[str] = set()
+        self.told: dict[str, SwitchState] = {}
+
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        return {d: self.told[d] for d in devices if d in self.told}
 
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         gasp = LastSeen(START - MINUTE, 230.0, lost_us=START)
         well = LastSeen(START + 50 * MINUTE, 229.0)
-        return {d: gasp if "T1" in d and d not in self.alive else well for d in devices}
+        return {d: gasp if self.dark in d and d not in self.alive else well for d in devices}
 
 
 class Asked:
@@ -81,6 +88,41 @@ def test_a_living_meter_within_is_listed_as_a_suspect(room: Room) -> None:
     (suspect,) = room.desk.picture(1, "operator").suspects
 
     assert (suspect.device, suspect.says) == ("M-T1-B2-3", "alive")
+
+
+def dark_section(*told: SwitchState) -> Picture:
+    """What is seen of an outage of section S1 whose every meter gasped and whose switch told so."""
+    network = replace(
+        town(),
+        sections=(Section("S1", "F1", None, "SW1"),),
+        devices=(*town().devices, Device("SW1", "switch", section="S1")),
+    )
+    ledger, meters = MemoryLedger(), Meters("T")
+    meters.told = dict.fromkeys(["SW1"], told[-1]) if told else {}
+    apply_events([raised("outage", ("section", "S1"))], ledger, network)
+    desk = LocateDesk(ledger, network, StandingClock(START + HOUR), meters)
+    return desk.picture(1, "operator")
+
+
+def test_a_switch_that_has_opened_speaks_for_its_section() -> None:
+    def odds(seen: Picture) -> float:
+        return next(c.odds for c in seen.candidates if c.asset == ("section", "S1"))
+
+    opened = dark_section(SwitchState(closed=False, at_us=START))
+
+    assert opened.signs["opened"] == 1
+    assert odds(opened) > odds(dark_section())
+    assert dark_section(SwitchState(closed=False, at_us=START - HOUR)).signs.get("opened") is None
+
+
+def test_a_section_whose_switch_is_telemetered_closed_is_never_predicted() -> None:
+    closed = dark_section(SwitchState(closed=True, at_us=START - 30 * HOUR))
+    unheard = dark_section(SwitchState(closed=True, at_us=START - 30 * HOUR, heard=False))
+
+    assert closed.closed == (("section", "S1"),)
+    assert ("section", "S1") not in [*closed.faults, *(c.asset for c in closed.candidates)]
+    assert unheard.closed == ()
+    assert ("section", "S1") in [c.asset for c in unheard.candidates]
 
 
 def test_a_call_counts_unless_the_callers_own_meter_lives(room: Room) -> None:

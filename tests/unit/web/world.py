@@ -31,7 +31,7 @@ from grid.network import (
     UsagePoint,
 )
 from grid.records import AlertEvent, Evidence, Finding, OutboxMessage
-from storage.desk_records import LastSeen
+from storage.desk_records import LastSeen, SwitchState
 from storage.fleet import FleetHealth, Gap, JournalPosition, QuarantineRow, Silent
 from storage.people import AuditEntry
 from storage.photos import PHOTOS_MAX, Photo
@@ -395,6 +395,9 @@ class FakeSupply:
         gasp = LastSeen(NOW - 20 * MINUTE, 228.0, lost_us=NOW - 12 * MINUTE)
         well = LastSeen(NOW - 40_000_000, 229.0)
         return {d: gasp if "T7" in d else well for d in devices}
+
+    def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        return {}
 
 
 class FakePhotos:

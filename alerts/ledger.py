@@ -219,6 +219,9 @@ class Transaction(Reading, Protocol):
     def put_alert(self, alert: Alert) -> None:
         """Insert or replace an alert."""
 
+    def expect(self, *, incidents: int = 0, tickets: int = 0) -> None:
+        """So many new ones are about to be added: the ledger may prepare for them at once."""
+
     def add_incident(self, incident: Incident) -> Incident:
         """Insert an incident (its id is given here). A second open one of a class at an asset
         violates a constraint."""

@@ -127,6 +127,7 @@ class Reconciler(TicketKeeping):
         for index, main_id in main_of.items():
             self._attach(clusters[index].own, homes[index], main_id)
         self._relocate(before)  # a place may become free for a cause of its own
+        self.tx.expect(incidents=len(waiting))
         for index in waiting:
             main_of[index] = self._new(clusters[index])
             self._attach(clusters[index].own, [], main_of[index])
@@ -145,6 +146,7 @@ class Reconciler(TicketKeeping):
         ]
         without = [self.standing[i] for i in affected if self.standing[i].ticket is None]
         self._ask(a.id for s in without for a in s.own)
+        self.tx.expect(tickets=sum(self._deserves_ticket(s) for s in without))
         for incident_id in sorted(affected):
             self._refresh(incident_id, before.get(incident_id))
         for old_id, main_id in sorted(into.items()):

@@ -14,7 +14,6 @@ from grid.records import Alert, Incident, Ticket
 from storage.desk_records import Move, Mute, Step
 
 FINAL: Final = frozenset({"closed", "merged", "cancelled"})
-IDS_MAX: Final = 256
 
 
 class Pending:
@@ -41,7 +40,7 @@ class Pending:
         self._days_new: set[str] = set()
         self._freed: set[int] = set()  # incidents whose open ticket is done, not yet written
         self._ids: dict[str, list[int]] = {}
-        self._given: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
 
     @property
     def any(self) -> bool:
@@ -75,10 +74,13 @@ class Pending:
 
     # -- ids and numbers -------------------------------------------------------------------
 
+    def expect(self, table: str, count: int) -> None:
+        """So many ids of a table will be asked for next."""
+        self._expected[table] = count
+
     def wanted(self, table: str) -> int:
-        """How many ids of a table to reserve now, 0 while some are left: as many again as were
-        given, so that a busy transaction asks seldom and a small one leaves none unused."""
-        return 0 if self._ids.get(table) else min(IDS_MAX, max(1, self._given.get(table, 0)))
+        """How many ids of a table to reserve now, 0 while some are left."""
+        return 0 if self._ids.get(table) else max(1, self._expected.pop(table, 1))
 
     def reserve(self, table: str, ids: Sequence[int]) -> None:
         """Ids of a table that are ours, ascending."""
@@ -86,7 +88,6 @@ class Pending:
 
     def take_id(self, table: str) -> int:
         """The next of the reserved ids."""
-        self._given[table] = self._given.get(table, 0) + 1
         return self._ids[table].pop()
 
     def knows_day(self, day: str) -> bool:

@@ -125,16 +125,17 @@ class PeopleTables(TableView):
         self._messages.append({"topic": topic, "key": key, "at_us": at_us, "data": dict(data)})
 
     def send(self) -> None:
-        """Write what was put and published, each in one statement, before the commit."""
-        self._write()
-        if not self._messages:
+        """Write what was put and published, each in one statement and all of them in one go,
+        before the commit."""
+        if not self._pending.any and not self._messages:
             return
-        given = {"realm": self._key, "count": len(self._messages)}
-        last = self._all(self._queries["take_seqs"], given)[0]["seq"]
-        first = last - len(self._messages) + 1
-        numbered = [{"seq": seq, **m} for seq, m in enumerate(self._messages, first)]
-        self._do("publish", {"realm": self._key, "messages": rows.dump(numbered)})
-        self._connection.execute(self._queries["notify"], [self._realm])
+        with self._connection.pipeline():
+            self._write()
+            if self._messages:
+                found = [{"seq": n, **m} for n, m in enumerate(self._messages, 1)]
+                given = {"realm": self._key, "count": len(found), "messages": rows.dump(found)}
+                self._connection.execute(self._queries["publish"], given)
+                self._connection.execute(self._queries["notify"], [self._realm])
         self._messages.clear()
 
     def outbox(self, after: int, limit: int = 500) -> list[OutboxMessage]:

@@ -74,6 +74,10 @@ class TicketTables(TableView):
         query = self._select("incidents_since", rows.INCIDENT)
         return newest, self._incidents(self._beside(query, given))
 
+    def expect(self, *, incidents: int = 0, tickets: int = 0) -> None:
+        self._pending.expect("incident", incidents)
+        self._pending.expect("ticket", tickets)
+
     def add_incident(self, incident: Incident) -> Incident:
         made = replace(incident, id=self._new_id("incident"))
         self._pending.incidents_known[made.id] = self._pending.incidents_new[made.id] = made

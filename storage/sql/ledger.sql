@@ -399,17 +399,17 @@ SELECT %(realm)s, subject, recipient, trigger, milestone, channel, payload,
 FROM jsonb_populate_recordset(NULL::notice, %(notices)s)
 ON CONFLICT (realm, subject, recipient, trigger, milestone) DO NOTHING
 
--- name: take_seqs
--- The last of so many new sequence numbers; the row lock lives as long as the transaction.
-INSERT INTO outbox_head (realm, seq) VALUES (%(realm)s, %(count)s)
-ON CONFLICT (realm) DO UPDATE SET seq = outbox_head.seq + %(count)s
-RETURNING seq
-
 -- name: publish
--- Messages of one transaction, numbered in order.
+-- Messages of one transaction, given with their number in it; the row lock of the head lives as
+-- long as the transaction.
+WITH head AS (
+    INSERT INTO outbox_head (realm, seq) VALUES (%(realm)s, %(count)s)
+    ON CONFLICT (realm) DO UPDATE SET seq = outbox_head.seq + %(count)s
+    RETURNING seq
+)
 INSERT INTO outbox (realm, seq, topic, key, at_us, data)
-SELECT %(realm)s, seq, topic, key, at_us, data
-FROM jsonb_populate_recordset(NULL::outbox, %(messages)s)
+SELECT %(realm)s, head.seq - %(count)s + m.seq, topic, key, at_us, data
+FROM head, jsonb_populate_recordset(NULL::outbox, %(messages)s) m
 
 -- name: notify
 -- Wake those who wait; the notice travels with the commit.

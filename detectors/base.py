@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.compiled import F8, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
@@ -91,6 +92,15 @@ class Detector(Stateful):
         return ["all"]  # not "": that would be no key at all in a snapshot
 
 
+@kernel("int64(float64[:], int64[:])")
+def _count_hot(score: F8, opened: I8) -> int:
+    """Rows at or above the limit, or raised and seen: almost always none, so one plain pass."""
+    hot = 0
+    for k in range(score.size):
+        hot += (score[k] >= 1.0) | ((opened[k] > 0) & (score[k] == score[k]))
+    return hot
+
+
 def over_limit(
     score: NDArray[np.float64], opened: NDArray[np.int64], clear: float, tick_us: int
 ) -> list[tuple[int, float, int]]:
@@ -99,6 +109,8 @@ def over_limit(
     A row is reported from its first score of 1 until the first below `clear`; NaN, nothing seen,
     leaves it as it is.
     """
+    if not _count_hot(score, opened):
+        return []
     with np.errstate(invalid="ignore"):
         hot = (score >= 1.0) | ((opened > 0) & ~np.isnan(score))
     out = []

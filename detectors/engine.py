@@ -8,14 +8,14 @@ findings, live, replayed or backtested, whatever the batching.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors import snapshots
-from detectors.base import Detector
+from detectors.base import Detector, Stateful
 from detectors.catalogue import FAMILIES
 from detectors.frames import (
     AHEAD,
@@ -83,6 +83,7 @@ class Engine:
         network = with_learned(self.network, self.learned.values())
         self.fleet = fleet_layout(network, self.settings, self.network)
         self.frames = Frames(self.fleet, self.settings)
+        self._keys = snapshots.Keys()
         off = set(self.settings.disabled)
         self.detectors: list[list[Detector]] = [
             [family(g, self.settings) for family in FAMILIES if family.name not in off]
@@ -107,11 +108,11 @@ class Engine:
 
         State goes over as after an edit of the network: moved meters start afresh.
         """
-        state = snapshots.save(self)
+        state = snapshots.Snapshot(self.snapshot())
         for x in found:
             self.learned[x.device] = x
         self._build()
-        snapshots.load(self, state, learned=False)
+        self._take_over(state)
 
     # -- input -----------------------------------------------------------------------------
 
@@ -353,12 +354,67 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Everything needed to go on after a restart, independent of device indexes."""
-        return snapshots.save(self)
+        names = [d.id for d in self.network.devices]
+        frames = self.frames
+        head = {
+            "sources": self.sources,
+            "newest": self._newest.tolist(),
+            "events": [[t, names[d], code, known] for t, d, code, known in sorted(self._events)],
+            "pulses": sorted(self._pulses),
+            "groups": [
+                {
+                    "step_us": layout.step_us,
+                    "delay_us": layout.delay_us,
+                    "next": int(frames.shape[g, 6]),
+                    "started": self._started[g],
+                    "empty_run": self._empty_run[g],
+                }
+                for g, layout in enumerate(self.fleet.groups)
+            ],
+            "counters": frames.counters.tolist(),
+            "learned": [list(astuple(x)) for x in self.learned.values()],
+            "judged": [self._frames_judged, self._findings, self._n_events],
+        }
+        return snapshots.save(self._parts(), frames, self._keys, head)
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: bytes | memoryview) -> None:
         """Go on from a snapshot. State of unchanged meters is kept, that of removed ones goes,
         moved ones start afresh; a snapshot of other sources is refused with `StaleSnapshot`."""
-        snapshots.load(self, data)
+        state = snapshots.Snapshot(data)
+        if state.engine["learned"]:
+            self.learned = {row[0]: Learned(*row) for row in state.engine["learned"]}
+            self._build()
+        self._take_over(state)
+
+    def _take_over(self, state: snapshots.Snapshot) -> None:
+        head, frames = state.engine, self.frames
+        state.take_over(self._parts(), frames)
+        self.sources = list(head["sources"])
+        self._newest = np.array(head["newest"], np.int64)
+        index = self.network.device_index
+        self._events = [(t, index[d], c, k) for t, d, c, k in head["events"] if d in index]
+        self._pulses = list(head["pulses"])
+        frames.counters[:] = head["counters"]
+        self._frames_judged, self._findings, self._n_events = head["judged"]
+        old = {(g["step_us"], g["delay_us"]): (i, g) for i, g in enumerate(head["groups"])}
+        for g, layout in enumerate(self.fleet.groups):
+            found = old.get((layout.step_us, layout.delay_us))
+            if found is not None:
+                i, group = found
+                frames.shape[g, 6] = group["next"]
+                self._started[g] = group["started"]
+                self._empty_run[g] = group["empty_run"]
+                state.refill(frames, g, i)
+
+    def _parts(self) -> list[tuple[str, Stateful]]:
+        """Everything that holds state, by a label that survives a restart."""
+        parts: list[tuple[str, Stateful]] = []
+        for layout, detectors in zip(self.fleet.groups, self.detectors, strict=True):
+            for d in detectors:
+                parts.append((f"{d.name}.{d.version}.{layout.step_us}.{layout.delay_us}", d))
+        if self.outage is not None:
+            parts.append((f"{self.outage.name}.{self.outage.version}", self.outage))
+        return parts
 
     def observable(self) -> Mapping[str, int]:
         """Devices and areas under judgement, for `status` pages."""

@@ -6,7 +6,7 @@ in a frame. All groups' open frames live in one flat memory, so that one kernel 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -332,6 +332,22 @@ class Frames:
             self.words[rows] = self.blank
             self.filled[slot] = 0
         self.shape[g, 6] += 1
+
+    def open_readings(self, g: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:
+        """Frame number, position and row (as words) of every reading in a group's open frames."""
+        slots, size, cell, following = (int(self.shape[g, k]) for k in (2, 3, 4, 6))
+        at = np.flatnonzero(self.words[cell : cell + slots * size, STAMP] > NEVER)
+        ahead = (at // size - following % slots) % slots
+        return following + ahead, at % size, self.words[cell + at]
+
+    def reopen(
+        self, g: int, frame: NDArray[np.int64], position: NDArray[np.int64], words: Any
+    ) -> None:
+        """Take the readings that `open_readings` gave."""
+        slots, size, cell, first = (int(self.shape[g, k]) for k in (2, 3, 4, 5))
+        slot = frame % slots
+        self.words[cell + slot * size + position] = words
+        self.filled[first : first + slots] += np.bincount(slot, minlength=slots)
 
 
 def column_table(names: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -291,7 +291,8 @@ def test_drops(
                         s[RESISTANCE] = math.nan
                         s[SHIFT] = level
                     best = max(best, x)
-                if not unfed:
+                x = 0.0
+                if not unfed and w[SEI] >= 0.0:  # a falling resistance is no fault
                     r = w[SEI] / w[SII]
                     shift = r * math.sqrt(w[SII] / w[W])
                     se = 2.0 * sigma / math.sqrt(w[SII])
@@ -476,8 +477,9 @@ class JointDetector(Detector):
         if self.neutral is not None:
             # Where a neutral moves, every drop moves with it.
             moved = self.neutral.moved_runs()
-            self._branch_score[np.repeat(moved, 3)] *= 0.0
-            self._service_score[moved[self._channel // 3]] *= 0.0
+            if moved.any():
+                self._branch_score[np.repeat(moved, 3)] *= 0.0
+                self._service_score[moved[self._channel // 3]] *= 0.0
         for k in np.flatnonzero(self._branch_score >= CLEAR).tolist():
             self._branch_score[k] = self._alone(k)
         tick = frame.tick_us
@@ -486,14 +488,16 @@ class JointDetector(Detector):
             for row in over_limit(self._branch_score, self.branch_open, CLEAR, tick)
         ]
         # Measured against the transformer, several customers of a branch show what they share.
-        weak = (self._services[:, REFERENCE] == MODEL_REF) & (self._service_score >= 0.5)
+        weak = self._service_score >= 0.5
         if weak.any():
+            weak &= self._services[:, REFERENCE] == MODEL_REF
             run = self._channel // 3
             several = np.bincount(run[self._service_score >= 0.5], minlength=len(self._sums)) > 1
             several &= self.layout.run_node >= 0  # of no branch: they share nothing known
             self._service_score[weak & several[run]] = 0.5
         # A branch's joint explains what its customers show.
-        self._service_score[self.branch_open[self._channel] > 0] *= 0.0
+        if self.branch_open.any():
+            self._service_score[self.branch_open[self._channel] > 0] *= 0.0
         rows = over_limit(self._service_score, self.service_open, CLEAR, tick)
         return out + [self._finding(frame, False, *row) for row in rows]
 

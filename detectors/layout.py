@@ -4,10 +4,11 @@ Built from a `Network` alone. A group holds the areas whose frames share step an
 within it devices stand area by area, the monitor first, then branch by branch.
 """
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,28 @@ class FleetLayout:
     group: NDArray[np.int32]
     position: NDArray[np.int32]
     scale: NDArray[np.float64]
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of whose state every row of every detector is: while it stays, all keys do."""
+        tree = self.network.tree
+        texts = [[d.id for d in self.network.devices], tree.ids]
+        arrays: list[NDArray[Any]] = [
+            self.group,
+            self.position,
+            tree.kind,
+            tree.parent,
+            tree.device,
+        ]
+        for g in self.groups:
+            texts.append([str(g.step_us), str(g.delay_us), *g.area_keys()])
+            arrays += [g.area, g.monitor, g.run, g.run_area, g.run_node, g.phase]
+        digest = hashlib.blake2b(digest_size=16)
+        for text in texts:
+            digest.update("\n".join(text).encode() + b"\0")
+        for array in arrays:
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def fleet_layout(

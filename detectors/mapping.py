@@ -36,9 +36,7 @@ def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[n
     Changes beyond ten times the reference's usual one are cut: a lost supply or a spike is no
     evidence of place. The squares expand, so that all pairs are three matrix products.
     """
-    x, y = _cut(meters), _cut(references)
-    mx, my = np.isfinite(x).astype(float), np.isfinite(y).astype(float)
-    x, y = np.nan_to_num(x), np.nan_to_num(y)
+    (x, mx), (y, my) = _cut(meters), _cut(references)
     pairs = np.rint(mx @ my.T).astype(np.int64)
     total = (x * x) @ my.T - 2.0 * x @ y.T + mx @ (y * y).T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -47,19 +45,17 @@ def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[n
     return variance, pairs
 
 
-def _cut(d: Floats) -> Floats:
+def _cut(d: Floats) -> tuple[Floats, Floats]:
+    """Changes within ten times the usual one, else 0; and 1 where there is such a change."""
     d = np.asarray(d, np.float64)
     seen = np.isfinite(d)
-    size = np.sqrt(
-        np.divide(
-            np.nansum(np.minimum(d * d, 25.0), axis=-1),
-            seen.sum(-1),
-            out=np.ones(d.shape[:-1]),
-            where=seen.sum(-1) > 0,
-        )
-    )
-    limit = np.maximum(10.0 * size, 1.0)[..., None]
-    return np.where(seen & (np.abs(d) <= limit), d, np.nan)
+    d = np.where(seen, d, 0.0)
+    number = seen.sum(-1)
+    squares = np.minimum(d * d, 25.0).sum(-1)
+    size = np.sqrt(np.divide(squares, number, out=np.ones(d.shape[:-1]), where=number > 0))
+    seen &= np.abs(d) <= np.maximum(10.0 * size, 1.0)[..., None]
+    mask = seen.astype(float)
+    return d * mask, mask
 
 
 def places(variance: Floats) -> tuple[NDArray[np.int64], Floats]:

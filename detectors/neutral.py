@@ -98,13 +98,16 @@ class NeutralDetector(Detector):
         self._three_area = layout.area[self.three]
         self._three_run = layout.run[self.three]
         self._run_area = layout.run_area
+        self._moved: NDArray[np.bool_] | None = None
 
     def moved_runs(self) -> NDArray[np.bool_]:
         """Branches whose star point is, or may be, displaced now."""
-        with np.errstate(invalid="ignore"):
-            mine = np.asarray((self._run_score >= 0.5).any(1) | (self.run_open > 0).any(1))
-            above = np.asarray((self._area_score >= 0.5).any(1) | (self.area_open > 0).any(1))
-        return np.asarray(mine | above[self._run_area])
+        if self._moved is None:  # several families ask after each frame
+            with np.errstate(invalid="ignore"):
+                mine = np.asarray((self._run_score >= 0.5).any(1) | (self.run_open > 0).any(1))
+                above = np.asarray((self._area_score >= 0.5).any(1) | (self.area_open > 0).any(1))
+            self._moved = np.asarray(mine | above[self._run_area])
+        return self._moved
 
     def run_currents(self) -> NDArray[np.float64]:
         """float64[n_runs, 3]: currents of every branch by phase in this frame, A; NaN unknown."""
@@ -112,6 +115,7 @@ class NeutralDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
+        self._moved = None
         self._frozen[:] = (self.run_state[:, FROZEN] > 0) & (self.run_state[:, FROZEN] < 2880) | (
             self.area_state[self._run_area, FROZEN] > 0
         )

@@ -297,7 +297,7 @@ class RecordsDetector(Detector):
         strays: list[int] = []
         for area in range(layout.n_areas):
             span = layout.devices_of(area)
-            rows = single[(self._device[single] >= span.start) & (self._device[single] < span.stop)]
+            rows = single[slice(*np.searchsorted(self._device[single], (span.start, span.stop)))]
             if not rows.size:
                 continue
             own = at_area.get(area)
@@ -594,9 +594,14 @@ class RecordsDetector(Detector):
 
 
 def _median(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over rows; NaN where none is known."""
-    out = np.full(rows.shape[1], np.nan, np.float32)
-    seen = np.isfinite(rows).any(0)
-    if seen.any():
-        out[seen] = np.nanmedian(rows[:, seen], axis=0)
-    return out
+    """Median over rows; NaN where none is known.
+
+    As `np.nanmedian`, which for so few rows takes a way of masked arrays, 20 times slower.
+    """
+    ordered = np.sort(rows.T, axis=1)  # NaN last
+    number = np.isfinite(rows).sum(0)
+    each = np.arange(len(ordered))
+    low, high = np.maximum(number - 1, 0) // 2, number // 2
+    # With none known both are NaN, with all of an odd number `high` is the middle itself.
+    both = ordered[each, low] + ordered[each, np.minimum(high, len(rows) - 1)]
+    return np.asarray(both / np.float32(2), np.float32)

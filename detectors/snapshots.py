@@ -1,183 +1,163 @@
 """Save and restore an engine's state by name, so that it survives a restart and an edited network.
 
-The form is a numpy archive with a JSON head. Rows belong to keys (device and place, area, branch,
-tree node): what is unchanged is taken over, what has gone is dropped, what is new or moved starts
-afresh. A snapshot of other detector sources is refused: replaying the journal is always right.
+The form is a JSON head and the raw arrays behind it, so that reading is one copy. Rows belong to
+keys (device and place, area, branch, tree node): what is unchanged is taken over, what has gone is
+dropped, what is new or moved starts afresh. In an unchanged network no key is even looked at. A
+snapshot of other detector sources is refused: replaying the journal is always right.
 """
 
-import io
+import hashlib
 import json
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Stateful
+from detectors.base import Axis, Stateful
 from detectors.compiled import SOURCE_HASH
-from detectors.frames import NEVER, STAMP
-from detectors.records import Learned
+from detectors.frames import Frames
 from grid.errors import ForewattError
 
-if TYPE_CHECKING:
-    from detectors.engine import Engine
-
-FORMAT: Final = 1
+FORMAT: Final = 2
+MAGIC: Final = b"FWD2"
+ALIGNED: Final = 64
 Array = NDArray[Any]
+Parts = Sequence[tuple[str, Stateful]]
 
 
 class StaleSnapshot(ForewattError):
     """The snapshot cannot be used; start without it and replay the journal or the history."""
 
 
-def save(engine: "Engine") -> bytes:
-    """Everything but settings and network."""
+class Keys:
+    """Whose state the rows of each part's axes are; many parts share one list, kept once."""
+
+    def __init__(self) -> None:
+        self.packed: dict[str, Array] = {}
+        self._digest: dict[tuple[str, Axis], str] = {}
+
+    def of(self, label: str, part: Stateful, axis: Axis) -> str:
+        """The digest under which the key list is found in `packed`."""
+        known = self._digest.get((label, axis))
+        if known is None:
+            text = _pack(part.keys(axis))
+            known = hashlib.blake2b(text, digest_size=16).hexdigest()
+            self.packed.setdefault(known, np.frombuffer(text, np.uint8))
+            self._digest[label, axis] = known
+        return known
+
+
+def save(parts: Parts, frames: Frames, keys: Keys, head: Mapping[str, Any]) -> bytes:
+    """Detectors, open frames and what else the engine knows (`head`, for JSON)."""
     arrays: dict[str, Array] = {}
-    for label, part in _parts(engine):
+    used: dict[str, str] = {}
+    for label, part in parts:
         for name, array in part.state.items():
             arrays[f"{label}/{name}"] = array
         for axis in sorted(set(part.axes.values())):
-            arrays[f"{label}@{axis}"] = _pack(part.keys(axis))
-    frames = engine.frames
-    for g, layout in enumerate(engine.fleet.groups):
-        rows = _open_rows(engine, g)
-        slots, cell, following = (int(frames.shape[g, k]) for k in (2, 4, 6))
-        at = np.flatnonzero(rows) + cell
-        slot = (at - cell) // layout.size
-        ahead = (slot - following % slots) % slots
-        arrays[f"open{g}/frame"] = following + ahead
-        arrays[f"open{g}/device"] = (at - cell) % layout.size
-        arrays[f"open{g}/words"] = frames.words[at]
-        arrays[f"open{g}/names"] = _pack(list(layout.names))
-    names = [d.id for d in engine.network.devices]
-    head = {
+            used[f"{label}@{axis}"] = keys.of(label, part, axis)
+    for digest in sorted(set(used.values())):
+        arrays[f"keys/{digest}"] = keys.packed[digest]
+    for g, layout in enumerate(frames.fleet.groups):
+        frame, device, words = frames.open_readings(g)
+        arrays[f"open{g}/frame"], arrays[f"open{g}/device"] = frame, device
+        arrays[f"open{g}/words"] = words
+        names = np.frombuffer(_pack(list(layout.names)), np.uint8)
+        arrays[f"open{g}/names"] = names
+    text = json.dumps({
         "format": FORMAT,
         "sources_hash": SOURCE_HASH,
-        "sources": engine.sources,
-        "newest": engine._newest.tolist(),
-        "events": [[t, names[d], code, known] for t, d, code, known in sorted(engine._events)],
-        "pulses": sorted(engine._pulses),
-        "groups": [
-            {
-                "step_us": layout.step_us,
-                "delay_us": layout.delay_us,
-                "next": int(frames.shape[g, 6]),
-                "started": engine._started[g],
-                "empty_run": engine._empty_run[g],
-            }
-            for g, layout in enumerate(engine.fleet.groups)
-        ],
-        "counters": frames.counters.tolist(),
-        "learned": [list(astuple(x)) for x in engine.learned.values()],
-        "judged": [engine._frames_judged, engine._findings, engine._n_events],
-    }
-    arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    out = io.BytesIO()
-    np.savez(out, allow_pickle=False, **arrays)
-    return out.getvalue()
+        "fleet": frames.fleet.identity,
+        "keys": used,
+        "arrays": [[name, a.dtype.str, a.shape] for name, a in arrays.items()],
+        "engine": head,
+    }).encode()  # fmt: skip
+    out: list[bytes | memoryview] = [MAGIC, len(text).to_bytes(8, "little"), text]
+    at = sum(map(len, out))
+    for array in arrays.values():
+        out += [bytes(-at % ALIGNED), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data]
+        at += -at % ALIGNED + array.nbytes
+    return b"".join(out)
 
 
-def load(engine: "Engine", data: bytes, *, learned: bool = True) -> None:
-    """Fill a fresh engine from `save`'s bytes; `learned` False keeps its own map."""
-    try:
-        archive = np.load(io.BytesIO(data), allow_pickle=False)
-        head = json.loads(archive["head"].tobytes())
-    except (ValueError, KeyError, OSError, EOFError) as e:
-        raise StaleSnapshot(
-            "the detector snapshot is damaged; remove it and the journal is replayed"
-        ) from e
-    if head["format"] != FORMAT or head["sources_hash"] != SOURCE_HASH:
-        raise StaleSnapshot(
-            "the detector snapshot was made by another version; remove it and history is replayed"
+class Snapshot:
+    """`save`'s bytes, opened; raises StaleSnapshot for what cannot be used."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            if bytes(view[:4]) != MAGIC:
+                raise ValueError("no snapshot")
+            at = 12 + int.from_bytes(view[4:12], "little")
+            head = json.loads(bytes(view[12:at]))
+            usable = head["format"] == FORMAT and head["sources_hash"] == SOURCE_HASH
+            self._arrays: dict[str, Array] = {}
+            for name, dtype, shape in head["arrays"] if usable else ():
+                at += -at % ALIGNED
+                count = int(np.prod(shape, dtype=np.int64))
+                self._arrays[name] = np.frombuffer(view, dtype, count, at).reshape(shape)
+                at += self._arrays[name].nbytes
+        except (ValueError, KeyError, TypeError) as e:
+            raise StaleSnapshot(
+                "the detector snapshot is damaged; remove it and the journal is replayed"
+            ) from e
+        if not usable:
+            raise StaleSnapshot(
+                "the detector snapshot was made by another version; remove it and history is "
+                "replayed"
+            )
+        self.engine: dict[str, Any] = head["engine"]
+        self._keys: dict[str, str] = head["keys"]
+        self._fleet: str = head["fleet"]
+
+    def take_over(self, parts: Parts, frames: Frames) -> None:
+        """Fill the state of detectors that still exist."""
+        same = self._fleet == frames.fleet.identity
+        for label, part in parts:
+            state: dict[str, Array] = {}
+            places: dict[str, tuple[Array, Array]] = {}
+            for name, axis in part.axes.items():
+                saved = self._arrays.get(f"{label}/{name}")
+                if saved is None:
+                    continue
+                if same:
+                    state[name] = saved
+                elif saved.shape[1:] == part.state[name].shape[1:]:
+                    if axis not in places:
+                        old = self._arrays[f"keys/{self._keys[f'{label}@{axis}']}"]
+                        places[axis] = _match(_unpack(old), part.keys(axis))
+                    before, now = places[axis]
+                    merged = part.state[name].copy()
+                    merged[now] = saved[before]
+                    state[name] = merged
+            part.restore(state)
+
+    def refill(self, frames: Frames, g: int, old: int) -> None:
+        """Put the open readings of the snapshot's group `old` into the frames of group `g`."""
+        frame, device, words = (
+            self._arrays[f"open{old}/{k}"] for k in ("frame", "device", "words")
         )
-    if learned and head["learned"]:
-        engine.learned = {row[0]: Learned(*row) for row in head["learned"]}
-        engine._build()
-    for label, part in _parts(engine):
-        _take_over(archive, label, part)
-    engine.sources = list(head["sources"])
-    engine._newest = np.array(head["newest"], np.int64)
-    index = engine.network.device_index
-    engine._events = [(t, index[d], c, k) for t, d, c, k in head["events"] if d in index]
-    engine._pulses = list(head["pulses"])
-    engine.frames.counters[:] = head["counters"]
-    engine._frames_judged, engine._findings, engine._n_events = head["judged"]
-    old = {(g["step_us"], g["delay_us"]): (i, g) for i, g in enumerate(head["groups"])}
-    for g, layout in enumerate(engine.fleet.groups):
-        found = old.get((layout.step_us, layout.delay_us))
-        if found is None:
-            continue
-        i, group = found
-        engine.frames.shape[g, 6] = group["next"]
-        engine._started[g] = group["started"]
-        engine._empty_run[g] = group["empty_run"]
-        _refill(engine, g, archive, i)
+        if self._fleet != frames.fleet.identity:
+            names = _unpack(self._arrays[f"open{old}/names"])
+            place = {n: i for i, n in enumerate(frames.fleet.groups[g].names)}
+            position = np.array([place.get(n, -1) for n in names], np.int64)
+            device = position[device] if names else np.empty(0, np.int64)
+            keep = device >= 0
+            frame, device, words = frame[keep], device[keep], words[keep]
+        frames.reopen(g, frame, device, words)
 
 
-def _parts(engine: "Engine") -> list[tuple[str, Stateful]]:
-    parts: list[tuple[str, Stateful]] = []
-    for layout, detectors in zip(engine.fleet.groups, engine.detectors, strict=True):
-        for d in detectors:
-            parts.append((f"{d.name}.{d.version}.{layout.step_us}.{layout.delay_us}", d))
-    if engine.outage is not None:
-        parts.append((f"{engine.outage.name}.{engine.outage.version}", engine.outage))
-    return parts
-
-
-def _take_over(archive: Any, label: str, part: Stateful) -> None:
-    state: dict[str, Array] = {}
-    places: dict[str, tuple[Array, Array] | None] = {}
-    for name, axis in part.axes.items():
-        key = f"{label}/{name}"
-        if key not in archive:
-            continue
-        if axis not in places:
-            places[axis] = _match(archive[f"{label}@{axis}"], part.keys(axis))
-        match = places[axis]
-        saved = archive[key]
-        if match is None:
-            state[name] = saved
-        elif saved.shape[1:] == part.state[name].shape[1:]:
-            merged = part.state[name].copy()
-            merged[match[1]] = saved[match[0]]
-            state[name] = merged
-    part.restore(state)
-
-
-def _match(packed: Array, new: list[str]) -> tuple[Array, Array] | None:
-    """Rows of the old keys and where they go; None when nothing has changed."""
-    if packed.tobytes() == _pack(new).tobytes():
-        return None
-    old = _unpack(packed)
+def _match(old: list[str], new: list[str]) -> tuple[Array, Array]:
+    """Rows of the old keys that are still there, and where they go."""
     at = {k: i for i, k in enumerate(old)}
     pairs = [(at[k], i) for i, k in enumerate(new) if k in at]
     table = np.array(pairs, np.int64).reshape(len(pairs), 2)
     return table[:, 0], table[:, 1]
 
 
-def _open_rows(engine: "Engine", g: int) -> NDArray[np.bool_]:
-    frames = engine.frames
-    slots, size, cell = (int(frames.shape[g, k]) for k in (2, 3, 4))
-    return np.asarray(frames.words[cell : cell + slots * size, STAMP] > NEVER)
-
-
-def _refill(engine: "Engine", g: int, archive: Any, old: int) -> None:
-    frames = engine.frames
-    layout = engine.fleet.groups[g]
-    names = _unpack(archive[f"open{old}/names"])
-    place = {n: i for i, n in enumerate(layout.names)}
-    position = np.array([place.get(n, -1) for n in names], np.int64)
-    slots, size, cell, first = (int(frames.shape[g, k]) for k in (2, 3, 4, 5))
-    at_device = position[archive[f"open{old}/device"]] if names else np.empty(0, np.int64)
-    keep = at_device >= 0
-    slot = archive[f"open{old}/frame"][keep] % slots
-    at = cell + slot * size + at_device[keep]
-    frames.words[at] = archive[f"open{old}/words"][keep]
-    np.add.at(frames.filled, first + slot, 1)
-
-
-def _pack(keys: list[str]) -> Array:
-    return np.frombuffer("\n".join(keys).encode(), np.uint8) if keys else np.empty(0, np.uint8)
+def _pack(keys: list[str]) -> bytes:
+    return "\n".join(keys).encode()
 
 
 def _unpack(data: Array) -> list[str]:

@@ -314,6 +314,9 @@ class SupplyDetector(Detector):
     def _share_excess(self, amps: F8) -> None:
         """Follow how much of the loaded phase's excess each branch brings, A, while it lasts."""
         layout = self.layout
+        if not (self._score[:, UNBALANCED] > 0.0).any():
+            self.excess.fill(0.0)
+            return
         total = np.zeros((layout.n_areas, 3))
         np.add.at(total, layout.run_area, amps)
         heavy = np.argmax(total, axis=1)[layout.run_area]

@@ -15,6 +15,7 @@ from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
 from forewatt.admission import Admission
+from forewatt.ahead import ahead
 from forewatt.config import AlertConfig, DetectorConfig, load_config
 from forewatt.judging import Judge
 from forewatt.progress import Progress
@@ -73,9 +74,11 @@ def _judge_all(
 ) -> tuple[int, int]:
     rows = made = 0
     with Progress("judged", dataset) as progress:
-        for batch in dataset.batches(order="received"):
+        # Reading and checking take one core, judging another.
+        read = ((b, admission.admit(b)) for b in dataset.batches(order="received"))
+        for batch, admitted in ahead(read):
             rows += len(batch)
-            events = judge.batch(SOURCE, admission.admit(batch))
+            events = judge.batch(SOURCE, admitted)
             apply_events(events, ledger, network)
             made += len(events)
             progress.add(batch)

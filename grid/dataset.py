@@ -6,7 +6,7 @@ the first one is named, its neighbours stay.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -209,10 +209,16 @@ def _parquet_in_order(path: Path, order: str) -> bool:
 
 
 def _parquet(path: Path, notes: ReadNotes, chunk_rows: int) -> Iterator[ReadingBatch]:
-    parquet = pq.ParquetFile(path)
+    parquet = pq.ParquetFile(path, read_dictionary=["device"])
     wanted = _known_columns(path, parquet.schema_arrow.names, notes)
+    names: tuple[str, ...] = ()
     for chunk in parquet.iter_batches(batch_size=chunk_rows, columns=wanted):
-        yield _batch(pa.table(chunk), path, notes)
+        batch = _batch(pa.table(chunk), path, notes)
+        if batch.names == names:
+            # One tuple for all: whoever looks names up need not do so again for each batch.
+            batch = replace(batch, names=names)
+        names = batch.names
+        yield batch
 
 
 def _known_columns(path: Path, found: list[str], notes: ReadNotes) -> list[str]:

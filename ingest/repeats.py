@@ -38,7 +38,6 @@ class Repeats:
         place : int32[n]    the device's place in the network
         rows : Rows         in order of arrival
         """
-        n = len(rows)
         prints = fingerprints(rows)
         # Events share times with readings and each other: their keys are negative, one a code.
         time = np.where(rows.event == 0, rows.time, -(rows.time * _EVENT_CODES + rows.event))
@@ -47,38 +46,9 @@ class Repeats:
         repeat = same.any(axis=1)
         conflict = seen.any(axis=1) & ~repeat & (rows.event == 0)
 
-        order = np.lexsort((np.arange(n), time, place))
-        again = np.r_[
-            False,
-            (place[order][1:] == place[order][:-1]) & (time[order][1:] == time[order][:-1]),
-        ]
-        if again.any():
-            self._within(order, again, prints, rows, repeat, conflict)
+        repeats_within(place, time, prints, rows.event, repeat, conflict)
         self._remember(place, time, prints, ~repeat)
         return repeat, conflict
-
-    @staticmethod
-    def _within(
-        order: NDArray[np.intp],
-        again: NDArray[np.bool_],
-        prints: NDArray[np.uint64],
-        rows: Rows,
-        repeat: NDArray[np.bool_],
-        conflict: NDArray[np.bool_],
-    ) -> None:
-        """Repeats inside the batch: few, so a plain loop over the runs of equal keys."""
-        met: set[int] = set()
-        for k in np.flatnonzero(again | np.r_[again[1:], False]).tolist():
-            i = int(order[k])
-            if not again[k]:
-                met = set()
-            mark = int(prints[i])
-            if mark in met:
-                repeat[i] = True
-                conflict[i] = False
-            elif again[k] and not repeat[i] and rows.event[i] == 0:
-                conflict[i] = True
-            met.add(mark)
 
     def _remember(
         self,
@@ -101,6 +71,36 @@ class Repeats:
         self._print[device, slot] = prints[order]
         last = np.r_[first[1:], True]
         self._next[device[last]] = (slot[last] + 1) % RING
+
+
+def repeats_within(
+    place: NDArray[np.int32],
+    key: NDArray[np.int64],
+    prints: NDArray[np.uint64],
+    event: NDArray[np.uint8],
+    repeat: NDArray[np.bool_],
+    conflict: NDArray[np.bool_],
+) -> None:
+    """Mark rows that repeat, or contradict, an earlier row of the same device and key.
+
+    Rows in order of arrival; `repeat` and `conflict` hold what is known from before, updated.
+    """
+    order = np.lexsort((key, place))  # stable: rows of equal keys stay in order
+    device, key = place[order], key[order]
+    again = np.r_[False, (device[1:] == device[:-1]) & (key[1:] == key[:-1])][: order.size]
+    # They are few, so a plain loop over the runs of equal keys.
+    met: set[int] = set()
+    for k in np.flatnonzero(again | np.r_[again[1:], False][: order.size]).tolist():
+        i = int(order[k])
+        if not again[k]:
+            met = set()
+        mark = int(prints[i])
+        if mark in met:
+            repeat[i] = True
+            conflict[i] = False
+        elif again[k] and not repeat[i] and event[i] == 0:
+            conflict[i] = True
+        met.add(mark)
 
 
 def fingerprints(rows: Rows) -> NDArray[np.uint64]:

@@ -22,7 +22,9 @@ from web.pages import (
     crew,
     customer,
     desk,
+    drills,
     engineer,
+    knowledge,
     live,
     quality,
     replay,
@@ -30,6 +32,7 @@ from web.pages import (
     silences,
     tickets,
 )
+from web.rehearsal import DrillSwitch, Rehearsals
 from web.resume import typed_of
 from web.settings import WebSettings
 from web.site import Site
@@ -63,13 +66,16 @@ def create_app(settings: WebSettings) -> FastAPI:
     decided about is not served.
     """
     site = Site(settings)
+    rehearsals = Rehearsals(settings, create_app)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         site.hub.start()
+        rehearsals.start()
         try:
             yield
         finally:
+            rehearsals.stop()
             site.hub.stop()
 
     app = FastAPI(
@@ -93,16 +99,24 @@ def create_app(settings: WebSettings) -> FastAPI:
         replay,
         quality,
         silences,
+        knowledge,
         admin,
         live,
         api,
     ):
         part.register(app, site)
+    drills.register(app, site, rehearsals)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     _errors(app, site)
     app.add_middleware(
-        Guard, people=site.people, cookie=site.cookie, public_url=settings.public_url
+        Guard,
+        people=site.people,
+        cookie=site.cookie,
+        public_url=settings.public_url,
+        drill=settings.drill,
     )
+    if settings.ledger_of is not None:
+        app.add_middleware(DrillSwitch, rehearsals=rehearsals, cookie=site.cookie)
     wrong = unlisted(app.routes)
     if wrong:
         raise ForewattError(f"web/policy.py does not fit the routes: {'; '.join(wrong)}.")
@@ -124,7 +138,9 @@ def _errors(app: FastAPI, site: Site) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        if error.detail == "session_ended" and not request.headers.get("hx-request"):
+        # Out of a drill nothing is kept: sent again, it would meet the site's own rows.
+        kept_for = not site.settings.drill and not request.headers.get("hx-request")
+        if error.detail == "session_ended" and kept_for:
             kept = await typed_of(request, site.settings.body_bytes_max)
             if kept:
                 values = signin.door(site, problem="resume.ended")

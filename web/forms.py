@@ -19,11 +19,11 @@ class Fields(dict[str, str]):
         return ""
 
 
-async def form_of(request: Request) -> Fields:
-    """The fields of a form, each at most `TEXT_MAX` characters; files are refused."""
+async def form_of(request: Request, text_max: int = TEXT_MAX) -> Fields:
+    """The fields of a form, each at most `text_max` characters; files are refused."""
     form = await request.form(max_files=0, max_fields=100)
     return Fields(
-        (k, plain(v, TEXT_MAX))
+        (k, plain(v, text_max))
         for k, v in form.multi_items()
         if isinstance(v, str) and k != "_csrf"
     )

@@ -64,8 +64,10 @@ def unlisted(routes: Iterable[BaseRoute]) -> list[str]:
 class Guard:
     """The middleware; see the module's docstring."""
 
-    def __init__(self, app: ASGIApp, people: People, cookie: str, public_url: str) -> None:
-        self.app = app
+    def __init__(
+        self, app: ASGIApp, people: People, cookie: str, public_url: str, drill: str = ""
+    ) -> None:
+        self.app, self.drill = app, drill
         self.people = people
         self.cookie = cookie
         self.public_url = public_url.rstrip("/")
@@ -113,12 +115,12 @@ class Guard:
         if authorization.lower().startswith("bearer "):
             token = authorization[7:].strip()
             person = await run_in_threadpool(self.people.bearer, token) if token else None
-            return viewer_for(person, "bearer", "")
+            return viewer_for(person, "bearer")
         token = request.cookies.get(self.cookie, "")
         if not token:
             return NOBODY
         person = await run_in_threadpool(self.people.session, token)
-        return viewer_for(person, "session", csrf_of(token))
+        return viewer_for(person, "session", csrf_of(self.drill + token), csrf_of(token))
 
     def _refusal(self, request: Request, right: Right) -> Response | None:
         viewer = viewer_of(request)

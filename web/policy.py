@@ -43,6 +43,7 @@ ADMIN: Final[Right] = frozenset({"admin"})
 TUNE: Final[Right] = frozenset({"engineer", "admin"})
 SILENCE: Final[Right] = frozenset({"operator", "dispatcher", "engineer", "supervisor", "admin"})
 CREW: Final[Right] = frozenset({"crew"})
+WRITE: Final[Right] = STAFF - {"read_only"}
 
 # Names, phones and addresses of customers; also the call cards of the live stream.
 PERSONAL_DATA: Final[Right] = COUNTER
@@ -120,6 +121,20 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/admin/sources"): TUNE,
     ("GET", "/admin/configuration"): ADMIN,
     ("GET", "/admin/audit"): ADMIN,
+    # knowledge: read by all staff; who writes and reviews is decided by desk.knowledge
+    ("GET", "/knowledge"): STAFF,
+    ("GET", "/knowledge/new"): WRITE,
+    ("POST", "/knowledge/new"): WRITE,
+    ("GET", "/knowledge/{kind}/{key}"): STAFF,
+    ("GET", "/knowledge/{kind}/{key}/edit"): WRITE,
+    ("POST", "/knowledge/{kind}/{key}/edit"): WRITE,
+    ("POST", "/knowledge/{kind}/{key}/{number}/{what}"): WRITE,
+    ("GET", "/drills"): STAFF,
+    ("POST", "/drills"): CONTROL,
+    ("GET", "/drills/{realm}"): STAFF,
+    ("POST", "/drills/{realm}/{what}"): STAFF,
+    ("GET", "/cases"): STAFF,
+    ("GET", "/cases/{number}"): STAFF,
     ("GET", "/silences"): SILENCE,
     ("POST", "/silences"): SILENCE,
     ("POST", "/silences/{silence_id}/end"): SILENCE,

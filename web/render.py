@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 
 from web import policy
 from web.i18n import LANGUAGES, Language, Words, choose, words
+from web.rehearsal import realm_of
 from web.settings import WebSettings
 from web.viewer import Viewer, viewer_of
 
@@ -217,6 +218,7 @@ class Renderer:
             here=request.url.path + query,
             partial=request.headers.get("hx-request") == "true",
             vendored=self.vendored,
+            rehearsing=realm_of(request, self.settings.cookie),
             **(values or {}),
         )
         return Markup(made)

@@ -75,6 +75,7 @@ class WebSettings:
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
         with the process
     photos : `storage.photos.Photos(database)`; None where nobody may send any
+    drill : the realm of the drill that these pages show; "" for the site itself
     trials : `forewatt.trials.TrialRoom(folder, config)`; None leaves the replay page out
     """
 
@@ -108,3 +109,10 @@ class WebSettings:
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     photos: Photos | None = None
     trials: Trials | None = None
+    drill: str = ""
+
+    @property
+    def cookie(self) -> str:
+        """The name of the session's; `__Host-` binds it to this host, browsers demand https."""
+        secure = self.public_url.startswith("https://")
+        return "__Host-forewatt" if secure else "forewatt-session"

@@ -207,6 +207,5 @@ class Site:
 
     @cached_property
     def cookie(self) -> str:
-        """`__Host-` binds the cookie to this host; browsers demand https for it."""
-        secure = self.settings.public_url.startswith("https://")
-        return "__Host-forewatt" if secure else "forewatt-session"
+        """The name of the session's cookie."""
+        return self.settings.cookie

@@ -132,6 +132,11 @@ class Hub:
             self._thread.join(timeout=5.0)
 
     @property
+    def started(self) -> bool:
+        """Whether it waits for the outbox."""
+        return self._thread is not None and not self._stop.is_set()
+
+    @property
     def ready(self) -> bool:
         """Whether new messages would reach the pages now."""
         return self.live and self._thread is not None and self._thread.is_alive()

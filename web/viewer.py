@@ -19,7 +19,9 @@ class Viewer:
     """A person with a role; `via` says how the request proved it.
 
     `csrf` belongs to the session and must come back with every change a browser makes; a request
-    with a bearer token needs none, because no browser attaches one by itself.
+    with a bearer token needs none, because no browser attaches one by itself. The pages of a drill
+    have a token of their own, so that no form of theirs can change the grid; `site_csrf` is good
+    for what stays the site's even there (signing out).
     """
 
     login: str = ""
@@ -27,6 +29,7 @@ class Viewer:
     role: Role = NO_ROLE
     via: Via = "nobody"
     csrf: str = ""
+    site_csrf: str = ""
     team: str | None = None
 
     @property
@@ -46,12 +49,15 @@ class Viewer:
 NOBODY = Viewer()
 
 
-def viewer_for(person: PersonView | None, via: Via, csrf: str) -> Viewer:
+def viewer_for(
+    person: PersonView | None, via: Via, csrf: str = "", site_csrf: str = ""
+) -> Viewer:
     """The viewer that a person is; nobody for one who may not come in."""
     if person is None or not person.active:
         return NOBODY
     role = cast(Role, person.role)
-    return Viewer(person.login, person.display_name, role, via, csrf, person.team)
+    name = person.display_name
+    return Viewer(person.login, name, role, via, csrf, site_csrf or csrf, person.team)
 
 
 def csrf_of(session_token: str) -> str:

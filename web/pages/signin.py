@@ -21,6 +21,7 @@ from web.oidc import Identity, Provider, ProviderFailed
 from web.policy import STAFF, home
 from web.render import LANGUAGE_COOKIE
 from web.resume import carried
+from web.rehearsal import COOKIE as DRILL_COOKIE
 from web.site import Site
 from web.viewer import csrf_of, viewer_for, viewer_of
 
@@ -205,6 +206,7 @@ def register(app: FastAPI, site: Site) -> None:
         answer.delete_cookie(
             site.cookie, path="/", secure=site.cookie.startswith("__Host-"), httponly=True
         )
+        answer.delete_cookie(DRILL_COOKIE, path="/")
         return answer
 
     @app.get("/password")

@@ -207,7 +207,8 @@ def register(app: FastAPI, site: Site) -> None:
             "found_cause": crews.cause(ticket),
             "others": presence.here(ticket_id, viewer.login, viewer.name or viewer.login, False),
             **ticket_side.side_values(site, page, viewer),
-            "crew": crew_of_ticket(ticket),
+            # A link would lead to the site's own ticket of that number.
+            "crew": None if site.settings.drill else crew_of_ticket(ticket),
             "crew_address": crew_address,
             "photos": site.settings.photos.list(ticket.id) if site.settings.photos else (),
         }
@@ -225,7 +226,7 @@ def register(app: FastAPI, site: Site) -> None:
     def make_crew_link(request: Request, ticket_id: int) -> Response:
         viewer = viewer_of(request)
         page = site.board.ticket(ticket_id, viewer.role)
-        who = crew_of_ticket(page.ticket) if page else None
+        who = crew_of_ticket(page.ticket) if page and not site.settings.drill else None
         if page is None or who is None or not may_see(page.ticket.work, "crew"):
             raise HTTPException(404, "no_ticket")
         site.people.audit(viewer.login, "crew_link", page.ticket.number, {"crew": who})

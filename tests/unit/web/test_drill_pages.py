@@ -1,0 +1,250 @@
+"""Drills on the pages: what is played there looks like the site and never touches it."""
+
+import re
+
+import pytest
+
+from alerts.ledger import Ledger
+from tests.unit.web.visitor import HOST, Visit, Visitor
+from tests.unit.web.world import HOUR, MINUTE, LiveMemory, World
+from web.app import create_app
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def rows(ledger: Ledger) -> str:
+    with ledger.reading() as r:
+        return repr((r.totals(), r.alerts(), r.tickets(), r.contacts(), r.human_inputs(limit=1000)))
+
+
+class Rooms(World):
+    """A town with room for drills."""
+
+    def __init__(self) -> None:
+        super().__init__(ledger_of=self.room, realms=lambda prefix: list(self.rooms))
+        self.rooms: dict[str, LiveMemory] = {}
+
+    def room(self, realm: str) -> LiveMemory:
+        return self.rooms.setdefault(realm, LiveMemory(realm))
+
+
+@pytest.fixture
+def world() -> Rooms:
+    return Rooms()
+
+
+def enter(visitor: Visitor, realm: str) -> None:
+    """Take part; the pages of the drill have a form token of their own."""
+    visitor.change(f"/drills/{realm}/join")
+    page = visitor.get("/tickets").text
+    visitor.csrf = page.partition('data-csrf="')[2].partition('"')[0]
+
+
+def start(visitor: Visitor, scene: str = "outage") -> str:
+    return str(visitor.change("/drills", scene=scene, seed="3").url).rpartition("/")[2]
+
+
+def test_a_drill_is_started_played_ended_and_scored(world: Rooms, visit: Visit) -> None:
+    leader, clerk = visit("supervisor"), visit("dispatcher")
+    realm = start(leader)
+    world.clock.us += 3 * MINUTE
+    leader.get(f"/drills/{realm}")
+    enter(clerk, realm)
+
+    listed = clerk.get("/tickets").text
+    address = re.findall(r'href="(/tickets/\d+)"', listed)[0]
+    for action, fields in (
+        ("take", {}),
+        ("dispatch", {}),
+        ("arrive", {}),
+        ("restore", {}),
+        ("close", {"verdict": "confirmed_fault", "cause_code": "weather"}),
+    ):
+        version = re.findall(r'name="version" value="(\d+)"', clerk.get(address).text)[0]
+        clerk.change(f"{address}/{action}", version=version, **fields)
+    before = text_of(clerk.get(f"/drills/{realm}").text)
+    leader.change(f"/drills/{realm}/end")
+    after = text_of(clerk.get(f"/drills/{realm}").text)
+
+    assert 1 == len(re.findall(r'<tr class="P1"', listed))
+    assert "赵调度" in after and "Faults found 1 / 1" in after and "Fault confirmed right" in after
+    assert "Faults found" in before  # a dispatcher may lead
+    assert "ended" in after
+
+
+def test_who_plays_reads_the_truth_only_afterwards(world: Rooms, visit: Visit) -> None:
+    leader, clerk = visit("operator"), visit("clerk")
+    realm = start(leader)
+    during = clerk.get(f"/drills/{realm}").text
+    refused = clerk.change(f"/drills/{realm}/end").status_code
+
+    leader.change(f"/drills/{realm}/end")
+
+    assert ("What was wrong" in during, "shown here when the drill has ended" in during) == (
+        False,
+        True,
+    )
+    assert 403 == refused
+    assert "What was wrong" in clerk.get(f"/drills/{realm}").text
+
+
+def test_nothing_that_is_done_in_a_drill_touches_the_site(world: Rooms, visit: Visit) -> None:
+    clerk = visit("clerk")
+    realm = start(visit("operator"))
+    world.clock.us += 3 * MINUTE
+    visit("operator").get(f"/drills/{realm}")
+    before = rows(world.ledger)
+    enter(clerk, realm)
+
+    account = world.network.customers[150].account
+    said = clerk.change("/desk/contacts", account=account, external_id="x1", symptom="no_light",
+                        kind="fault", channel="phone")  # fmt: skip
+    address = re.findall(r'href="(/tickets/\d+)"', clerk.get("/tickets").text)[0]
+    clerk.change(f"{address}/take", version="1")
+
+    assert 200 == said.status_code
+    assert before == rows(world.ledger)
+
+
+def test_every_page_of_a_drill_says_so_and_the_others_say_they_are_real(
+    world: Rooms, visit: Visit
+) -> None:
+    clerk = visit("clerk")
+    site = clerk.csrf
+    realm = start(visit("operator"))
+    enter(clerk, realm)
+
+    for path in ("/", "/tickets", "/desk", "/handover", "/nowhere"):
+        page = clerk.get(path).text
+        assert "DRILL: nothing on this page is real." in page and "演练 DRILL" in page, path
+    for path in ("/knowledge", "/drills", "/password"):
+        page = clerk.get(path).text
+        assert "what you see and change here is real" in page, path
+    clerk.csrf = site
+    clerk.change(f"/drills/{realm}/leave")
+    assert "DRILL" not in clerk.get("/tickets").text
+
+
+def test_a_form_of_the_site_is_refused_in_a_drill_and_the_other_way_round(
+    world: Rooms, visit: Visit
+) -> None:
+    """Two tabs, one of them old: a ticket of one must never be changed by a form of the other."""
+    dispatcher = visit("dispatcher")
+    real = dispatcher.csrf
+    realm = start(visit("operator"))
+    world.clock.us += 3 * MINUTE
+    enter(dispatcher, realm)
+    in_drill = dispatcher.csrf
+
+    dispatcher.csrf = real
+    old_tab = dispatcher.change("/tickets/1/take", version="1")
+    dispatcher.change(f"/drills/{realm}/leave")
+    dispatcher.csrf = in_drill
+    other_way = dispatcher.change("/tickets/1/take", version="1")
+
+    assert (403, 403) == (old_tab.status_code, other_way.status_code)
+    assert real != in_drill
+
+
+def test_the_drill_ends_with_the_session_and_signing_out_works_from_within(
+    world: Rooms, visit: Visit
+) -> None:
+    clerk = visit("clerk")
+    enter(clerk, start(visit("operator")))
+    page = clerk.get("/tickets").text
+    token = re.findall(r'action="/signout"><input[^>]* value="(\w+)"', page)[0]
+    kept = clerk.cookies["forewatt-drill"]
+
+    clerk.post("/signout", data={"_csrf": token}, headers={"origin": HOST})
+    clerk.get("/signin/link-operator")
+    clerk.cookies.set("forewatt-drill", kept)
+
+    assert "DRILL" not in clerk.get("/tickets").text
+
+
+def test_a_drill_that_is_gone_is_left_and_the_site_is_not_changed_instead(
+    world: Rooms, visit: Visit
+) -> None:
+    dispatcher = visit("dispatcher")
+    realm = start(visit("operator"))
+    data = {"_csrf": dispatcher.csrf}
+    address = f"/drills/{realm}/join"
+    dispatcher.post(address, data=data, headers={"origin": HOST}, follow_redirects=False)
+    del world.rooms[realm]
+    before = rows(world.ledger)
+
+    answer = dispatcher.change("/tickets/1/take", version="1")
+
+    assert answer.url.path == "/drills"
+    assert before == rows(world.ledger)
+
+
+def test_a_form_whose_session_ended_in_a_drill_is_not_kept_for_the_site(
+    world: Rooms, visit: Visit
+) -> None:
+    clerk = visit("clerk")
+    realm = start(visit("operator"))
+    enter(clerk, realm)
+    world.people.sessions.clear()
+
+    answer = clerk.change("/tickets/1/note", version="1", text="seen the pole")
+
+    assert (401, False) == (answer.status_code, "seen the pole" in answer.text)
+
+
+def test_no_link_for_a_crew_leaves_a_drill(world: Rooms, visit: Visit) -> None:
+    dispatcher = visit("dispatcher")
+    realm = start(visit("operator"))
+    world.clock.us += 3 * MINUTE
+    visit("operator").get(f"/drills/{realm}")
+    enter(dispatcher, realm)
+    address = re.findall(r'href="(/tickets/\d+)"', dispatcher.get("/tickets").text)[0]
+    for action in ("take", "dispatch"):
+        version = re.findall(r'name="version" value="(\d+)"', dispatcher.get(address).text)[0]
+        dispatcher.change(f"{address}/{action}", version=version)
+
+    assert "/crew-link" not in dispatcher.get(address).text
+    assert 404 == dispatcher.change(f"{address}/crew-link").status_code
+
+
+@pytest.mark.parametrize("scene", ["", "earthquake"])
+def test_an_unknown_scene_is_refused_and_nothing_begins(
+    scene: str, world: Rooms, visit: Visit
+) -> None:
+    answer = visit("operator").change("/drills", scene=scene, name="x")
+
+    assert (422, {}) == (answer.status_code, world.rooms)
+
+
+def test_at_most_five_go_on_at_once(world: Rooms, visit: Visit) -> None:
+    operator = visit("operator")
+    for _ in range(5):
+        start(operator)
+
+    answer = operator.change("/drills", scene="outage")
+
+    assert (409, 5) == (answer.status_code, len(world.rooms))
+
+
+def test_a_site_without_drills_says_so() -> None:
+    alone = Visitor(create_app(World().settings), base_url=HOST, headers={"accept-language": "en"})
+    alone.get("/signin/link-operator")
+
+    assert "This site keeps no drills." in alone.get("/drills").text
+
+
+def test_what_a_drill_brings_next_comes_by_itself(world: Rooms) -> None:
+    with Visitor(create_app(world.settings), base_url=HOST) as leader:
+        leader.get("/signin/link-operator")
+        page = leader.get("/password").text
+        leader.csrf = page.partition('data-csrf="')[2].partition('"')[0]
+        realm = start(leader)
+        leader.change(f"/drills/{realm}/join")
+        leader.get("/tickets")
+        world.clock.us += HOUR
+
+        found = world.rooms[realm].wait_outbox(0, 20.0)
+
+    assert any(m.topic == "ticket" for m in found)

@@ -1,0 +1,197 @@
+"""Drills on the site's own pages: whoever takes part sees alerts, tickets and desk of the drill.
+
+A cookie, good for one session only, says in which drill somebody takes part. Their working pages
+are then answered by an app of their own on the drill's ledger: the same pages, other rows. What is
+not work (sign-in, people, knowledge, the drills themselves) stays the site's. Photos, links of
+crews and read-now requests would reach the outside or the live rows, so a drill has none of them.
+"""
+
+import hmac
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from secrets import token_bytes
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from desk.answer import NoReadings
+from desk.drills import PREFIX, Drill, DrillDesk
+from grid.errors import ForewattError
+from web.settings import WebSettings
+from web.viewer import csrf_of
+
+COOKIE: Final = "forewatt-drill"
+APPS_MAX: Final = 8
+ADVANCE_S: Final = 1.0
+# What is the site's own even for somebody in a drill.
+LIVE: Final = (
+    "/drills",
+    "/knowledge",
+    "/cases",
+    "/admin",
+    "/engineer",
+    "/devices",
+    "/signin",
+    "/signout",
+    "/password",
+    "/language",
+    "/static",
+    "/my/",
+    "/crew",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/public",
+    "/api/v1/realms",
+)
+
+log = logging.getLogger(__name__)
+
+
+def ticket_to(realm: str, session: str) -> str:
+    """The cookie of somebody who takes part: it ends with the session it was given to."""
+    return f"{realm}:{csrf_of(session)[:16]}"
+
+
+def realm_of(request: Request, cookie: str) -> str | None:
+    """The drill in which the sender takes part; `cookie` is the name of the session's."""
+    realm, _, proof = request.cookies.get(COOKIE, "").rpartition(":")
+    session = request.cookies.get(cookie, "")
+    if not session or not realm.startswith(PREFIX):
+        return None
+    return realm if hmac.compare_digest(proof, csrf_of(session)[:16]) else None
+
+
+class Rehearsals:
+    """The drills of a site and the apps that show them; at most `APPS_MAX` are kept ready."""
+
+    def __init__(self, settings: WebSettings, make: Callable[[WebSettings], FastAPI]) -> None:
+        self.settings, self._make = settings, make
+        self._apps: OrderedDict[str, FastAPI] = OrderedDict()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def names(self) -> Sequence[str]:
+        """The realms of drills, in no special order."""
+        return self.settings.realms(PREFIX) if self.settings.ledger_of is not None else ()
+
+    def desk(self, realm: str, *, new: bool = False) -> DrillDesk | None:
+        """The drill of a realm; None where there is none, or no drills at all."""
+        s = self.settings
+        if s.ledger_of is None or (not new and realm not in self.names()):
+            return None
+        return DrillDesk(s.ledger_of(realm), s.network, s.clock)
+
+    def running(self) -> list[Drill]:
+        """Drills that have begun and not ended."""
+        desks = (self.desk(name) for name in self.names())
+        found = (d.state() for d in desks if d is not None)
+        return [d for d in found if d is not None and d.ended_us is None]
+
+    def app(self, realm: str) -> FastAPI | None:
+        """The pages of a drill; None where there is no such drill."""
+        with self._lock:
+            if realm in self._apps:
+                self._apps.move_to_end(realm)
+                return self._apps[realm]
+            desk = self.desk(realm)
+            if desk is None or desk.state() is None:
+                return None
+            made = self._apps[realm] = self._make(self._rehearsed(realm))
+            while len(self._apps) > APPS_MAX:
+                _, old = self._apps.popitem(last=False)
+                old.state.site.hub.stop()
+            return made
+
+    def _rehearsed(self, realm: str) -> WebSettings:
+        s = self.settings
+        assert s.ledger_of is not None, "only a site with drills comes here"
+        return replace(
+            s,
+            ledger=s.ledger_of(realm),
+            knowledge=s.knowledge or s.ledger,
+            supply=NoReadings(),
+            site_name=f"演练 DRILL · {s.site_name}",
+            drill=realm,
+            secret=token_bytes(32),
+            photos=None,
+            head_end=None,
+            trials=None,
+            kept=None,
+            ledger_of=None,
+            checks=(),
+        )
+
+    # -- what happens by itself ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Play on, once a second, what the drills shown here bring next."""
+        self._stop.clear()
+        if self.settings.ledger_of is not None:
+            self._thread = threading.Thread(target=self._run, name="drills", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """No more of it, and no stream of a drill either."""
+        self._stop.set()
+        with self._lock:
+            for app in self._apps.values():
+                app.state.site.hub.stop()
+            self._apps.clear()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(ADVANCE_S):
+            with self._lock:
+                shown = list(self._apps)
+            for realm in shown:
+                self.advance(realm)
+
+    def advance(self, realm: str) -> None:
+        """Play what has become due; a drill that cannot go on must not stop the site."""
+        try:
+            desk = self.desk(realm)
+            if desk is not None:
+                desk.advance()
+        except ForewattError as e:
+            log.warning("drill %s cannot go on: %s", realm, e)
+
+
+class DrillSwitch:
+    """The outermost middleware: hands the working pages of who takes part to the drill's app."""
+
+    def __init__(self, app: ASGIApp, rehearsals: Rehearsals, cookie: str) -> None:
+        self.app, self.rehearsals, self.cookie = app, rehearsals, cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(LIVE):
+            realm = realm_of(Request(scope), self.cookie)
+            if realm is not None:
+                await (await self._answer(realm))(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _answer(self, realm: str) -> ASGIApp:
+        """The drill's app. Never the site's own instead: what was meant for a drill must not
+        happen to the grid."""
+        try:
+            app = await run_in_threadpool(self.rehearsals.app, realm)
+        except ForewattError as e:
+            log.warning("drill %s cannot be shown: %s", realm, e)
+            return PlainTextResponse(f"演练暂不可用。 The drill is not available: {e}", 503)
+        if app is None:
+            gone = RedirectResponse("/drills", 303)
+            gone.delete_cookie(COOKIE)
+            return gone
+        if not app.state.site.hub.started:
+            app.state.site.hub.start()
+        return app

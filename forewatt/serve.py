@@ -30,6 +30,7 @@ from storage.database import Database
 from storage.desk_supply import Supply
 from storage.kept_answers import KeptAnswers
 from storage.ledger import PostgresLedger
+from storage.loads import heavy_loads
 from storage.migrate import migrate
 from storage.people import People
 from storage.photos import Photos
@@ -125,6 +126,7 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         configuration=lambda: config_lines(config),
         secret=site_secret(place),
         photos=Photos(database),
+        loads=lambda low_us, high_us: heavy_loads(database, network, low_us, high_us, realm=realm),
     )
 
 

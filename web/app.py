@@ -30,7 +30,9 @@ from web.pages import (
     replay,
     signin,
     silences,
+    supply,
     tickets,
+    watch,
 )
 from web.rehearsal import DrillSwitch, Rehearsals
 from web.resume import typed_of
@@ -100,6 +102,8 @@ def create_app(settings: WebSettings) -> FastAPI:
         quality,
         silences,
         knowledge,
+        supply,
+        watch,
         admin,
         live,
         api,

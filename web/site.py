@@ -15,7 +15,7 @@ from alerts.places import Places
 from alerts.roles import Role
 from alerts.settings import DeskSettings
 from alerts.silences import SilenceDesk
-from alerts.storm import StormDesk
+from alerts.storm import Storm, StormDesk, declared, storm
 from alerts.tickets import TicketDesk
 from desk.board import Board
 from desk.checklist import ChecklistDesk
@@ -26,6 +26,7 @@ from desk.locate import LocateDesk
 from desk.quality import bar, headline
 from desk.ratings import RatingDesk
 from desk.read_now import ReadNow
+from grid.errors import ForewattError
 from grid.records import OutboxMessage
 from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
@@ -39,6 +40,7 @@ from web.viewer import NOBODY
 # So many open alerts are folded at once; a storm beyond it says so and shows the newest.
 FEED_MAX = 12_000
 STATES_KEPT_S = 1.0
+STORM_KEPT_S = 3.0
 log = logging.getLogger(__name__)
 
 
@@ -86,6 +88,7 @@ class Site:
         self.silences = SilenceDesk(self.ledger, self.network, self.clock)
         self.notices = NoticeDesk(self.ledger, self.network, self.clock, settings.notices)
         self.storm = StormDesk(self.ledger, self.network, self.clock)
+        self._storm: tuple[float, Storm | None, bool] | None = None
         self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
         self.render.environment.globals.update(
@@ -93,6 +96,9 @@ class Site:
                 (x.name or x.id for x in self.network.teams if x.id == team), team or ""
             ),
             row_html=self.row_html,
+            monitor_of=self.monitor_of,
+            storm_now=self.storm_now,
+            transformer_of=self.network.transformer_of,
             asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
         )
         self._states: dict[Role, tuple[float, dict[tuple[str, str], str]]] = {}
@@ -165,6 +171,37 @@ class Site:
                     key = (a.asset_kind, a.asset)
                     states[key] = min(states.get(key, "P9"), a.severity)
         return states
+
+    @cached_property
+    def _monitors(self) -> dict[str, str]:
+        return {
+            d.transformer: d.id
+            for d in self.network.devices
+            if d.kind == "transformer_monitor" and d.transformer
+        }
+
+    def monitor_of(self, transformer: str) -> str | None:
+        """The monitor of a transformer."""
+        return self._monitors.get(transformer)
+
+    def storm_now(self) -> tuple[Storm | None, bool]:
+        """The storm that somebody has declared, and whether it looks like one; for the banner on
+        every page, so at most some seconds old, and no trouble of the page if it cannot be told."""
+        now = time.monotonic()
+        if self._storm is None or now - self._storm[0] > STORM_KEPT_S:
+            try:
+                now_us = self.clock.now_us()
+                with self.ledger.reading() as reading:
+                    said = declared(reading, now_us)
+                    looks = said is not None or storm(reading, now_us, self.desk_settings)
+            except ForewattError:
+                return None, False
+            self._storm = (now, said, looks)
+        return self._storm[1:]
+
+    def forget_storm(self) -> None:
+        """It has been declared or ended just now."""
+        self._storm = None
 
     def account_of_phone(self, phone: str) -> str | None:
         """The one customer with that number; None for none, several, or too few digits."""

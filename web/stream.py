@@ -149,7 +149,8 @@ class Hub:
                     with self._ledger.reading() as r:
                         self.seq = max(self.seq, r.outbox_head())
                     head = True
-                messages = self._ledger.wait_outbox(self.seq, WAIT_S)
+                # The first time, and after trouble, pages wait to hear that they are live.
+                messages = self._ledger.wait_outbox(self.seq, WAIT_S if self.live else 0.02)
                 failures = 0
                 self._say_live(True, "")
                 if messages:

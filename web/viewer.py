@@ -49,9 +49,7 @@ class Viewer:
 NOBODY = Viewer()
 
 
-def viewer_for(
-    person: PersonView | None, via: Via, csrf: str = "", site_csrf: str = ""
-) -> Viewer:
+def viewer_for(person: PersonView | None, via: Via, csrf: str = "", site_csrf: str = "") -> Viewer:
     """The viewer that a person is; nobody for one who may not come in."""
     if person is None or not person.active:
         return NOBODY

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.roles import ROLE_NAMES
 from grid.errors import BadInput
+from web.budget_preview import preview_budgets
 from web.detector_preview import DAYS, preview
 from web.doors import PersonView
 from web.forms import Fields, form_of, see, whole
@@ -124,7 +125,8 @@ def register(app: FastAPI, site: Site) -> None:
         days = asked if asked in DAYS else 30
         off = tuple(request.query_params.getlist("off"))[:100]
         found = preview(site.ledger, site.clock.now_us(), days, off, _disabled(site))
-        values = {"preview": found, "days": days, "choices": DAYS}
+        budgets = preview_budgets(site.ledger, site.network, site.clock.now_us(), _budget(site))
+        values = {"preview": found, "days": days, "choices": DAYS, "budgets": budgets}
         return site.render.page(request, "admin_detectors.html", values)
 
     @app.get("/admin/sources")
@@ -156,6 +158,14 @@ def register(app: FastAPI, site: Site) -> None:
             "older": entries[-1].id if len(entries) == AUDIT_SHOWN else None,
         }
         return site.render.page(request, "admin_audit.html", values)
+
+
+def _budget(site: Site) -> float | None:
+    """Tickets a day for each team in the configuration as loaded."""
+    for line in site.settings.configuration():
+        if (line.section, line.key) == ("alerts", "budget"):
+            return float(line.value)
+    return None
 
 
 def _disabled(site: Site) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -50,7 +51,9 @@ def changes(old: str, new: str) -> list[tuple[str, str]]:
 def typed_of(version: Version) -> Fields:
     """A version as the fields of its form."""
     if version.kind == "article":
-        made = Fields({k: str(version.content[k]) for k in ("title", "title_zh", "body", "body_zh")})
+        made = Fields(
+            {k: str(version.content[k]) for k in ("title", "title_zh", "body", "body_zh")}
+        )
         made.update({f"fault_{f}": "1" for f in version.faults})
         return made
     made = Fields()
@@ -75,9 +78,7 @@ def register(app: FastAPI, site: Site) -> None:
         if kind == "checklists" and key in keys():
             first = built_in(key)
             used = any(v.state == "published" for v in found)
-            state = "replaced" if used else "published"
-            first = Version("procedure", key, first.number, state, first.content, "", 0)
-            found = [*found, first]
+            found = [*found, replace(first, state="replaced") if used else first]
         if not found:
             raise HTTPException(404, "no_article")
         return found

@@ -19,9 +19,9 @@ from web.limits import Limit
 from web.links import read, sign
 from web.oidc import Identity, Provider, ProviderFailed
 from web.policy import STAFF, home
+from web.rehearsal import COOKIE as DRILL_COOKIE
 from web.render import LANGUAGE_COOKIE
 from web.resume import carried
-from web.rehearsal import COOKIE as DRILL_COOKIE
 from web.site import Site
 from web.viewer import csrf_of, viewer_for, viewer_of
 

@@ -1,5 +1,6 @@
 """Silences and announced work: an owner, a reason and an end, always; what is muted is counted."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from fastapi import FastAPI, Request
@@ -11,6 +12,7 @@ from alerts.settings import DAY_US
 from alerts.silences import SilenceDesk
 from grid.faults import FAULTS
 from web.forms import Fields, form_of, see, site_time_us
+from web.pages.supply import planned_check
 from web.site import Site
 from web.viewer import viewer_of
 
@@ -30,7 +32,11 @@ def register(app: FastAPI, site: Site) -> None:
     desk = SilenceDesk(site.ledger, site.network, site.clock)
 
     def silences_page(
-        request: Request, problem: str = "", typed: Fields | None = None, status: int = 200
+        request: Request,
+        problem: str = "",
+        typed: Fields | None = None,
+        status: int = 200,
+        check: Sequence[object] = (),
     ) -> Response:
         now_us = site.clock.now_us()
         with site.ledger.reading() as reading:
@@ -43,6 +49,7 @@ def register(app: FastAPI, site: Site) -> None:
             "asset_kinds": ASSET_KINDS,
             "faults": sorted(FAULTS),
             "problem": problem,
+            "check": check,
             "typed": typed or Fields(),
         }
         return site.render.page(request, "silences.html", values, status=status)
@@ -62,10 +69,16 @@ def register(app: FastAPI, site: Site) -> None:
             kind = next((k for k in KINDS if k == form["kind"]), KINDS[0])
             start_us = site_time_us(form["start"], site.render.zone) if form["start"] else None
             end_us = site_time_us(form["end"], site.render.zone) or 0
+            asset = (form["asset_kind"], form["asset"])
+            if kind == "maintenance" and not form["anyway"]:
+                # Whom one more outage makes a frequent one is looked at before it is announced.
+                over = planned_check(site, asset)
+                if over:
+                    return silences_page(request, typed=form, status=409, check=over)
             try:
                 desk.add(
                     kind,
-                    (form["asset_kind"], form["asset"]),
+                    asset,
                     end_us,
                     form["reason"],
                     viewer_of(request).actor,

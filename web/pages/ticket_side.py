@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
-from alerts.notices import NoticeDesk, draft_notices
+from alerts.notices import draft_notices
 from alerts.roles import Role
 from desk.board import TicketPage
 from grid.network import Customer
@@ -68,7 +68,7 @@ def side_values(site: Site, page: TicketPage, viewer: Viewer) -> dict[str, Any]:
 
 
 def register(app: FastAPI, site: Site, presence: Presence) -> None:
-    notices = NoticeDesk(site.ledger, site.network, site.clock)
+    notices = site.notices
 
     def page_of(ticket_id: int, viewer: Viewer) -> TicketPage:
         page = site.board.ticket(ticket_id, viewer.role)
@@ -139,7 +139,12 @@ def register(app: FastAPI, site: Site, presence: Presence) -> None:
             draft_id = whole(form["draft"])
             try:
                 if form["what"] == "draft" and viewer.role in TEXT_ROLES:
-                    draft_notices(site.ledger, site.network, site.clock.now_us())
+                    draft_notices(
+                        site.ledger,
+                        site.network,
+                        site.clock.now_us(),
+                        settings=site.settings.notices,
+                    )
                 elif not _belongs(site, draft_id, page):
                     raise HTTPException(404, "not_found")
                 elif form["what"] == "approve":

@@ -22,6 +22,7 @@ from alerts.states import (
     action_name,
 )
 from desk.board import TicketPage
+from desk.read_now import Answered
 from desk.timeline import TimelineEntry
 from grid.records import Ticket, TicketState
 from storage.desk_records import Step
@@ -29,7 +30,7 @@ from web import policy
 from web.crew import CrewDesk, crew_of
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
-from web.pages import ticket_side
+from web.pages import ticket_more, ticket_side
 from web.pages.alerts import known_before_s
 from web.pages.crew import crew_link, photo_answer
 from web.presence import Presence
@@ -169,6 +170,7 @@ def register(app: FastAPI, site: Site) -> None:
         status: int = 200,
         crew_address: str = "",
         stale: bool = False,
+        answers: Sequence[Answered] = (),
     ) -> Response:
         viewer = viewer_of(request)
         after = site.outbox_head()
@@ -207,12 +209,16 @@ def register(app: FastAPI, site: Site) -> None:
             "found_cause": crews.cause(ticket),
             "others": presence.here(ticket_id, viewer.login, viewer.name or viewer.login, False),
             **ticket_side.side_values(site, page, viewer),
+            **ticket_more.more_values(site, page, viewer, language),
+            "answers": answers,
             # A link would lead to the site's own ticket of that number.
             "crew": None if site.settings.drill else crew_of_ticket(ticket),
             "crew_address": crew_address,
             "photos": site.settings.photos.list(ticket.id) if site.settings.photos else (),
         }
         return site.render.page(request, "ticket.html", values, status=status)
+
+    ticket_more.register(app, site, ticket_page)
 
     @app.get("/tickets/{ticket_id}")
     def ticket(request: Request, ticket_id: int) -> Response:

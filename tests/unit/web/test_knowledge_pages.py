@@ -159,7 +159,7 @@ def test_a_closed_ticket_is_a_case_that_names_no_customer(closed: World, visit: 
     page = operator.get(f"/cases/{number}").text
 
     assert "the neutral's resistance is 0.31" in text_of(page).replace("&#39;", "'")
-    assert "clamp tightened" in page and "after 1 h" in page
+    assert "clamp tightened" in page and "after 4 h" in page
     assert not any(c.name in page or c.phone in page for c in closed.network.customers)
 
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from grid.errors import ForewattError
+from grid.errors import BadInput, ForewattError
 from web import api
 from web.guard import Guard, check_form_token, unlisted, wants_json
 from web.pages import (
@@ -137,7 +137,10 @@ def _errors(app: FastAPI, site: Site) -> None:
         if wants_json(request.headers, request.url.path):
             return JSONResponse({"error": reason, "detail": text}, status)
         return site.render.page(
-            request, "error.html", {"status": status, "reason": reason, "text": text}, status=status
+            request,
+            "error.html",
+            {"status": status, "reason": reason, "text": text, "e": None},
+            status=status,
         )
 
     @app.exception_handler(HTTPException)
@@ -157,6 +160,16 @@ def _errors(app: FastAPI, site: Site) -> None:
         first = error.errors()[0] if error.errors() else {}
         where = ".".join(str(x) for x in first.get("loc", ())[1:])
         return answer(request, 422, "invalid", f"{where}: {first.get('msg', '')}".strip(": "))
+
+    @app.exception_handler(BadInput)
+    async def bad_input(request: Request, error: BadInput) -> Response:
+        """Where it stands and how to mend it, with the labels of the reader's language."""
+        if wants_json(request.headers, request.url.path):
+            where = {k: getattr(error, k) for k in ("file", "line", "column", "fix")}
+            known = {k: v for k, v in where.items() if v is not None}
+            return JSONResponse({"error": "invalid", "detail": str(error), **known}, 422)
+        values = {"status": 422, "reason": "invalid", "text": str(error), "e": error}
+        return site.render.page(request, "error.html", values, status=422)
 
     @app.exception_handler(ForewattError)
     async def ours(request: Request, error: ForewattError) -> Response:

@@ -114,6 +114,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/engineer/replay/{trial}/{action}"): REPLAY,
     # supervisor
     ("GET", "/quality"): QUALITY,
+    ("GET", "/quality/now"): QUALITY,
     ("GET", "/quality/{part}.csv"): EXPORT,
     # administrator
     ("GET", "/admin"): ADMIN,

@@ -31,6 +31,7 @@ def register(app: FastAPI, site: Site) -> None:
         request: Request,
         *,
         problem: str = "",
+        bad: BadInput | None = None,
         typed: Fields | None = None,
         link: str = "",
         link_of: str = "",
@@ -43,6 +44,7 @@ def register(app: FastAPI, site: Site) -> None:
             "staff_roles": STAFF_ROLES,
             "teams": site.network.teams,
             "problem": problem,
+            "e": bad,
             "typed": typed or Fields(),
             "link": link,
             "link_of": link_of,
@@ -56,7 +58,7 @@ def register(app: FastAPI, site: Site) -> None:
             try:
                 return act(form)
             except BadInput as e:
-                return people_page(request, problem=str(e), typed=form, status=422)
+                return people_page(request, bad=e, typed=form, status=422)
 
         return await run_in_threadpool(run)
 

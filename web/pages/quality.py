@@ -17,12 +17,12 @@ from alerts.roles import may_see
 from alerts.service import METRIC_NAMES
 from alerts.settings import DAY_US, DeskSettings
 from alerts.states import CAUSES, VERDICTS, state_name
-from desk.outages import indices, of_customers, read_interruptions
-from desk.queues import HAND_OVERS, queues, stuck
+from desk.queues import HAND_OVERS, Queue, Stuck, queues, stuck
 from desk.ratings import REASONS
 from desk.reports import Report, report, to_csv
 from web import policy
 from web.forms import site_time_us
+from web.reliability import reliability
 from web.site import Site
 from web.viewer import Viewer, viewer_of
 
@@ -67,6 +67,36 @@ class Row:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A department's queue, for CSV."""
+
+    team: str
+    open: int
+    waiting: int
+    late: int
+    oldest_min: float
+
+    @classmethod
+    def of(cls, q: Queue) -> "QueueRow":
+        return cls(q.team, q.open, q.waiting, q.late, round(q.oldest_min, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class StuckRow:
+    """A ticket that stands still, for CSV."""
+
+    number: str
+    state: str
+    minutes: float
+    limit_min: float
+    who: str
+
+    @classmethod
+    def of(cls, s: Stuck) -> "StuckRow":
+        return cls(s.ticket.number, s.ticket.state, round(s.minutes, 1), s.limit_min, s.who or "")
+
+
 def _rows(counts: Mapping[Any, int]) -> list[Row]:
     ordered = sorted(counts.items(), key=lambda x: (-x[1], str(x[0])))
     return [Row(str(k), n) for k, n in ordered]
@@ -105,11 +135,6 @@ def register(app: FastAPI, site: Site) -> None:
         period = period_of(site, request.query_params)
         now_us = site.clock.now_us()
         found = made(viewer, period)
-        lost = of_customers(
-            read_interruptions(site.ledger, period.since_us, period.until_us),
-            site.counter.places,
-            min(now_us, period.until_us),
-        )
         waiting = queues(site.ledger, now_us, viewer.role)
         values = {
             "after": site.outbox_head(),
@@ -121,7 +146,7 @@ def register(app: FastAPI, site: Site) -> None:
             "stuck": stuck(site.ledger, now_us, viewer.role)[:ROWS_MAX],
             "breaches": found.breaches[:ROWS_MAX],
             "repeated": found.repeated[:ROWS_MAX],
-            "indices": indices(lost, len(site.network.customers), period.since_us, period.until_us),
+            "reliability": reliability(site, period.since_us, period.until_us),
             "state_name": lambda state: state_name(state),
             "hand_over_names": HAND_OVERS,
             "metrics": METRIC_NAMES,
@@ -132,13 +157,37 @@ def register(app: FastAPI, site: Site) -> None:
         }
         return site.render.page(request, "quality.html", values)
 
-    @app.get("/quality/{part}.csv")
-    def export(request: Request, part: str) -> Response:
+    @app.get("/quality/now")
+    def now(request: Request) -> Response:
+        """Where work waits at this moment; it keeps itself up to date."""
+        viewer, now_us = viewer_of(request), site.clock.now_us()
+        values = {
+            "after": site.outbox_head(),
+            "queues": queues(site.ledger, now_us, viewer.role),
+            "stuck": stuck(site.ledger, now_us, viewer.role)[:ROWS_MAX],
+            "may_export": viewer.may(policy.EXPORT),
+            **site.figures(),
+        }
+        return site.render.page(request, "quality_now.html", values)
+
+    def rows_of(part: str, viewer: Viewer, period: Period) -> Sequence[Any]:
+        """What a part shows, ready for CSV."""
+        now_us = site.clock.now_us()
+        if part == "queues":
+            return [QueueRow.of(q) for q in queues(site.ledger, now_us, viewer.role)]
+        if part == "stuck":
+            return [StuckRow.of(s) for s in stuck(site.ledger, now_us, viewer.role)]
+        if part == "reliability":
+            return reliability(site, period.since_us, period.until_us).rows
         if part not in PARTS:
             raise HTTPException(404, "not_found")
+        return PARTS[part](made(viewer, period))
+
+    @app.get("/quality/{part}.csv")
+    def export(request: Request, part: str) -> Response:
         viewer = viewer_of(request)
         period = period_of(site, request.query_params)
-        text = to_csv(PARTS[part](made(viewer, period)))
+        text = to_csv(rows_of(part, viewer, period))
         site.people.audit(viewer.login, "export", f"quality:{part}", asdict(period))
         name = f"forewatt-{part}-{period.query.replace('&', '-').replace('=', '-')}.csv"
         # The mark at the front lets spreadsheets read Chinese names as UTF-8.

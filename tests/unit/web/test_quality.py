@@ -7,8 +7,9 @@ import re
 import pytest
 
 from alerts.roles import Actor
+from tests.unit.web.test_supply_pages import outage, text_of
 from tests.unit.web.visitor import Visit
-from tests.unit.web.world import DAY, HOUR, World
+from tests.unit.web.world import DAY, HOUR, NOW, World
 from web.app import create_app
 from web.policy import EXPORT, QUALITY, ROLES
 
@@ -48,7 +49,7 @@ def test_every_table_can_be_taken_home_by_who_answers_for_the_work(
 ) -> None:
     page = visit("supervisor").get("/quality?days=7").text
 
-    for address in re.findall(r'href="(/quality/[^"]+)"', page):
+    for address in re.findall(r'href="(/quality/[^"]+[.]csv[^"]*)"', page):
         answer = visit("supervisor").get(address.replace("&amp;", "&"))
         rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff"))))
         assert (200, "text/csv; charset=utf-8") == (
@@ -57,6 +58,40 @@ def test_every_table_can_be_taken_home_by_who_answers_for_the_work(
         )
         assert all(cell[:1] not in ("=", "+", "@") for row in rows for cell in row)
     assert ("supervisor", "export", "quality:times") in worked.people.audited
+
+
+def test_reliability_is_counted_planned_and_unplanned_apart_and_drawn_day_by_day(
+    world: World, visit: Visit
+) -> None:
+    """48 of 192 customers dark for 2 h by fault, 48 for 1 h by announced work, hand-computed."""
+    visit("operator").change("/silences", kind="maintenance", asset_kind="transformer", asset="T5",
+                             end="2026-11-23T12:00", reason="cable")  # fmt: skip
+    outage(world, "T1", NOW - 3 * DAY)
+    outage(world, "T5", NOW + HOUR, 1.0)
+    outage(world, "T3", NOW - 2 * DAY, 1 / 60)
+    world.clock.us = NOW + 3 * HOUR
+
+    page = text_of(visit("supervisor").get("/quality?days=7").text)
+    taken = visit("supervisor").get("/quality/reliability.csv?days=7").text
+
+    # T7 has been dark since 11 minutes before NOW: 48 customers, 191 minutes.
+    assert "Unplanned 77.8 0.5 155.5 0.25 248.8" in page
+    assert "Planned 15 0.25 60 0 48" in page
+    assert "SAIDI of each day; highest" in page
+    assert "all,192,92.750,0.750," in taken.replace("\ufeff", "")
+
+
+def test_what_stands_still_is_seen_live_and_taken_home(worked: World, visit: Visit) -> None:
+    worked.clock.us += 3 * DAY
+    supervisor = visit("supervisor")
+
+    page = supervisor.get("/quality/now").text
+    taken = supervisor.get("/quality/stuck.csv").text
+
+    assert 'data-stream="/stream?after=' in page and 'id="stuck-now" data-live' in page
+    assert "20261122-0001" in page and "20261122-0001,assessing," in taken
+    assert supervisor.get("/quality/queues.csv").text.startswith("\ufeffteam,open,")
+    assert 404 == supervisor.get("/quality/nothing.csv").status_code
 
 
 @pytest.mark.parametrize("role", ROLES)

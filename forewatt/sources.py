@@ -100,7 +100,11 @@ def mqtt_source(config: Config, source: MqttConfig, journal: str, nth: int = 1) 
         receive_maximum=source.receive_maximum,
         session_expiry_s=source.session_expiry_s,
         keepalive_s=source.keepalive_s,
-        rules=tuple(rule for name in source.mappings for rule in load_mappings(config.named(name))),
+        rules=tuple(
+            rule
+            for name in source.mappings
+            for rule in _named(config, "[[mqtt]] mappings", name, load_mappings)
+        ),
         sparkplug=load_sparkplug(source.sparkplug) if source.sparkplug else SparkplugRules(),
     )
 
@@ -115,7 +119,7 @@ def _modbus(config: Config, bus: ModbusConfig) -> ModbusBus:
 def _files(config: Config, files: FilesConfig) -> FileSource:
     return FileSource(
         path=files.path,
-        layout=load_layout(config.named(files.mapping)),
+        layout=_named(config, "[[files]] mapping", files.mapping, load_layout),
         ledger=config.journal.path / "files.sqlite",
         settle_s=files.settle_s,
         every_s=files.every_s,
@@ -177,6 +181,24 @@ def _each(
 def _checked_bus(config: Config, bus: ModbusConfig) -> ModbusBus:
     made = _modbus(config, bus)
     link_for(made.url)
-    for unit in made.units:
-        load_profile(unit.profile)
+    for unit in bus.units:
+        _named(config, "[[modbus]] units profile", unit.profile, load_profile)
     return made
+
+
+def _named(config: Config, key: str, name: str, read: Callable[[str], M]) -> M:
+    """What a file that the configuration names holds.
+
+    One that is not there is a mistake of the configuration, at the line that names it; a mistake
+    in the file names its own place.
+    """
+    try:
+        return read(config.named(name))
+    except BadInput as error:
+        if error.file is not None:
+            raise
+        lines = config.file.read_text(encoding="utf-8").splitlines()
+        at = (n for n, text in enumerate(lines, 1) if f'"{name}"' in text or f"'{name}'" in text)
+        raise BadInput(
+            f"{key}: {error.problem}", file=str(config.file), line=next(at, None), fix=error.fix
+        ) from error

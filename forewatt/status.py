@@ -125,9 +125,10 @@ def _processes(reports: Mapping[str, Report]) -> Table:
 def _sources(report: Report, earlier: Report | None) -> Table:
     detail = report.detail
     table = Table(
-        "source", "", "messages/s", "readings/s", "readings", "refused", "waiting", "oldest",
+        "source", "", "msg/s", "rows/s", "readings", "refused", "waiting", "oldest",
         box=SIMPLE_HEAD,
     )  # fmt: skip
+    table.columns[0].min_width = 18  # a broker's address in one or two lines of a narrow terminal
     for column in table.columns[2:]:
         column.justify = "right"
     for name, connected in _map(detail, "connected").items():

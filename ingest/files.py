@@ -31,11 +31,19 @@ from ingest.metrics import CollectorMetrics
 from ingest.rows import Rows, refusal
 from ingest.settings import CollectorSettings, FileSource
 
-GROUP_BYTES: Final = 384 << 20  # of files read together; more wait for the next turn
+# Of files read together, about 500 MB of memory; more wait for the next turn.
+GROUP_BYTES: Final = 320 << 20
 FILE_BYTES_MAX: Final = 1 << 30
 ROWS_MAX: Final = 50_000  # of one journal record
 KEEP_S: Final = 400 * 86_400  # a file that has gone is remembered so long
 _KEPT_BYTES: Final = 1 << 16
+_SAID: Final = {
+    "stored": "is taken",
+    "copy": "is a copy of another file and left alone",
+    "refused": "cannot be read, see the quarantine",
+    "strangers": "is taken but for meters that the network lacks, see the quarantine",
+}
+STRANGERS: Final = "meters are not in the network"
 _NAMED: Final = 20  # meters listed by name in a reason
 
 log = logging.getLogger(__name__)
@@ -207,7 +215,7 @@ class FileCollector:
         self._metrics.messages += len(notes)
         self._metrics.bytes += sum(note.size for note in notes)
         for note in notes:
-            log.info("%s: %s is %s, %d lines", self.name, note.name, note.state, note.lines)
+            log.info("%s: %s %s, %d lines", self.name, note.name, _SAID[note.state], note.lines)
 
     def _read(
         self,
@@ -251,7 +259,7 @@ class FileCollector:
     ) -> Quarantined:
         more = f" and {len(strangers) - _NAMED:,} more" if len(strangers) > _NAMED else ""
         reason = (
-            f"{len(strangers):,} meters are not in the network: {', '.join(strangers[:_NAMED])}"
+            f"{len(strangers):,} {STRANGERS}: {', '.join(strangers[:_NAMED])}"
             f"{more}; add them to devices.csv, then the file is read again by itself"
         )
         files = ", ".join(found.path.name for found in group[:_NAMED])

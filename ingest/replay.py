@@ -10,7 +10,7 @@ from grid.readings import ReadingBatch
 from ingest.checks import Checks, CheckSettings
 from ingest.columns import decode_columns
 from ingest.exports import BadExport, Exports
-from ingest.files import without_ratios
+from ingest.files import STRANGERS, without_ratios
 from ingest.layout import Layout
 from ingest.payloads import PAYLOAD_ROWS_MAX, Decoded, PayloadDecoder
 from ingest.rows import Rows, refusal
@@ -52,6 +52,14 @@ def replay(
         if q.source.startswith(_MQTT):
             decoder.add(q.source[len(_MQTT) :], q.payload, q.received_us)
             decoded = decoder.take()
+        elif q.source.startswith(_FILE) and STRANGERS in q.reason:
+            # A list of meters, not of readings: those come from the file itself.
+            known = q.payload.decode(errors="replace").splitlines()
+            if all(name in network.device_index for name in known):
+                mended.append(q.hash)
+            else:
+                bad.append(q)
+            continue
         elif q.source.startswith(_FILE):
             layout = (layouts or {}).get(q.source.split(" ")[1])
             if layout is None:

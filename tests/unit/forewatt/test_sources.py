@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from forewatt.config import load_config
 from forewatt.run import processes
-from forewatt.sources import Share, collector_settings, what_works
+from forewatt.sources import Share, check_parts, collector_settings, what_works
+from grid.errors import BadInput
 
 TEXT = """
 [database]
@@ -63,3 +66,34 @@ def test_a_broker_that_is_wrong_does_not_deal_the_others_anew(tmp_path: Path) ->
     (trouble,) = troubles
     assert "[[mqtt]] mqtt://broker#2" in trouble and trouble.endswith("(it goes on as it was)")
     assert (old.mqtt, []) == (second.mqtt, none)
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "fix"),
+    [
+        (
+            ("[collect]", '[[files]]\npath = "."\nmapping = "lang"\n[collect]'),
+            "[[files]] mapping: no mapping 'lang'",
+            "Did you mean 'long'",
+        ),
+        (('"sdm630"', '"sdm360"'), "[[modbus]] units profile: no meter profile 'sdm360'", "'sdm630'"),
+        (
+            ('url = "mqtt://other"', 'url = "mqtt://other"\nmappings = ["tasmoto"]'),
+            "[[mqtt]] mappings: no mapping 'tasmoto'",
+            "'tasmota'",
+        ),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_with_the_line_that_wants_it(
+    tmp_path: Path, changed: tuple[str, str], key: str, fix: str
+) -> None:
+    path = config_of(tmp_path)
+    path.write_text(path.read_text().replace(*changed))
+    wanted = key.rpartition(" ")[2].strip("'")
+    line = next(n for n, t in enumerate(path.read_text().splitlines(), 1) if wanted in t)
+
+    with pytest.raises(BadInput) as caught:
+        check_parts(load_config(path))
+
+    assert str(caught.value).startswith(f"{path}:{line}: {key}")
+    assert fix in str(caught.value)

@@ -9,9 +9,11 @@ from grid.network import Device, Network
 from ingest.checks import Checks
 from ingest.codes import Meaning
 from ingest.exports import Exports
+from ingest.files import STRANGERS
 from ingest.layout_files import load_layout
 from ingest.payloads import PayloadDecoder
 from ingest.replay import replay
+from ingest.rows import refusal
 
 EMPTY = Network()
 KNOWN = Network(devices=(Device("M1"), Device("M2")))
@@ -79,6 +81,19 @@ def test_lines_of_an_export_are_read_again_by_a_mended_layout() -> None:
     assert ((), 0) == (before.mended, len(before.record.batch))
     assert tuple(q.hash for q in exports.refused) == after.mended
     assert 96 == len(after.record.batch)
+
+
+def test_a_list_of_lacking_meters_is_settled_once_all_are_in_the_network() -> None:
+    """Their readings come from the file itself, which is read again."""
+    listed = refusal("file long a.csv", f"2 {STRANGERS}: M8, M9; add them", b"M8\nM9", 0)
+    some = Network(devices=(*KNOWN.devices, Device("M8", interval_s=900)))
+    every = Network(devices=(*some.devices, Device("M9", interval_s=900)))
+
+    before = replay([listed], some, RealClock(), layouts={"long": load_layout("long")})
+    after = replay([listed], every, RealClock(), layouts={"long": load_layout("long")})
+
+    assert ((), (listed,)) == (before.mended, before.still_bad)
+    assert ((listed.hash,), 0) == (after.mended, len(after.record.batch))
 
 
 def test_a_row_of_an_export_that_the_checks_refused_is_replayed_alone() -> None:

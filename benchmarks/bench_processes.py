@@ -9,7 +9,9 @@ its share is shown, for with one reading a message it is the larger part of the 
 
 Seed 1, 5,000 meters; the ways take turns, the best round of each is shown.
 
-Run: python benchmarks/bench_processes.py [--quick]
+With `--journal /dev/shm` the fsync costs nothing: what is left is the processor's part.
+
+Run: python benchmarks/bench_processes.py [--quick] [--journal FOLDER]
 """
 
 from __future__ import annotations
@@ -169,11 +171,19 @@ def measure(services: PrivateServices, folder: Path, form: str, count: int, roun
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of it, one round")
-    quick = parser.parse_args().quick
+    parser.add_argument("--journal", type=Path, help="where the journals lie; default: beside all")
+    chosen = parser.parse_args()
+    quick = chosen.quick
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="forewatt-bench-")))
         folder.chmod(0o711)
         services = ending.enter_context(PrivateServices.start(folder / "services", database=False))
+        if chosen.journal is not None:
+            folder = Path(
+                ending.enter_context(
+                    tempfile.TemporaryDirectory(prefix="forewatt-bench-", dir=chosen.journal)
+                )
+            )
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
             f"Python {platform.python_version()}\n"

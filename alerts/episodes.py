@@ -75,6 +75,8 @@ class Book:
         self.budget = Budget(network, budget or BudgetSettings())
         self._episodes: dict[Key, _Episode] = {}
         self._past: dict[Key, deque[int]] = {}  # raise ticks of ended episodes
+        # By cause, the open episodes that have their ticket; empty without a budget.
+        self._tickets: dict[tuple[str, str], set[str]] = {}
         self._deadlines: list[tuple[int, Key]] = []  # heap; stale entries are skipped
         self._now_us = -(2**62)
 
@@ -129,14 +131,14 @@ class Book:
         episode.since_us = episode.raised_us = f.tick_us
         episode.id = alert_id(f.detector, f.fault, f.asset_kind, f.asset, f.tick_us)
         self._came_back(episode, f.tick_us)
-        episode.held = self._hold(episode, f, f.tick_us)
+        episode.held = self._hold(f, f.tick_us)
         self._tell(episode, "raised", self._marked(episode, f), events)
 
     def _news(self, episode: _Episode, f: Finding, events: list[AlertEvent]) -> None:
         told = episode.told
         assert told is not None
         if episode.held == BELOW_LIMIT or (episode.held and f.severity == "P1"):
-            episode.held = self._hold(episode, f, f.tick_us)
+            episode.held = self._hold(f, f.tick_us)
             if not episode.held and f.severity == told.severity:
                 self._tell(episode, "updated", self._marked(episode, f), events)
                 return
@@ -167,28 +169,30 @@ class Book:
 
     # -- budget ----------------------------------------------------------------------------
 
-    def _hold(self, episode: _Episode, f: Finding, now_us: int) -> str:
+    def _hold(self, f: Finding, now_us: int) -> str:
         """Why an alert may have no ticket now; "" when it may."""
         if not self.budget.settings.on:
             return ""
         if self.budget.below(f):
             return BELOW_LIMIT
-        if self._paid(episode, f) or self.budget.take(f, now_us):
+        if self._paid(f) or self.budget.take(f, now_us):
             return ""
         return OVER_BUDGET
 
-    def _paid(self, episode: _Episode, f: Finding) -> bool:
+    def _paid(self, f: Finding) -> bool:
         """Whether another alert of the same cause has its ticket already."""
-        here = self._cause(f)
-        return any(
-            e is not episode and e.state != "pending" and not e.held and e.told is not None
-            and self._cause(e.told) == here
-            for e in self._episodes.values()
-        )  # fmt: skip
+        return bool(self._tickets.get(self._cause(f)))
 
     def _cause(self, f: Finding) -> tuple[str, str]:
         area = self.network.transformer_of(f.asset_kind, f.asset)
         return FAULTS[f.fault].incident_class, area.id if area else f"{f.asset_kind} {f.asset}"
+
+    def _forget_ticket(self, e: _Episode, f: Finding) -> None:
+        here = self._cause(f)
+        if here in self._tickets:
+            self._tickets[here].discard(e.id)
+            if not self._tickets[here]:
+                del self._tickets[here]
 
     def _new_day(self, day_us: int, events: list[AlertEvent]) -> None:
         """A day's budget for what has waited, the highest score first."""
@@ -201,7 +205,7 @@ class Book:
             e = self._episodes[key]
             told = e.told
             assert told is not None
-            e.held = self._hold(e, told, day_us)
+            e.held = self._hold(told, day_us)
             if not e.held:
                 known_us = max(told.known_us, day_us)
                 again = replace(told, tick_us=max(day_us, told.tick_us), known_us=known_us)
@@ -251,6 +255,7 @@ class Book:
         severity = e.told.severity if e.told else ended.severity
         last = replace(self._marked(e, ended), tick_us=at_us, known_us=known_us, severity=severity)
         self._tell(e, "cleared", last, events)
+        self._forget_ticket(e, last)
         del self._episodes[key]
         while e.raises and e.raises[0] <= at_us - self.settings.flap_window_us:
             e.raises.popleft()
@@ -286,6 +291,8 @@ class Book:
 
     def _tell(self, e: _Episode, change: Change, f: Finding, events: list[AlertEvent]) -> None:
         e.told = f
+        if self.budget.settings.on and not e.held:
+            self._tickets.setdefault(self._cause(f), set()).add(e.id)
         events.append(AlertEvent(event_id(e.id, change, f.tick_us), e.id, change, f, e.raised_us))
 
     # -- snapshot --------------------------------------------------------------------------
@@ -316,6 +323,10 @@ class Book:
         self._deadlines = [(int(at), _key(k)) for at, k in read["deadlines"]]  # sorted is a heap
         self._past = {_key(row[:4]): deque(row[4]) for row in read["past"]}
         self._episodes = dict(_unpack(row) for row in read["episodes"])
+        self._tickets = {}
+        for e in self._episodes.values():
+            if self.budget.settings.on and e.state != "pending" and not e.held and e.told:
+                self._tickets.setdefault(self._cause(e.told), set()).add(e.id)
 
 
 def _key(parts: Iterable[Any]) -> Key:

@@ -24,8 +24,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.desk_feeder import feeder
 from benchmarks.desk_million import million
-from benchmarks.desk_tickets import feeder, ticket
+from benchmarks.desk_tickets import ticket
 from benchmarks.desk_where import where
 from forewatt.services import PrivateServices
 

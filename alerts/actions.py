@@ -99,31 +99,28 @@ def _note(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:
 
 def _dispatch(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:
     area = at.network.transformer_of(ticket.asset_kind, ticket.asset)
-    team = details.get("team") or ticket.team or (area.team if area else None)
+    own = area.team if area else None
+    to = details.get("team") or ticket.team or own
     known = {t.id for t in at.network.teams}
-    manager = area.manager if area else None
-    if manager and team == manager:  # 台区经理: the area's own manager goes, for the area's team
-        return Change(
-            replace(
-                _to(ticket, rule), team=(area.team if area else None) or team, assignee=manager
-            ),
-            _remark(details),
-            {"team": (area.team if area else None) or team, "manager": manager},
-        )
-    if not team or (known and team not in known):
-        choices = tuple(sorted(known))
+    data: Details = {"team": str(to)}
+    changed = _to(ticket, rule)
+    if area and area.manager and to == area.manager:  # 台区经理: goes alone, for the area's team
+        data = {"team": own or to, "manager": to}
+        changed = replace(changed, assignee=to)
+    elif not to or (known and to not in known):
+        choices = (*sorted(known), *([area.manager] if area and area.manager else []))
         raise MissingDetail(
             "team",
             f"Name the team to dispatch to: {', '.join(choices) or 'any name'}.",
             f"请选择派往的班组:{'、'.join(choices) or '填写班组名称'}。",
             choices,
         )
-    changed = replace(_to(ticket, rule), team=str(team))
+    changed = replace(changed, team=str(data["team"]))
     estimated_us = details.get("estimated_us")
     if estimated_us is not None:
         until_us = _future(at, estimated_us)
         changed = replace(changed, estimated_restoration_us=until_us, estimated_latest_us=None)
-    return Change(changed, _remark(details), {"team": str(team)})
+    return Change(changed, _remark(details), data)
 
 
 def _assign(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:

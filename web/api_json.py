@@ -85,6 +85,7 @@ def ticket_json(ticket: Ticket) -> dict[str, Any]:
         "estimated_restoration": iso(ticket.estimated_restoration_us),
         "estimated_latest": iso(ticket.estimated_latest_us),
         "team": ticket.team,
+        "manager": ticket.manager,
         "assignee": ticket.assignee,
         "priority": ticket.priority,
         "priority_reason": ticket.priority_reason,

@@ -46,6 +46,11 @@ class FeedGroup:
         return all(item.alert.cleared_us is not None for item in self.items)
 
     @property
+    def no_data(self) -> bool:
+        """Whether nothing is heard any more of some of it: neither active for sure nor over."""
+        return any(item.alert.condition == "no_data" for item in self.items)
+
+    @property
     def raised_us(self) -> int:
         return min(item.alert.raised_us for item in self.items)
 

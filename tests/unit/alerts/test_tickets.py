@@ -279,7 +279,7 @@ def test_dispatch_to_a_team_that_does_not_exist_names_those_that_do(office: Offi
     with pytest.raises(MissingDetail) as refused:
         office.desk.dispatch(1, CHIEF, 1, team="crew-9")
 
-    assert refused.value.choices == ("crew-1", "crew-2")
+    assert refused.value.choices == ("crew-1", "crew-2", "李台区")
 
 
 def test_a_hold_needs_a_known_reason_and_comes_back_to_where_it_was(office: Office) -> None:
@@ -462,6 +462,9 @@ def test_preventive_work_removes_a_defect_rather_than_restoring_supply() -> None
 def test_dispatch_may_go_to_the_areas_own_manager(office: Office) -> None:
     ticket = office.ticket()
 
-    made = office.desk.dispatch(1, CHIEF, ticket.version, team="李台区")
+    made = office.desk.dispatch(
+        1, CHIEF, ticket.version, team="李台区", estimated_us=START + 9 * HOUR
+    )
 
     assert (made.state, made.team, made.assignee) == ("dispatched", "crew-1", "李台区")
+    assert made.estimated_restoration_us == START + 9 * HOUR

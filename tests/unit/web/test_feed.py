@@ -1,6 +1,9 @@
 """The feed is folded by cause: a hundred alerts of one fault are one line."""
 
+from dataclasses import replace
+
 from grid.records import Alert, Evidence
+from tests.unit.web.visitor import Visit
 from tests.unit.web.world import HOUR, NOW, World
 from web.feed import FeedItem, fold, group_key, group_of
 
@@ -56,3 +59,19 @@ def test_the_stream_finds_the_same_line_as_the_page() -> None:
 
     groups = fold(FeedItem(a) for a in alerts)
     assert {g.key: g.rank for g in groups} == {g.key: g.rank for g in found if g}
+
+
+def test_a_line_of_which_nothing_is_heard_any_more_is_marked() -> None:
+    silent = fold([an_alert("x", 1), an_alert("y", 1, condition="no_data"), an_alert("z", 2)])
+
+    assert [g.no_data for g in sorted(silent, key=lambda g: g.key)] == [True, False]
+
+
+def test_silence_of_data_is_written_on_the_line(world: World, visit: Visit) -> None:
+    operator = visit("operator")
+    before = operator.get("/").text.count(">no data<")
+    with world.ledger.transaction() as tx:
+        alert = next(a for a in tx.alerts(open_only=True) if a.cleared_us is None)
+        tx.put_alert(replace(alert, condition="no_data"))
+
+    assert operator.get("/").text.count(">no data<") == before + 1

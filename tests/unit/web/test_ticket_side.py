@@ -131,3 +131,14 @@ def test_hits_say_whose_trouble_is_known_before_one_is_chosen(visit: Visit) -> N
 
     lines = re.findall(r'<a class="hit".*?</a>', page, re.S)
     assert [False, True] == ["1 open ticket covers this" in x for x in lines if "杨敏" in x]
+
+
+def test_the_areas_manager_stands_among_those_to_dispatch_to(visit: Visit) -> None:
+    dispatcher = visit("dispatcher")
+
+    page = dispatcher.get("/tickets/3").text
+    dispatcher.change("/tickets/3/dispatch", version="1", team="李台区")
+
+    assert '<option value="李台区">The area&#39;s manager, 李台区</option>' in page
+    found = dispatcher.get("/api/v1/tickets/3").json()
+    assert (found["team"], found["manager"], found["assignee"]) == ("crew-1", "李台区", "李台区")

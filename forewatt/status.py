@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,26 @@ def sentence(report: Report) -> str:
         words.append(f"waits for {report.waiting_for}")
     if report.lag is not None:
         words.append(f"{report.lag} entries behind")
+    if since := delayed_since(report):
+        words.append(since)
     if report.commit_at is not None:
         words.append(f"last commit {time.time() - report.commit_at:.0f} s ago")
     if report.detail.get("rebuilt"):
         words.append(str(report.detail["rebuilt"]))
     return ", ".join(words)
+
+
+def delayed_since(report: Report) -> str:
+    """Since when readings wait: in the journal for the database, or at the broker for the journal;
+    empty while they do not."""
+    at = None
+    if report.waiting_for and report.lag:
+        at = report.commit_at
+    elif any(_map(report.detail, "holding").values()):
+        at = report.at - max(_map(report.detail, "unacknowledged_seconds").values(), default=0.0)
+    if at is None:
+        return ""
+    return f"readings delayed since {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 # -- live ----------------------------------------------------------------------------------
@@ -100,6 +116,7 @@ def view(reports: Mapping[str, Report], before: Mapping[str, Report]) -> Rendera
     for role in (r for r in reports if r.partition("-")[0] == "collect"):
         parts.append(_sources(reports[role], before.get(role)))
         parts += _troubles(reports[role])
+    parts += [Text(since, "bold red") for r in reports.values() if (since := delayed_since(r))]
     historian = reports.get("historian")
     if historian is not None:
         parts.append(_history(historian, before.get("historian")))

@@ -10,6 +10,7 @@ import pytest
 from forewatt.cli import main
 from grid.journal import Quarantined, Record
 from grid.network import Device, Network
+from grid.readings import Quality, ReadingBatch
 from ingest.journal import SqliteJournal
 from storage.database import Database
 from storage.fleet import quarantine_rows
@@ -126,3 +127,29 @@ def test_what_is_owed_is_listed_with_its_state(
 
     assert 0 == status
     assert [] == json.loads(capsys.readouterr().out)
+
+
+def test_conflicts_show_what_is_stored_and_what_arrived(
+    site: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value that came twice unlike, and one that a mended export has taken back."""
+    journal = SqliteJournal(site.parent / "journal")
+    for value in (230.0, 231.5):
+        batch = ReadingBatch.of(["M1"], [0], [NOW_US], {"v_a": [value]})
+        journal.append([Record("mqtt", batch)])
+    gone = ReadingBatch.of(["M1"], [0], [NOW_US], {"v_a": [1.0]}, quality=Quality.REPLACES)
+    journal.append([Record("files", withdrawn=gone)])
+    with Database(database_url) as database:
+        Historian(database, journal).run_once()
+    journal.close()
+
+    status = main(["conflicts", "--config", str(site)])
+    shown = capsys.readouterr().out.splitlines()
+    main(["conflicts", "--config", str(site), "--device", "M1", "--json"])
+    told = json.loads(capsys.readouterr().out)
+
+    assert 0 == status
+    assert {"v_a 230 -> 231.5", "v_a 230 -> none"} == {line[52:] for line in shown[1:3]}
+    assert "2 of 2 conflicts" == shown[3]
+    assert [231.5, None] == sorted((c["arrived"]["v_a"] for c in told), key=lambda v: v is None)
+    assert 2 == main(["conflicts", "--config", str(site), "--device", "M7"])

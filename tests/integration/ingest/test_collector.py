@@ -139,6 +139,32 @@ def _start(journal: Path, url: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.services
+def test_a_broker_that_dies_does_not_stop_the_other(
+    mqtt_url: str, broker: PrivateServices, tmp_path: Path
+) -> None:
+    journal = SqliteJournal(tmp_path / "journal")
+    topics = ("forewatt/v1/C-two/readings",)
+    sources = tuple(source_of(url, topics=topics) for url in (mqtt_url, broker.mqtt_url))
+    both, metrics = collector(CollectorSettings(mqtt=sources), journal, network_of("C-two"))
+    t = time.time_ns() // 1_000_000
+    with running(both), publisher(mqtt_url) as client:
+        wait_for(lambda: len(metrics.sources) == 2 and metrics.healthy())
+        with publisher(broker.mqtt_url) as other:
+            publish(other, [(topics[0], {"t": t, "v_a": 1})])
+        wait_for(lambda: rows(journal))
+        broker.kill_broker()
+        wait_for(lambda: not metrics.healthy())
+        publish(client, [(topics[0], {"t": t + 1, "v_a": 1})])
+        wait_for(lambda: len(rows(journal)) == 2)
+        troubles = {name: s.trouble for name, s in metrics.sources.items()}
+
+    assert [("C-two", t), ("C-two", t + 1)] == rows(journal)
+    gone = f"mqtt {broker.mqtt_url.removeprefix('mqtt://')}"
+    assert "connect" in troubles.pop(gone)
+    assert [""] == list(troubles.values())
+
+
+@pytest.mark.services
 def test_kill_9_at_random_moments_loses_no_acknowledged_publish(
     broker: PrivateServices, tmp_path: Path
 ) -> None:

@@ -182,6 +182,36 @@ def test_a_full_disk_is_held_without_acknowledging_and_without_loss(
     assert 1 == metrics.connections  # the connection stood all the time
 
 
+def test_a_journal_at_its_limit_stops_the_acknowledgements_until_it_is_trimmed(
+    mqtt_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Nobody reads it, as while the database is away: it fills up, then the broker holds."""
+    d, t = own(request), now_ms()
+    journal = SqliteJournal(tmp_path / "journal", max_bytes=100_000)
+    source = source_of(mqtt_url, topics=topics(d), receive_maximum=100)
+    collector, metrics = mqtt_collector(
+        source, journal, network_of(d), batch_messages=50, retry_s=0.05
+    )
+    taken = []
+    with running(collector), publisher(mqtt_url) as client:
+        wait_for(lambda: metrics.connected)
+        publish(client, [reading(d, t - i) for i in range(5_000)])
+        wait_for(lambda: metrics.holding)
+        held = (journal.sizes()["live"] < 300_000, metrics.trouble, metrics.ack_age_s() > 0)
+        while len(taken) < 5_000:
+            wait_for(lambda: rows(journal))
+            last = journal.head()
+            taken += [
+                row for e in entries(journal) if e.offset <= last for row in e.record.batch.time
+            ]
+            journal.trim(last + 1)
+    journal.close()
+
+    assert (True, True) == (held[0], held[2])
+    assert "has reached its limit of 100,000 bytes" in held[1]
+    assert [(t - i) * 1000 for i in range(5_000)] == [int(time) for time in taken]
+
+
 def test_a_collector_that_dies_while_holding_leaves_all_to_its_successor(
     mqtt_url: str, journal: FussyJournal, request: pytest.FixtureRequest
 ) -> None:

@@ -18,6 +18,8 @@ from paho.mqtt.properties import Properties
 
 from forewatt.services import PrivateServices
 from forewatt.services.ports import LOOPBACK, free_port, is_listening
+from ingest.journal import SqliteJournal
+from tests.integration.ingest.rig import mqtt_collector, network_of, running, source_of
 from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -147,3 +149,24 @@ def test_the_shipped_access_list_lets_a_device_write_only_below_its_own_name(
         wait_for(lambda: collector.received, message="the reading of M1")
 
     assert [b"in its own name"] == collector.received
+
+
+@pytest.mark.parametrize(("password", "trouble"), [("forewatt-password", ""), ("guess", "refused")])
+def test_a_collector_signs_in_with_the_password_of_a_file(
+    shipped_broker: int, tmp_path: Path, password: str, trouble: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{password}\n", encoding="ascii")
+    secret.chmod(0o600)
+    source = source_of(
+        f"mqtt://{LOOPBACK}:{shipped_broker}", username="forewatt", password_file=secret
+    )
+    journal = SqliteJournal(tmp_path / "journal")
+    collector, metrics = mqtt_collector(source, journal, network_of("M1"))
+    with running(collector):
+        wait_for(lambda: metrics.connected or metrics.trouble)
+        found = (metrics.connected, metrics.trouble)
+    journal.close()
+
+    assert (not trouble) == found[0]
+    assert trouble in found[1] and password not in found[1]

@@ -76,7 +76,11 @@ def test_a_broker_that_is_wrong_does_not_deal_the_others_anew(tmp_path: Path) ->
             "[[files]] mapping: no mapping 'lang'",
             "Did you mean 'long'",
         ),
-        (('"sdm630"', '"sdm360"'), "[[modbus]] units profile: no meter profile 'sdm360'", "'sdm630'"),
+        (
+            ('"sdm630"', '"sdm360"'),
+            "[[modbus]] units profile: no meter profile 'sdm360'",
+            "'sdm630'",
+        ),
         (
             ('url = "mqtt://other"', 'url = "mqtt://other"\nmappings = ["tasmoto"]'),
             "[[mqtt]] mappings: no mapping 'tasmoto'",

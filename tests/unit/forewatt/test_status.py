@@ -12,7 +12,7 @@ from rich.console import Console
 
 from forewatt.collect import figures
 from forewatt.health import Report
-from forewatt.status import view
+from forewatt.status import delayed_since, sentence, view
 from ingest.metrics import CollectorMetrics, UnitMetrics
 
 
@@ -68,6 +68,18 @@ def test_a_process_that_waits_says_for_what() -> None:
 
     (line,) = [line for line in text.splitlines() if line.strip().startswith("historian")]
     assert ["historian", "waits", "2", "the", "database"] == line.split()
+
+
+def test_readings_that_wait_are_told_with_the_time_since_when() -> None:
+    """In the journal while the database is away; at the broker while the journal is full."""
+    at = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+    away = replace(report("historian", {}), waiting_for="the database", commit_at=at)
+    full = report("collect", {"holding": {"mqtt": 1}, "unacknowledged_seconds": {"mqtt": 60}}, at)
+
+    assert "readings delayed since 2027-01-15 08:00:00 UTC" in sentence(away)
+    assert "readings delayed since 2027-01-15 07:59:00 UTC" == delayed_since(full)
+    assert "readings delayed since 2027-01-15 07:59:00 UTC" in shown({"collect": full})
+    assert "" == delayed_since(replace(away, waiting_for=""))
 
 
 def test_an_empty_installation_is_told_how_to_start() -> None:

@@ -27,6 +27,23 @@ def test_a_shelf_has_an_end_a_reason_and_a_way_back(world: World, visit: Visit) 
     assert alert is not None and alert.handling == "new"
 
 
+@pytest.mark.parametrize(
+    ("since_us", "said"),
+    [(None, "Newest reading 4 s"), (NOW - HOUR, "Readings delayed since 17:24")],
+)
+def test_the_figures_say_since_when_readings_are_delayed(
+    world: World,
+    visit: Visit,
+    monkeypatch: pytest.MonkeyPatch,
+    since_us: int | None,
+    said: str,
+) -> None:
+    health = replace(world.readings.health(), delayed_since_us=since_us)
+    monkeypatch.setattr(type(world.readings), "health", lambda *_: health)
+
+    assert said in text_of(visit("operator").get("/").text)
+
+
 @pytest.mark.parametrize(("hours", "reason"), [("4", ""), ("0", "x"), ("9999", "x")])
 def test_a_shelf_without_reason_or_near_end_is_refused(
     world: World, visit: Visit, hours: str, reason: str

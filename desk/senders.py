@@ -93,7 +93,8 @@ class EmailSender:
         self._tls, self._timeout_s = tls, timeout_s
 
     def send(self, notice: LeasedNotice) -> None:
-        """Refused recipients and refused logins are for good, everything else is tried again."""
+        """What the server refuses with a code from 500 on is for good, everything else is tried
+        again (a code below says: later; so do many servers to whom they do not know)."""
         message = self._message(notice)
         try:
             with smtplib.SMTP(*self._place, timeout=self._timeout_s) as server:
@@ -102,8 +103,13 @@ class EmailSender:
                 if self._login:
                     server.login(*self._login)
                 server.send_message(message)
-        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPAuthenticationError) as e:
-            raise DeliveryFailed(f"the mail server refused ({e})", permanent=True) from e
+        except smtplib.SMTPRecipientsRefused as e:
+            codes = [code for code, _ in e.recipients.values()]
+            forever = all(code >= 500 for code in codes)
+            raise DeliveryFailed(f"the mail server refused ({e})", permanent=forever) from e
+        except smtplib.SMTPResponseException as e:
+            forever = e.smtp_code >= 500
+            raise DeliveryFailed(f"the mail server refused ({e})", permanent=forever) from e
         except (smtplib.SMTPException, OSError) as e:
             raise DeliveryFailed(f"the mail server failed ({e})") from e
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from alerts.announce import Receiver, announce
 from alerts.apply import apply_events
-from desk.delivery import DeliveryFailed, deliver
+from desk.delivery import DeliveryFailed, Sender, deliver
+from desk.senders import EmailSender, WebhookSender
 from storage.database import Database
 from storage.desk_notices import NoticeQueue
 from storage.desk_records import LeasedNotice, Notice
 from storage.ledger import PostgresLedger
 from tests.contract.alerts.notices_contract import NoticesContract
 from tests.unit.alerts.town import START, raised, town
+from tests.unit.desk.receivers import hook, mail_server
 
 OPS = Receiver("ops", "ops", severity="P1")
 
@@ -114,3 +118,48 @@ def test_no_notice_leaves_a_drill(database: Database) -> None:
     assert announce(drill, [OPS], START) == 1
     assert NoticeQueue(database, "drill-notices").counts() == {"withheld": 1}
     assert NoticeQueue(database, "drill-notices").lease(START, 9, 60) == []
+
+
+def test_an_alert_leaves_by_mail_and_webhook_whatever_other_receivers_do(
+    database: Database, ledger: PostgresLedger
+) -> None:
+    """One takes it, one answers 500, one hangs, one redirects, a mail server refuses for now."""
+    with database.connection() as c:
+        c.execute("DELETE FROM notice")
+    live = PostgresLedger(database)
+    names = ("well", "broken", "slow", "moved", "mail", "full")
+    with contextlib.ExitStack() as open_:
+        hooks = {n: open_.enter_context(hook()) for n in ("well", "broken", "slow", "moved")}
+        mail, full = open_.enter_context(mail_server()), open_.enter_context(mail_server())
+        hooks["broken"].answer, hooks["slow"].hangs = 500, True
+        hooks["moved"].answer, hooks["moved"].headers = 301, {"location": hooks["well"].url}
+        full.refuses["RCPT"] = "452 mailbox full"
+        senders: dict[str, Sender] = {
+            n: WebhookSender(h.url, now_s=lambda: 1.0, timeout_s=0.3) for n, h in hooks.items()
+        }
+        for name, server in (("mail", mail), ("full", full)):
+            senders[name] = EmailSender("127.0.0.1", server.port, "f@x.org", "o@x.org", tls=False)
+        apply_events([raised("outage")], live, town())
+        announce(live, [Receiver(n, n) for n in names], START)
+        queue = NoticeQueue(database)
+
+        first = deliver(queue, senders, START)
+        (moved,) = queue.dead()
+        hooks["broken"].answer, hooks["slow"].hangs = 200, False
+        full.refuses.clear()
+        hooks["slow"].over.set()
+        hooks["moved"].answer = 200
+        assert queue.revive(moved.id)
+        with database.connection() as c:
+            c.execute("UPDATE notice SET next_try_at = now()")
+        second = deliver(queue, senders, START)
+
+    assert (first.sent, first.retried, first.dead) == (2, 3, 1)
+    assert (moved.channel, second.sent) == ("moved", 4)
+    assert queue.counts() == {"sent": 6}
+    assert [len(h.got) for h in hooks.values()] == [1, 2, 2, 2]
+    keys = {
+        h.got[0][0]["idempotency-key"] == h.got[-1][0]["idempotency-key"] for h in hooks.values()
+    }
+    assert keys == {True}
+    assert (len(mail.got), len(full.got)) == (1, 1)

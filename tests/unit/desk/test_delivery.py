@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +13,7 @@ from desk.delivery import BACKOFF_MAX_S, TRIES_MAX, DeliveryFailed, deliver
 from desk.senders import KEY, SIGNATURE, EmailSender, WebhookSender, signature
 from storage.desk_records import LeasedNotice
 from tests.unit.alerts.town import HOUR, START
+from tests.unit.desk.receivers import Hook, Mail, hook, mail_server
 
 
 def notice(tries: int = 1, channel: str = "ops", **payload: Any) -> LeasedNotice:
@@ -73,51 +71,18 @@ def test_a_channel_without_a_sender_is_named() -> None:
 # -- the webhook -----------------------------------------------------------------------------
 
 
-class Receiver:
-    """A real HTTP server that answers as told and keeps what it got."""
-
-    def __init__(self) -> None:
-        self.answer, self.headers = 200, {}  # type: tuple[int, dict[str, str]]
-        self.got: list[tuple[dict[str, str], bytes]] = []
-
-
 @pytest.fixture
-def receiver() -> Iterator[tuple[str, Receiver]]:
-    with _serving() as found:
+def receiver() -> Iterator[Hook]:
+    with hook() as found:
         yield found
-
-
-@contextmanager
-def _serving() -> Iterator[tuple[str, Receiver]]:
-    told = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            told.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(told.answer)
-            for name, value in told.headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests print nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        worker = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        worker.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", told
-        server.shutdown()
-        worker.join(5.0)
 
 
 def sender(url: str, **more: Any) -> WebhookSender:
     return WebhookSender(url, now_s=lambda: 1_000.0, **more)
 
 
-def test_a_webhook_is_signed_and_bears_a_stable_key(receiver: tuple[str, Receiver]) -> None:
-    url, told = receiver
+def test_a_webhook_is_signed_and_bears_a_stable_key(receiver: Hook) -> None:
+    url, told = receiver.url, receiver
     out = sender(url, secret="s3cret")
     for _ in range(2):
         out.send(notice(text="停电"))
@@ -134,9 +99,9 @@ def test_a_webhook_is_signed_and_bears_a_stable_key(receiver: tuple[str, Receive
     [(500, False), (503, False), (429, False), (408, False), (400, True), (404, True), (410, True)],
 )
 def test_a_receiver_that_does_not_take_it_is_tried_again_or_given_up(
-    receiver: tuple[str, Receiver], status: int, permanent: bool
+    receiver: Hook, status: int, permanent: bool
 ) -> None:
-    url, told = receiver
+    url, told = receiver.url, receiver
     told.answer = status
     out = sender(url)
 
@@ -146,10 +111,10 @@ def test_a_receiver_that_does_not_take_it_is_tried_again_or_given_up(
     assert failed.value.permanent == permanent
 
 
-def test_a_redirect_is_not_followed(receiver: tuple[str, Receiver]) -> None:
-    url, told = receiver
-    with _serving() as (elsewhere, other):
-        told.answer, told.headers = 302, {"location": elsewhere}
+def test_a_redirect_is_not_followed(receiver: Hook) -> None:
+    url, told = receiver.url, receiver
+    with hook() as other:
+        told.answer, told.headers = 302, {"location": other.url}
         out = sender(url)
         with pytest.raises(DeliveryFailed, match="final address") as failed:
             out.send(notice())
@@ -157,6 +122,17 @@ def test_a_redirect_is_not_followed(receiver: tuple[str, Receiver]) -> None:
 
         assert failed.value.permanent
         assert other.got == []
+
+
+def test_a_receiver_that_hangs_is_left_at_the_deadline_and_tried_again(receiver: Hook) -> None:
+    receiver.hangs = True
+    out = sender(receiver.url, timeout_s=0.2)
+
+    with pytest.raises(DeliveryFailed, match="in time") as failed:
+        out.send(notice())
+    out.close()
+
+    assert (failed.value.permanent, len(receiver.got)) == (False, 1)
 
 
 def test_a_receiver_that_is_not_there_is_tried_again() -> None:
@@ -168,6 +144,74 @@ def test_a_receiver_that_is_not_there_is_tried_again() -> None:
 
 
 # -- e-mail ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mail() -> Iterator[Mail]:
+    with mail_server() as found:
+        yield found
+
+
+def mailer(mail: Mail, **more: Any) -> EmailSender:
+    return EmailSender(
+        "127.0.0.1", mail.port, "fw@example.org", "ops@example.org", tls=False, **more
+    )
+
+
+def test_a_mail_arrives_with_its_words_in_both_languages(mail: Mail) -> None:
+    about = {"summary": "Outage at T1", "summary_zh": "T1台区停电", "description": "6 last gasps"}
+    for _ in range(2):
+        mailer(mail).send(notice(commonAnnotations=about))
+
+    first, second = mail.got
+    assert (first["From"], first["To"]) == ("fw@example.org", "ops@example.org")
+    assert first["Subject"] == "firing: Outage at T1"
+    assert first["Message-ID"] == second["Message-ID"] == "<forewatt-7@127.0.0.1>"
+    assert first.get_content().splitlines() == [
+        "Outage at T1",
+        "T1台区停电",
+        "6 last gasps",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "permanent"),
+    [
+        ("RCPT", "550 no such mailbox", True),
+        ("RCPT", "450 come back later", False),
+        ("MAIL", "553 not from there", True),
+        ("MAIL", "452 disk full", False),
+        ("DATA", "554 no mail taken here", True),
+        ("DATA", "451 local error", False),
+    ],
+)
+def test_a_mail_server_refuses_for_good_or_for_now(
+    mail: Mail, command: str, answer: str, permanent: bool
+) -> None:
+    mail.refuses[command] = answer
+
+    with pytest.raises(DeliveryFailed, match=answer[:3]) as failed:
+        mailer(mail).send(notice(text="停电"))
+
+    assert (failed.value.permanent, mail.got) == (permanent, [])
+
+
+def test_a_mail_server_that_hangs_is_left_at_the_deadline_and_tried_again(mail: Mail) -> None:
+    mail.hangs = True
+
+    with pytest.raises(DeliveryFailed) as failed:
+        mailer(mail, timeout_s=0.2).send(notice(text="停电"))
+
+    assert not failed.value.permanent
+
+
+def test_a_mail_is_not_sent_in_the_clear_where_encryption_is_asked_for(mail: Mail) -> None:
+    out = EmailSender("127.0.0.1", mail.port, "a@example.org", "b@example.org", tls=True)
+
+    with pytest.raises(DeliveryFailed):
+        out.send(notice(text="停电"))
+
+    assert mail.got == []
 
 
 def test_a_mail_cannot_be_given_more_headers_by_its_text() -> None:

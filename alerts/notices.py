@@ -34,24 +34,24 @@ TRIGGER_NAMES: Final[dict[Trigger, tuple[str, str]]] = {
 }
 TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
     "power_out": (
-        "The supply at {place} has failed since {start}. We know about it and are working on it; "
+        "{place}: the supply has failed since {start}. We know about it and are working on it; "
         "you need not report it.",
         "{place}自{start}起停电,我们已知悉并正在处理,您无需报修。",
     ),
     "initial_etr": (
-        "The supply at {place} is expected to be back {until}.",
+        "{place}: the supply is expected to be back {until}.",
         "{place}预计{until}恢复供电。",
     ),
     "etr_change": (
-        "The supply at {place} is now expected to be back {until}. We are sorry.",
+        "{place}: the supply is now expected to be back {until}. We are sorry.",
         "{place}恢复供电的预计时间调整为{until},给您带来不便,敬请谅解。",
     ),
     "inform_dispatched": (
-        "A crew is on its way to {place}.",
+        "{place}: a crew is on its way.",
         "抢修人员已前往{place}。",
     ),
     "power_restored": (
-        "The supply at {place} is back. If yours is not, please call us.",
+        "{place}: the supply is back. If yours is not, please call us.",
         "{place}已恢复供电。如您家仍无电,请来电告知。",
     ),
 }
@@ -202,14 +202,24 @@ def _due(
 def _facts(
     network: Network, incident: Incident, ticket: Ticket, now_us: int, zone: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    area = network.transformer_of(incident.asset_kind, incident.asset)
-    name = area.name or area.id if area else incident.asset
-    english = {"place": name, "start": f"{local(incident.opened_us, zone):%d %b %H:%M}"}
+    place, place_zh = _place(network, incident)
     start = local(incident.opened_us, zone)
-    chinese = {"place": name, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
+    english = {"place": place, "start": f"{start:%d %b %H:%M}"}
+    chinese = {"place": place_zh, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
     if ticket.estimated_restoration_us is not None:
         english["until"], chinese["until"] = _until(ticket, zone)
     return english, chinese
+
+
+def _place(network: Network, incident: Incident) -> tuple[str, str]:
+    """The place by the name that people know; never an id, nor what staff calls its equipment."""
+    area = network.transformer_of(incident.asset_kind, incident.asset)
+    above = dict(network.ancestors(incident.asset_kind, incident.asset))
+    line = next((f for f in network.feeders if f.id == above.get("feeder")), None)
+    name = area.name if area else line.name if line else ""
+    for ours in ("配变", "公变", "专变", "台区"):
+        name = name.removesuffix(ours)
+    return (name, name) if name else ("Your area", "您所在区域")
 
 
 def _until(ticket: Ticket, zone: str) -> tuple[str, str]:

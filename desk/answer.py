@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from desk.outages import Frequent
-from grid.faults import FAULTS
+from desk.words import told_name
 from grid.network import Customer, PlannedWork, UsagePoint
 from grid.records import Contact, Incident, Ticket
 from storage.desk_records import LastSeen, SwitchState
@@ -243,17 +243,9 @@ def say(
     )
 
 
-# To customers in the formal words; 零线 is what staff says among themselves.
-FORMAL: Final[Mapping[str, tuple[str, str]]] = {
-    "neutral_loose": ("a loosening neutral connection", "中性线接触不良"),
-    "neutral_broken": ("a broken neutral conductor", "中性线断线"),
-}
-
-
 def _known(
     judged: Judged, now_us: int, zone: str, incident: Incident, ticket: Ticket | None
 ) -> tuple[str, str]:
-    fault = FAULTS[incident.fault]
     known, known_zh = day_time(incident.known_us, now_us, zone)
     if incident.incident_class == "supply":
         place, place_zh = (
@@ -266,7 +258,7 @@ def _known(
             first = f"{place} has been without power since {known}; we know about it."
             first_zh = f"{place_zh}自{known_zh}起停电,我们已知悉。"
     else:
-        name, name_zh = FORMAL.get(incident.fault, (fault.name, fault.name_zh))
+        name, name_zh = told_name(incident.fault)
         first = f"We have known of a fault in your area ({name}) since {known}."
         first_zh = f"您所在区域{known_zh}起有供电异常({name_zh}),我们已知悉。"
     doing, doing_zh = _doing(ticket)

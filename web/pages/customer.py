@@ -19,6 +19,7 @@ from alerts.settings import DAY_US
 from desk.answer import Answer
 from desk.counter import mask_name
 from desk.ratings import REASONS, STARS
+from desk.words import told_name
 from grid.network import PlannedWork
 from grid.records import Contact, ContactKind, TicketState
 from web.forms import Fields, form_of, whole
@@ -83,6 +84,7 @@ def register(app: FastAPI, site: Site) -> None:
             "ratable": site.ratings.ratable(account)[:3],
             "stars": STARS,
             "reasons": REASONS,
+            "told_name": told_name,
             "told": told,
             "typed": told.typed or Fields(),
         }

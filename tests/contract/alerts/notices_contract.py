@@ -98,7 +98,7 @@ class NoticesContract:
         office.drafted(1)
         (draft,) = office.notices.drafts()
 
-        assert draft.text_zh.startswith("中山路1号配变自3月1日08:00起停电")
+        assert draft.text_zh.startswith("中山路1号自3月1日08:00起停电")
         assert "since 01 Mar 08:00" in draft.text
 
     def test_a_decision_is_made_once(self, ledger: Ledger) -> None:

@@ -57,6 +57,7 @@ from tests.waiting import wait_for
 METERS = 5_000
 COPY_ROWS = 10_000
 WAIT_S = 600.0
+BROKER_HOLDS = 300_000  # messages, well below its 256 MiB
 
 
 def singles(count: int, start_ms: int, meters: int = METERS) -> list[Message]:
@@ -241,6 +242,8 @@ def outage(services: PrivateServices, folder: Path, count: int) -> None:
         for first in range(0, count, step):
             n = min(step, count - first)
             sender.send(encoded(singles(n, start_ms + 1000 * (first // METERS)), first))
+            # More than the broker may queue would be dropped: `max_queued_bytes` is its bound.
+            wait_for(lambda k=first + n: collected(site) > k - BROKER_HOLDS, WAIT_S, "the journal")  # type: ignore[misc]
         sender.drain(count)
         wait_for(lambda: collected(site) >= count, WAIT_S, "all in the journal")
         filled = time.perf_counter() - began
@@ -249,7 +252,8 @@ def outage(services: PrivateServices, folder: Path, count: int) -> None:
         services.start_database()
         back = time.time()
         sender.send(more, a_second=1_000)
-        wait_for(lambda: site.stored() >= count + live, WAIT_S, "drained")
+        patience_s = WAIT_S * max(1.0, count / 600_000)
+        wait_for(lambda: site.stored() >= count + live, patience_s, "drained")
         drained = site.last_commit() - back
         memory = {role: site.peak_mib(role) for role in ("collect", "historian")}
         rows = site.rows()

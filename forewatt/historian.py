@@ -30,7 +30,7 @@ CONSUMER = "historian"
 ENTRIES = 500
 MARKS = 64
 # A commit costs the same for one row and for hundreds: with little to do, wait for more of it.
-IDLE_S, FEW_ENTRIES = 0.2, 20
+IDLE_S, FEW_ENTRIES = 0.3, 20
 AWAY_FIRST_S, AWAY_MAX_S = 0.2, 5.0
 ROLLUP_EVERY_S, ROLLUP_BUSY_S = 1.0, 5.0
 MANY_ROWS = 20_000  # of one step: then the journal holds a backlog, however few its entries

@@ -208,6 +208,8 @@ class Historian:
 
     def _withdraw(self, connection: Connection, batch: ReadingBatch) -> int:
         """Take back stored values; how many readings lost some. What they were stays on record."""
+        if not len(batch):
+            return 0
         batch, _ = take_out_unfit(batch)
         key = np.array([self._keys.get(name, -1) for name in batch.names], np.int32)[batch.device]
         known = key >= 0

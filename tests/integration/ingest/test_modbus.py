@@ -105,6 +105,25 @@ def test_a_poll_gives_all_values_of_the_profile_in_si_units(
     assert [(1, 4, 0x0000, 76), (1, 4, 0x00E0, 26)] == device.requests
 
 
+def test_a_reading_carries_the_time_of_the_reply(
+    device: FakeDevice, journal: FussyJournal, clock: SimulatedClock
+) -> None:
+    """Seven seconds pass while the device makes up its answer."""
+    collector, _ = collector_of(device, journal, clock, 1)
+    answer = device.registers
+
+    def slowly(unit: int, function: int, address: int) -> int:
+        clock.run(0.0, START_US + 37_000_000)
+        return answer(unit, function, address)
+
+    device.registers = slowly
+    with polling(collector):
+        clock.run(0.0, START_US + 30_000_000)
+        has_rows(journal, 1)
+
+    assert START_US + 37_000_000 == readings(journal)[0][1]
+
+
 def test_polls_keep_to_fixed_instants_and_missed_ones_are_not_invented(
     device: FakeDevice, journal: FussyJournal, clock: SimulatedClock
 ) -> None:

@@ -399,6 +399,27 @@ def test_realms_do_not_see_each_other(database: Database, journal: MemoryJournal
     assert list(read_back(database, START_US, START_US + 1, "drill-2")) == []
 
 
+def test_late_readings_may_unpack_as_much_of_compressed_chunks_as_they_must(
+    database: Database, journal: MemoryJournal
+) -> None:
+    """The community edition's limit on that would make a step fail again and again."""
+    limit = "timescaledb.max_tuples_decompressed_per_dml_transaction"
+    with database.connection() as connection:
+        connection.execute("CREATE TABLE seen (value text)")
+        connection.execute(
+            "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"INSERT INTO seen VALUES (current_setting('{limit}')); RETURN NULL; END $$".encode()
+        )
+        connection.execute(
+            "CREATE TRIGGER note AFTER INSERT ON reading FOR EACH ROW EXECUTE FUNCTION note()"
+        )
+    journal.readings(["M1"], [0], minutes(0), v_a=[230])
+
+    Historian(database, journal).run_once()
+
+    assert [("0",)] == rows(database, "SELECT value FROM seen")
+
+
 def test_a_gap_is_opened_and_closed_by_the_readings_that_come_late(
     database: Database, journal: MemoryJournal
 ) -> None:

@@ -20,7 +20,8 @@ from grid.quantities import INDEX, NAMES
 from grid.readings import Quality, ReadingBatch
 from storage.database import Connection, Database
 from storage.errors import JournalMismatch
-from storage.gaps import DeviceState, GapsFound, find_gaps
+from storage.gap_rows import fill_gaps, open_gaps, undo_gaps
+from storage.gaps import DeviceState, find_gaps
 from storage.merge import Merged, Rows, merge
 from storage.queries import queries
 from storage.reading_store import ReadingStore, copy_rows
@@ -200,8 +201,9 @@ class Historian:
             done.rows,
             merged.duplicates + done.duplicates,
             self._write_conflicts(connection, merged) + done.conflicts,
-            self._open_gaps(connection, gaps),
-            self._fill_gaps(connection, rows, gaps) + self._undo_gaps(connection, gaps),
+            open_gaps(connection, self._realm, gaps),
+            fill_gaps(connection, self._realm, rows, gaps)
+            + undo_gaps(connection, self._realm, gaps),
         )
         self._mark_dirty(connection, rows)
         return kept
@@ -356,64 +358,6 @@ class Historian:
                 "quality": events.quality.tolist(),
             },
         ).rowcount
-
-    def _open_gaps(self, connection: Connection, gaps: GapsFound) -> int:
-        if not gaps.device.size:
-            return 0
-        return connection.execute(
-            queries("readings")["open_gaps"],
-            {
-                "realm": self._realm,
-                "device": gaps.device.tolist(),
-                "after": [moment(t) for t in gaps.after.tolist()],
-                "before": [moment(t) for t in gaps.before.tolist()],
-                "reason": ["sequence" if s else "interval" for s in gaps.by_sequence.tolist()],
-                "missing": np.minimum(gaps.missing, 2**31 - 1).tolist(),
-            },
-        ).rowcount
-
-    def _undo_gaps(self, connection: Connection, gaps: GapsFound) -> int:
-        if not gaps.undone_device.size:
-            return 0
-        return connection.execute(
-            queries("readings")["undo_gaps"],
-            {
-                "realm": self._realm,
-                "device": gaps.undone_device.tolist(),
-                "after": [moment(t) for t in gaps.undone_after.tolist()],
-            },
-        ).rowcount
-
-    def _fill_gaps(self, connection: Connection, rows: Rows, gaps: GapsFound) -> int:
-        if not gaps.late.any():
-            return 0
-        late = rows.select(gaps.late)
-        first = np.ones(len(late), np.bool_)
-        first[1:] = late.device[1:] != late.device[:-1]
-        starts = np.flatnonzero(first)
-        ends = np.append(starts[1:], len(late)) - 1
-        found = connection.execute(
-            queries("readings")["late_gaps"],
-            {
-                "realm": self._realm,
-                "device": late.device[starts].tolist(),
-                "low": [moment(t) for t in late.time[starts].tolist()],
-                "high": [moment(t) for t in late.time[ends].tolist()],
-            },
-        ).fetchall()
-        if not found:
-            return 0
-        closed = connection.execute(
-            queries("readings")["fill_gaps"],
-            {
-                "realm": self._realm,
-                "ids": [id for id, _, _ in found],
-                "low": min(after for _, after, _ in found),
-                "high": max(before for _, _, before in found),
-            },
-            prepare=False,
-        ).fetchall()
-        return sum(bool(c) for (c,) in closed)
 
     def _mark_dirty(self, connection: Connection, rows: Rows) -> None:
         if not len(rows):

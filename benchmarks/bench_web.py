@@ -1,18 +1,21 @@
 """Are the pages quick on the worst night? Paint, charts, news, many streams, a page left open.
 
-A real PostgreSQL with TimescaleDB, the real pages in one worker on this machine, a real Chromium;
-the driver shares the processor with them.
+A real PostgreSQL with TimescaleDB, the pages in one worker process on this machine, a real
+Chromium; what drives them shares the two processors. Sections, each printed as it ends:
 
-1. Paint: first contentful paint of the alert desk, and a week of one-minute three-phase readings
-   (10,080 x 3 out of the database) from the click to the drawn chart. Medians of several.
-2. News: alerts are committed at 50 a second; the clock runs from the commit to the row in the page.
-3. Streams: 500 open streams on the one worker while 50 messages a second are committed; every
-   stream must bring every one of them.
-4. A day: a page left open takes a day's news (raised, seen, cleared) as fast as it can; heap after
-   garbage collection and DOM nodes at a tenth of the way and at the end.
-5. A storm: 10,000 open alerts; the time to the desk's first answer.
+paint    first contentful paint of the alert desk; a week of one-minute three-phase readings
+         (10,080 x 3 out of the database) from the click to the drawn chart
+zoom     a drag over the chart of a meter, to its raw readings drawn: on the live site and in a
+         replay, another meter each time
+news     alerts are committed at 50 a second; from the commit to the frame that shows the row
+streams  500 open streams on the one worker while 50 alerts a second are committed; every stream
+         must bring every one of them
+day      a page left open takes a day's news (raised, seen, opened with its chart) as fast as it
+         can; what it holds after garbage collection, early and late
+storm    10,000 open alerts of as many causes; the desk is opened, somebody stands on a line and
+         500 more come; then 1,000 points go dark that are one cause
 
-Run: python benchmarks/bench_web.py [--quick]
+Run: python benchmarks/bench_web.py [--only paint,news] [--quick]
 """
 
 import argparse
@@ -23,114 +26,339 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alerts.apply import apply_events
 from alerts.handling import AlertDesk
 from alerts.roles import Actor
+from benchmarks.web_site import (
+    KEYED,
+    WATCHED,
+    Site,
+    a_week,
+    at_rate,
+    meanwhile,
+    ms,
+    size_of,
+    zoom_once,
+)
 from forewatt.services import PrivateServices
 from forewatt.services.doctor import find_browser
-from grid.journal import Record
-from grid.network import Network
-from grid.readings import ReadingBatch
-from storage.database import Database
-from storage.desk_supply import Supply
-from storage.historian import Historian
-from storage.ledger import PostgresLedger
-from storage.migrate import migrate
-from storage.people import People
-from storage.rollups import RollupWorker
-from tests.acceptance.browser import ARGUMENTS, DESK, live
-from tests.integration.storage.memory_journal import MemoryJournal
-from tests.unit.web.server import Server
-from tests.unit.web.world import DAY, MINUTE, NEUTRAL, NOW, StandingClock, network, raised, story
-from web.readings import StoredReadings
-from web.settings import WebSettings
+from forewatt.trials import SCENARIOS
+from simulators.scenario import simulate
+from tests.acceptance.browser import ARGUMENTS, live
+from tests.trial_room import a_room
+from tests.unit.web.world import DAY, MINUTE, NEUTRAL, NOW, raised, story
+from tests.waiting import wait_for
+from web.trial_doors import TrialAsk
 
-RATE = 50.0
-LINES = 300
-SEEN = """() => {
-  window.seenAt = {};
-  const note = (row) => {
-    const now = performance.timeOrigin + performance.now();
-    if (row.dataset?.alert) window.seenAt[row.dataset.alert] ??= now;
-  };
-  document.querySelectorAll(".feed-row").forEach(note);
-  new MutationObserver((all) => {
-    for (const one of all) one.addedNodes.forEach((n) => n.nodeType === 1 && note(n));
-  }).observe(document.getElementById("feed-lines"), { childList: true });
-}"""
+Rows = list[tuple[str, str, str]]
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')"
+PAINTED = f"() => {FIRST_PAINT}.length > 0"
 
 
-class Site:
-    """Pages on a database, and a hand that lets things happen."""
+@dataclass(frozen=True)
+class Bench:
+    """What a section is given."""
 
-    def __init__(self, url: str, grid: Network) -> None:
-        self.grid, self.clock = grid, StandingClock()
-        self.database = Database(url, application="bench", connections_max=4)
-        self.theirs = Database(url, application="pages", connections_max=16)
-        migrate(self.database)
-        self.ledger = PostgresLedger(self.database, "live")
-        self.people = People(self.database)
-        self.server = Server(self.settings)
+    new_database: Callable[[str], str]
+    browser: Browser
+    folder: Path
+    quick: bool
 
-    def settings(self) -> WebSettings:
-        return WebSettings(
-            ledger=PostgresLedger(self.theirs, "live"),
-            network=self.grid,
-            clock=self.clock,
-            people=People(self.theirs),
-            readings=StoredReadings(self.theirs, self.grid, self.clock),
-            supply=Supply(self.theirs, "live"),
+
+# -- paint ---------------------------------------------------------------------------------------
+
+
+def paint(b: Bench) -> Rows:
+    first: list[float] = []
+    drawn: list[float] = []
+    with Site(b.new_database("paint")) as site:
+        apply_events(story(), site.ledger, site.grid)
+        a_week(site, ["T3-monitor"])
+        for _ in range(3 if b.quick else 9):
+            page = site.page(b.browser, "engineer")
+            page.wait_for_function(PAINTED)
+            first.append(page.evaluate(f"{FIRST_PAINT}[0].startTime"))
+            page.goto(f"{site.url}/devices/T3-monitor?span=7d", wait_until="commit")
+            page.wait_for_selector("[data-chart][data-state=drawn] canvas")
+            drawn.append(page.evaluate("performance.now()"))
+            page.context.close()
+    return [
+        ("first contentful paint of the desk, median", ms(first, 50), "< 1,000 ms"),
+        ("first contentful paint of the desk, worst", ms(first, 100), ""),
+        ("week of one-minute three-phase drawn, median", ms(drawn, 50), "< 1,000 ms"),
+        ("week of one-minute three-phase drawn, worst", ms(drawn, 100), ""),
+    ]
+
+
+# -- zoom ----------------------------------------------------------------------------------------
+
+
+def zoom(b: Bench) -> Rows:
+    rounds = 5 if b.quick else 20
+    folder = b.folder / "replays"
+    simulate(SCENARIOS / "neutral_loose.toml", folder / "datasets" / "clamp")
+    room = a_room(folder)
+    trial = room.start(TrialAsk("dataset:clamp"))
+    wait_for(lambda: room.known()[0][1].status.get("state") == "done", 300, "the replay is done")
+    view = room.open(trial)
+    assert view is not None
+    replayed = [d for d in view.devices() if "-M" in d][:rounds]
+    room.close()
+    with Site(b.new_database("zoom"), trials=folder) as site:
+        watched = site.meters(rounds)
+        a_week(site, watched)
+        page = site.page(b.browser, "engineer")
+        zooms = {
+            "live site, a week": [
+                zoom_once(page, f"{site.url}/devices/{d}?span=7d") for d in watched
+            ],
+            "replay": [
+                zoom_once(page, f"{site.url}/engineer/replay/{trial}?device={d}") for d in replayed
+            ],
+        }
+        page.context.close()
+    rows: Rows = []
+    for name, took in zooms.items():
+        rows += [
+            (f"zoom to raw readings, {name}, median of {len(took)} meters", ms(took, 50),
+             "< 200 ms"),
+            (f"zoom to raw readings, {name}, p95", ms(took, 95), ""),
+        ]  # fmt: skip
+    return rows
+
+
+# -- news ----------------------------------------------------------------------------------------
+
+
+def committed_at(site: Site, meters: list[str]) -> tuple[dict[str, float], Callable[[int], None]]:
+    """When each alert was committed, by this machine's clock, and the hand that does it."""
+    known: dict[str, float] = {}
+
+    def act(n: int) -> None:
+        id_ = site.happen(meters[n], NOW - MINUTE + n * 1_000)
+        known[id_] = time.time() * 1_000
+
+    return known, act
+
+
+def news(b: Bench) -> Rows:
+    count = 300 if b.quick else 1_000
+    rate: list[float] = []
+    with Site(b.new_database("news"), 400) as site:
+        page = site.desk(b.browser)
+        committed, act = committed_at(site, site.meters(count))
+        with meanwhile(lambda: rate.append(at_rate(count, act))):
+            pass
+        page.wait_for_function("n => Object.keys(window.seenAt).length >= n", arg=count)
+        seen: dict[str, float] = page.evaluate("window.seenAt")
+        delays = [seen[k] - at for k, at in committed.items()]
+        page.context.close()
+    what = f"commit to row on screen, {count:,} alerts at {rate[0]:.0f}/s"
+    return [
+        (f"{what}, p50", ms(delays, 50), ""),
+        (f"{what}, p95", ms(delays, 95), "< 150 ms"),
+        (f"{what}, worst", ms(delays, 100), ""),
+    ]
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+def streams(b: Bench) -> Rows:
+    clients, count = (200, 200) if b.quick else (500, 500)
+    got: list[dict[str, float]] = [{} for _ in range(clients)]
+    ready, ended = threading.Event(), threading.Event()
+
+    async def one(site: Site, cookie: str, n: int, joined: asyncio.Semaphore) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(
+            f"GET /stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+            f"Cookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n".encode()
         )
+        name = ""
+        while len(got[n]) < count:
+            line = await reader.readline()
+            if not line:
+                break
+            if line.startswith(b"event: "):
+                name = line[7:].strip().decode()
+                if name == "beat" and not got[n]:
+                    joined.release()
+            elif name == "alert" and line.startswith(b"data: "):
+                key = line.partition(b'"key":"')[2].partition(b'"')[0].decode()
+                got[n].setdefault(key, time.time() * 1_000)
+        writer.close()
 
-    def cookie(self, role: str) -> tuple[str, str]:
-        """A signed-in session: (sign-in link, cookie header)."""
-        person = self.people.find(role) or self.people.create(role, role, role)
-        link = f"{self.server.url}/signin/{self.people.sign_in_link(person.id, 86_400)}"
-        with httpx.Client() as client:
-            client.get(link)
-            return link, "; ".join(f"{k}={v}" for k, v in client.cookies.items())
+    async def everybody(site: Site, cookie: str) -> None:
+        joined = asyncio.Semaphore(0)
+        tasks = [asyncio.create_task(one(site, cookie, n, joined)) for n in range(clients)]
+        for _ in range(clients):
+            await joined.acquire()
+        ready.set()
+        await asyncio.wait(tasks, timeout=180)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        ended.set()
 
-    def happen(self, asset: str, at_us: int, fault: str = "meter_health") -> str:
-        """An alert of one device, committed; its id."""
-        event = raised(fault, "device", asset, at_us, NEUTRAL, (asset,))
-        apply_events([event], self.ledger, self.grid)
-        return event.alert_id
+    with Site(b.new_database("streams"), 400) as site:
+        cookie = site.cookie("operator")
+        committed, act = committed_at(site, site.meters(count))
+        with meanwhile(lambda: asyncio.run(everybody(site, cookie))):
+            if not ready.wait(120):
+                raise SystemExit("the streams were not open within two minutes")
+            rate = at_rate(count, act)
+            ended.wait(200)
+    delays = [seen[k] - at for seen in got for k, at in committed.items() if k in seen]
+    lost = sum(k not in seen for seen in got for k in committed)
+    what = f"{clients} streams on one worker, {count} alerts at {rate:.0f}/s"
+    return [
+        (f"{what}: events lost of {clients * count:,}", str(lost), "0"),
+        (f"{what}: commit to client, p50", ms(delays, 50), ""),
+        (f"{what}: commit to client, p95", ms(delays, 95), ""),
+    ]
 
-    def close(self) -> None:
-        self.server.stop()
-        self.database.close()
-        self.theirs.close()
+
+# -- day -----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def opened(url: str, grid: Network) -> Iterator[Site]:
-    site = Site(url, grid)
-    try:
-        site.server.start()
-        yield site
-    finally:
-        site.close()
+def day(b: Bench) -> Rows:
+    """Raise, see and open; the page is never loaded again and keeps a bounded number of lines."""
+    count = 600 if b.quick else 1_800
+    with Site(b.new_database("day"), 400) as site:
+        meters = site.meters(1_600)
+        page = site.desk(b.browser)
+        desk, chief = AlertDesk(site.ledger, site.clock), Actor("bench", "operator")
+
+        def part(first: int, last: int) -> None:
+            for n in range(first, last):
+                site.moment.value += DAY // count
+                id_ = site.happen(meters[n % len(meters)], site.moment.value)
+                if n % 2:
+                    desk.acknowledge(id_, chief, "seen")
+                if n % 10 == 9:  # somebody opens it: its chart is drawn in the place of the last
+                    page.wait_for_function("id => id in window.seenAt", arg=id_)
+                    page.locator(f'.feed-row[data-alert="{id_}"] > a').click()
+                    page.wait_for_selector(f'[data-alert-pane="{id_}"] [data-chart][data-state]')
+                    page.mouse.move(5, 5)
+                    page.evaluate("document.activeElement.blur()")
+                    page.keyboard.press("n")
+            page.evaluate("window.seenAt = {}")
+
+        sizes = []
+        for at in range(4):
+            part(at * count // 4, (at + 1) * count // 4)
+            sizes.append(size_of(page))
+        lines = page.locator(".feed-row").count()
+        page.context.close()
+    rows: Rows = [
+        (f"page left open, after {hours} h of a day ({(at + 1) * count // 4:,} news)",
+         str(size), "no growth" if at else "")
+        for at, (hours, size) in enumerate(zip((6, 12, 18, 24), sizes, strict=True))
+    ]  # fmt: skip
+    return [*rows, ("page left open for a day, lines kept", str(lines), "<= 300")]
+
+
+# -- storm ---------------------------------------------------------------------------------------
+
+
+def storm(b: Bench) -> Rows:
+    count, more = (2_000, 200) if b.quick else (10_000, 500)
+    with Site(b.new_database("storm"), 2_750) as site:
+        meters = site.meters(count + more)
+        began = time.monotonic()
+        for at in range(0, count, 1_000):
+            apply_events(
+                [
+                    raised("meter_health", "device", m, NOW - 60 * MINUTE - n, NEUTRAL, (m,))
+                    for n, m in enumerate(meters[at : at + 1_000], at)
+                ],
+                site.ledger,
+                site.grid,
+            )
+        stored_s = time.monotonic() - began
+        page = site.page(b.browser, "operator")
+        page.wait_for_function(PAINTED)
+        first = []
+        for _ in range(3):
+            page.reload()
+            page.wait_for_function(PAINTED)
+            first.append(float(page.evaluate(f"{FIRST_PAINT}[0].startTime")))
+        live(page)
+        shown = page.locator(".feed-row").count()
+        for _ in range(3):
+            page.keyboard.press("j")
+        page.evaluate(WATCHED)
+        late = meters[count:]
+        _, act = committed_at(site, late)
+        with meanwhile(lambda: at_rate(more, act)):
+            pass
+        page.wait_for_function("() => !document.getElementById('new-pill').hidden")
+        page.evaluate("window.watched.over = true")
+        watched: dict[str, Any] = page.evaluate("window.watched")
+        keys = [float(page.evaluate(KEYED, key)) for key in "jk" * 10]
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("n")
+        page.wait_for_function("() => document.getElementById('new-pill').hidden")
+        points = [p.id for p in site.grid.usage_points if p.transformer == "T1"][:1_000]
+        dark = [raised("outage", "usage_point", p, NOW - n, NEUTRAL) for n, p in enumerate(points)]
+        apply_events(dark, site.ledger, site.grid)
+        apply_events([raised("outage", "transformer", "T1", NOW, NEUTRAL)], site.ledger, site.grid)
+        # Counted by the row's own title, because the words depend on the reader's language.
+        folded = "() => [...document.querySelectorAll('.feed-row .tag')].some(x => x.textContent"
+        page.wait_for_function(f"{folded} === '×{len(points) + 1}')")
+        kept, size = page.locator(".feed-row").count(), size_of(page)
+        page.context.close()
+    return [
+        (f"storm: {count:,} alerts of as many causes judged and stored", f"{stored_s:.0f} s", ""),
+        (f"storm: first contentful paint, {shown} lines shown, median", ms(first, 50),
+         "< 1,000 ms"),
+        (f"storm: {more} more while somebody is on a line: it moved", f"{watched['moved']:g} px",
+         "0 px"),
+        ("storm: frames in which the line was not the focused one", str(watched["lost"]), "0"),
+        ("storm: longest stretch the page was busy", f"{watched['longest']:.0f} ms", ""),
+        ("storm: a key to the next frame, p95", ms(keys, 95), ""),
+        (f"storm: {len(points):,} points dark and their transformer", "1 line", "1 line"),
+        ("storm: lines kept", str(kept), "<= 300"),
+        ("storm: what the page holds", str(size), ""),
+    ]  # fmt: skip
+
+
+# -- all -----------------------------------------------------------------------------------------
+
+SECTIONS: dict[str, Callable[[Bench], Rows]] = {
+    "paint": paint, "zoom": zoom, "news": news, "streams": streams, "day": day, "storm": storm,
+}  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", help="some sections, separated by commas", default="")
     parser.add_argument("--quick", action="store_true", help="fewer rounds; 200 streams")
-    quick = parser.parse_args().quick
+    arguments = parser.parse_args()
+    chosen = [s for s in arguments.only.split(",") if s] or list(SECTIONS)
+    if unknown := set(chosen) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     program = find_browser()
     if program is None:
         sys.exit("bench_web needs a Chromium; see forewatt doctor")
-    rows: list[tuple[str, str, str]] = []
+    quick = ", --quick" if arguments.quick else ""
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}{quick}"
+    )
+    print("\n| what | measured | wanted |\n|---|---:|---:|", flush=True)
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="forewatt-bench-")))
         folder.chmod(0o711)
@@ -138,265 +366,12 @@ def main() -> None:
         playwright = ending.enter_context(sync_playwright())
         chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         ending.callback(chromium.close)
-        load = os.getloadavg()[0]
-        with opened(services.new_database("paint"), network()) as site:
-            apply_events(story(), site.ledger, site.grid)
-            a_week(site)
-            rows += paint(site, chromium, 3 if quick else 7)
-        with opened(services.new_database("news"), network(400)) as site:
-            rows += news(site, chromium, 300 if quick else 1_000)
-        with opened(services.new_database("streams"), network(400)) as site:
-            rows += streams(site, 200 if quick else 500, 200 if quick else 500)
-        with opened(services.new_database("day"), network(400)) as site:
-            rows += a_day(site, chromium, 400 if quick else 1_500)
-        with opened(services.new_database("storm"), network(2_500)) as site:
-            rows += storm(site, 2_000 if quick else 10_000)
-        report(rows, load, quick)
-
-
-# -- 1. paint ------------------------------------------------------------------------------------
-
-
-def a_week(site: Site) -> None:
-    """One-minute three-phase readings of one monitor, as the historian would store them."""
-    time_us = NOW - 7 * DAY + np.arange(10_080) * MINUTE
-    rng = np.random.default_rng(7)
-    values = {q: 229 + rng.normal(0, 1.5, time_us.size) for q in ("v_a", "v_b", "v_c")}
-    batch = ReadingBatch.of(["T3-monitor"], np.zeros(time_us.size), time_us, values)
-    store(site.database, batch)
-
-
-def paint(site: Site, browser: Browser, rounds: int) -> list[tuple[str, str, str]]:
-    first: list[float] = []
-    drawn: list[float] = []
-    for _ in range(rounds):
-        context = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]})
-        page = context.new_page()
-        page.goto(site.cookie("engineer")[0], wait_until="load")
-        page.goto(f"{site.server.url}/", wait_until="load")
-        page.wait_for_function(
-            "() => performance.getEntriesByName('first-contentful-paint').length > 0"
-        )
-        first.append(
-            page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        )
-        page.goto(f"{site.server.url}/devices/T3-monitor?span=7d", wait_until="commit")
-        page.wait_for_selector("[data-chart][data-state=drawn] canvas")
-        drawn.append(page.evaluate("performance.now()"))
-        context.close()
-    return [
-        ("first contentful paint of the desk, median", ms(first, 50), "< 1,000 ms"),
-        ("week of one-minute three-phase drawn, median", ms(drawn, 50), "< 1,000 ms"),
-    ]
-
-
-# -- 2. news -------------------------------------------------------------------------------------
-
-
-def at_rate(count: int, act: Callable[[int], None]) -> float:
-    """Do something `RATE` times a second, never early; returns the rate that was kept."""
-    began = time.monotonic()
-    for n in range(count):
-        wait = began + n / RATE - time.monotonic()
-        if wait > 0:
-            threading.Event().wait(wait)
-        act(n)
-    return count / (time.monotonic() - began)
-
-
-def desk_page(site: Site, browser: Browser) -> Page:
-    page = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
-    page.goto(site.cookie("operator")[0])
-    page.goto(f"{site.server.url}/")
-    live(page)
-    page.evaluate(SEEN)
-    return page
-
-
-def news(site: Site, browser: Browser, count: int) -> list[tuple[str, str, str]]:
-    meters = [d.id for d in site.grid.devices if d.kind == "meter"][:count]
-    page = desk_page(site, browser)
-    committed: dict[str, float] = {}
-
-    def act(n: int) -> None:
-        id_ = site.happen(meters[n], NOW - MINUTE + n * 1_000)
-        committed[id_] = time.time() * 1_000
-
-    rate: list[float] = []
-    # The browser's own thread must stay free to be asked, so the commits have one.
-    hand = threading.Thread(target=lambda: rate.append(at_rate(count, act)))
-    hand.start()
-    hand.join()
-    page.wait_for_function("n => Object.keys(window.seenAt).length >= n", arg=count, timeout=60_000)
-    seen: dict[str, float] = page.evaluate("window.seenAt")
-    delays = [seen[k] - at for k, at in committed.items()]
-    page.context.close()
-    return [
-        (f"commit to row on screen at {rate[0]:.0f}/s, p50", ms(delays, 50), ""),
-        (f"commit to row on screen at {rate[0]:.0f}/s, p95", ms(delays, 95), "< 150 ms"),
-        ("commit to row on screen, worst", ms(delays, 100), ""),
-    ]
-
-
-# -- 3. streams ----------------------------------------------------------------------------------
-
-
-def streams(site: Site, clients: int, count: int) -> list[tuple[str, str, str]]:
-    cookie = site.cookie("operator")[1]
-    meters = [d.id for d in site.grid.devices if d.kind == "meter"][:count]
-    got: list[dict[str, float]] = [{} for _ in range(clients)]
-    ready, ended = threading.Event(), threading.Event()
-
-    async def one(n: int, joined: asyncio.Semaphore) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
-        writer.write(
-            f"GET /stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1:{site.server.port}\r\n"
-            f"Cookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n".encode()
-        )
-        name = ""
-        joined.release()
-        while len(got[n]) < count:
-            line = await reader.readline()
-            if not line:
-                break
-            if line.startswith(b"event: "):
-                name = line[7:].strip().decode()
-            elif name == "alert" and line.startswith(b"data: "):
-                key = line.partition(b'"key":"')[2].partition(b'"')[0].decode()
-                got[n].setdefault(key, time.time() * 1_000)
-        writer.close()
-
-    async def everybody() -> None:
-        joined = asyncio.Semaphore(0)
-        tasks = [asyncio.create_task(one(n, joined)) for n in range(clients)]
-        for _ in range(clients):
-            await joined.acquire()
-        ready.set()
-        await asyncio.wait(tasks, timeout=120 + count / RATE)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        ended.set()
-
-    listener = threading.Thread(target=lambda: asyncio.run(everybody()))
-    listener.start()
-    ready.wait(60)
-    committed: dict[str, float] = {}
-
-    def act(n: int) -> None:
-        id_ = site.happen(meters[n], NOW - MINUTE + n * 1_000)
-        committed[id_] = time.time() * 1_000
-
-    rate = at_rate(count, act)
-    ended.wait(180)
-    listener.join(10)
-    delays = [seen[k] - at for seen in got for k, at in committed.items() if k in seen]
-    lost = sum(k not in seen for seen in got for k in committed)
-    return [
-        (f"{clients} streams at {rate:.0f}/s, events lost of {clients * count:,}", str(lost), "0"),
-        (f"{clients} streams, commit to client, p50", ms(delays, 50), ""),
-        (f"{clients} streams, commit to client, p95", ms(delays, 95), ""),
-    ]
-
-
-# -- 4. a day ------------------------------------------------------------------------------------
-
-
-def size_of(page: Page) -> tuple[float, int]:
-    """Heap in MB after garbage collection, and DOM nodes."""
-    session = page.context.new_cdp_session(page)
-    session.send("HeapProfiler.collectGarbage")
-    session.send("Performance.enable")
-    found: Any = session.send("Performance.getMetrics")["metrics"]
-    metrics = {m["name"]: m["value"] for m in found}
-    return metrics["JSHeapUsedSize"] / 1e6, int(metrics["Nodes"])
-
-
-def a_day(site: Site, browser: Browser, count: int) -> list[tuple[str, str, str]]:
-    """Raise, see and clear; the page is never reloaded and keeps a bounded number of lines."""
-    meters = [d.id for d in site.grid.devices if d.kind == "meter"]
-    page = desk_page(site, browser)
-    desk, chief = AlertDesk(site.ledger, site.clock), Actor("bench", "operator")
-
-    def part(first: int, last: int) -> None:
-        for n in range(first, last):
-            site.clock.us += DAY // count
-            id_ = site.happen(meters[n % len(meters)], site.clock.us)
-            if n % 2:
-                desk.acknowledge(id_, chief, "seen")
-        newest = site.happen(meters[last % len(meters)], site.clock.us + 1, "sensor_fault")
-        page.wait_for_function("id => id in window.seenAt", arg=newest, timeout=60_000)
-        page.evaluate("window.seenAt = {}")
-
-    settled = max(LINES + 50, count // 3)
-    part(0, settled)
-    early = size_of(page)
-    part(settled, count)
-    late = size_of(page)
-    lines = page.locator(".feed-row").count()
-    page.context.close()
-    return [
-        (f"page left open for a day, heap after {settled:,} news", f"{early[0]:.1f} MB", ""),
-        (f"page left open for a day, heap after {count:,} news", f"{late[0]:.1f} MB", "no growth"),
-        ("page left open for a day, DOM nodes", f"{early[1]:,} then {late[1]:,}", "no growth"),
-        ("page left open for a day, lines kept", str(lines), f"<= {LINES}"),
-    ]
-
-
-# -- 5. a storm ----------------------------------------------------------------------------------
-
-
-def storm(site: Site, count: int) -> list[tuple[str, str, str]]:
-    meters = [d.id for d in site.grid.devices if d.kind == "meter"][:count]
-    began = time.monotonic()
-    for at in range(0, len(meters), 1_000):
-        events = [
-            raised("meter_health", "device", m, NOW - n, NEUTRAL, (m,))
-            for n, m in enumerate(meters[at : at + 1_000], at)
-        ]
-        apply_events(events, site.ledger, site.grid)
-    stored_s = time.monotonic() - began
-    cookie = site.cookie("operator")[1]
-    took: list[float] = []
-    page = ""
-    with httpx.Client(base_url=site.server.url, headers={"cookie": cookie}, timeout=60) as client:
-        for _ in range(4):
-            asked = time.monotonic()
-            page = client.get("/").text
-            took.append((time.monotonic() - asked) * 1_000)
-    shown = page.count('<li class="feed-row')
-    return [
-        (f"storm: {len(meters):,} alerts judged and stored", f"{stored_s:.1f} s", ""),
-        (f"storm: the desk's answer, {shown} lines shown, median", ms(took[1:], 50), ""),
-    ]
-
-
-# -- report --------------------------------------------------------------------------------------
-
-
-def store(database: Database, batch: ReadingBatch) -> None:
-    """As the historian does."""
-    journal = MemoryJournal()
-    for at in range(0, len(batch), 2_000):
-        journal.append([Record("bench", batch.select(slice(at, at + 2_000)))])
-    historian = Historian(database, journal)
-    while historian.run_once().entries:
-        pass
-    rollups = RollupWorker(database, settle_s=0)
-    while rollups.run_once():
-        pass
-
-
-def ms(values: list[float], share: float) -> str:
-    return f"{float(np.percentile(values, share)):,.0f} ms" if values else "-"
-
-
-def report(rows: list[tuple[str, str, str]], load: float, quick: bool) -> None:
-    print(f"\n{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python "
-          f"{platform.python_version()}{', --quick' if quick else ''}")  # fmt: skip
-    print("\n| what | measured | wanted |\n|---|---:|---:|")
-    for what, measured, wanted in rows:
-        print(f"| {what} | {measured} | {wanted} |")
+        for name in chosen:
+            load = os.getloadavg()[0]
+            rows = SECTIONS[name](Bench(services.new_database, chromium, folder, arguments.quick))
+            for what, measured, wanted in rows:
+                print(f"| {what} | {measured} | {wanted} |")
+            print(f"| *{name} began at load* | {load:.1f} | |", flush=True)
 
 
 if __name__ == "__main__":

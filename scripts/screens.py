@@ -27,13 +27,19 @@ README_PICTURE = ROOT / "docs" / "images" / "operator-en.png"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 PAGES = {
-    "operator": ("/", "/tickets", "{alert}", "{ticket}", "/silences", "/quality?days=30"),
-    "clerk": ("/desk", "/desk?q={name}", "/desk?account={account}", "{ticket}"),
-    "engineer": ("/engineer", "/devices/{device}", "/admin/detectors?days=30", "/admin/sources"),
+    "operator": (
+        "/", "/tickets", "{alert}", "{growing}", "{ticket}", "/silences", "/quality?days=30",
+        "/handover", "/?q=nothing",
+    ),
+    "clerk": ("/desk", "/desk?q={name}", "/desk?account={account}", "/desk?q=zzzz", "{ticket}"),
+    "engineer": (
+        "/engineer", "/devices/{device}", "/devices/{device}?span=7d", "/admin/detectors?days=30",
+        "/admin/sources", "/engineer/replay", "{trial}",
+    ),
     "admin": ("/admin", "/admin/configuration", "/admin/audit", "/password", "/nowhere"),
     "customer": ("",),
     "": ("/signin", "{crew}"),
-}
+}  # fmt: skip
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 LANGUAGES = {"zh": "zh-CN", "en": "en-US"}
 READY_S, STORY_S = 180.0, 300.0
@@ -157,6 +163,24 @@ def open_page(
     return page
 
 
+def replayed(found: dict[str, str]) -> str:
+    """The page of a replay with two settings that has come to its end."""
+    with httpx.Client(base_url=found["url"], follow_redirects=True, timeout=20) as client:
+        client.get(found["engineer"])
+        page = client.get("/engineer/replay").text
+        token = page.partition('data-csrf="')[2].partition('"')[0]
+        ask = {"source": "scenario:neutral_loose", "speed": "max", "compare": "1"}
+        ask |= {"b": 'disabled = ["neutral"]', "_csrf": token}
+        made = client.post("/engineer/replay", data=ask, headers={"origin": found["url"]})
+        path = made.url.path
+        deadline = time.monotonic() + STORY_S
+        while client.get(f"{path}/status").json().get("state") not in ("done", "failed"):
+            if time.monotonic() > deadline:
+                fail(f"the replay has not ended within {STORY_S:g} s")
+            time.sleep(1)
+        return path
+
+
 def everything(browser: Browser, found: dict[str, str], places: dict[str, str], out: Path) -> None:
     for role, paths in PAGES.items():
         for short, language in LANGUAGES.items():
@@ -195,7 +219,7 @@ def main() -> None:
             page = open_page(browser, found, "operator", "en-US", (1440, 1040), False)
             take(page, found["url"] + places["growing"], README_PICTURE, whole=False)
             if not arguments.readme:
-                everything(browser, found, places, arguments.out)
+                everything(browser, found, {**places, "trial": replayed(found)}, arguments.out)
 
         if arguments.demo:
             pictures(links(arguments.demo.read_text(encoding="utf-8")))

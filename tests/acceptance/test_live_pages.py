@@ -1,6 +1,8 @@
 """The pages in a real Chromium: news arrive by themselves, nothing moves under the cursor, a
 silent stream is never mistaken for a quiet night."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -71,17 +73,20 @@ def test_a_hidden_tab_goes_on_listening(browser: Browser, server: Server, world:
         expect(d.page.locator(".feed-row")).to_have_count(4)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en-US", "Not live since 18:24"), ("zh-CN", "18:24 起与服务器失去联系")]
+)
 def test_a_lost_stream_is_shown_and_what_was_missed_is_brought(
-    browser: Browser, server: Server, world: World
+    language: str, said: str, browser: Browser, server: Server, world: World
 ) -> None:
-    with desk(browser, server) as d:
+    with desk(browser, server, language=language) as d:
         live(d.page)
         bar = d.page.locator("#live-bar")
         expect(bar).to_be_hidden()
 
         server.stop()
         expect(bar).to_be_visible()
-        assert "Not live since 18:24" in bar.inner_text()
+        assert said in bar.inner_text()
         new_alert(world)
         server.start()
 
@@ -190,7 +195,7 @@ def test_the_operator_works_with_single_keys(browser: Browser, server: Server) -
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         expect(page.locator("#alert-head h2")).to_have_text("Loosening neutral")
-        assert "/alerts/" in page.url
+        expect(page).to_have_url(re.compile("/alerts/"))
         page.keyboard.press("?")
         expect(page.locator("#keys")).to_be_visible()
         page.keyboard.press("Escape")
@@ -298,6 +303,18 @@ def test_zooming_asks_for_finer_readings(browser: Browser, server: Server) -> No
 
         times = got.value.json()["panels"][0]["time"]
         assert times[1] - times[0] == 60
+
+
+def test_charts_of_alerts_looked_at_before_are_let_go(browser: Browser, server: Server) -> None:
+    with desk(browser, server) as d:
+        for n in (1, 0, 1, 0, 1):
+            row = d.page.locator(".feed-row").nth(n)
+            row.locator("a").click()
+            id_ = row.get_attribute("data-alert")
+            d.page.wait_for_selector(f'[data-alert-pane="{id_}"] [data-chart][data-state=drawn]')
+
+        shown = d.page.locator(".uplot").count()
+        assert shown == d.page.evaluate("() => uPlot.sync('readings').plots.length") > 0
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

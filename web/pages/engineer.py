@@ -50,9 +50,11 @@ def register(app: FastAPI, site: Site) -> None:
         names = ["v_a", "v_b", "v_c", "i_a", "p", "t_oil", "t_terminal"]
         series = site.readings.series(device, names, now - SPANS[span] * 1_000_000, now, 2_000)
         used = [n for n in names if n in series.values]
+        # A meter that sends registers only has times, but nothing to put beside them.
         rows = [
             (int(series.time[k]), [number(float(series.values[n][1][k])) for n in used])
             for k in range(series.time.size - 1, -1, -1)[:READINGS_SHOWN]
+            if used
         ]
         values = {
             "after": site.outbox_head(),

@@ -15,11 +15,27 @@ const LOOKS = {
   peer: ["--peer", [2, 4]],
 };
 
-// A chart's seconds are local wall-clock seconds of the site: show them as they are.
-const wall = (seconds) => {
-  const d = new Date(seconds * 1000);
-  return new Date(d.getUTCFullYear(), d.getUTCMonth(), d.getUTCDate(), d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds());
-};
+// A chart's seconds are wall-clock seconds of the site. They are shown as they are, never through
+// the zone of the machine that looks: in its hour that summer time leaves out, ours would move.
+const DAY = 86400;
+const STEPS = [1, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY];
+
+function ticks(u, axis, from, to, step) {
+  const found = [];
+  for (let at = Math.ceil(from / step) * step; at <= to; at += step) found.push(at);
+  return found;
+}
+
+// The hour, and below it the date where it changes; with steps of days the date alone.
+function written(u, at, axis, space, step) {
+  let before = "";
+  return at.map((seconds) => {
+    const [date, clock] = stamp(seconds, step < 60).split(" ");
+    const text = step >= DAY ? date : date === before ? clock : `${clock}\n${date}`;
+    before = date;
+    return text;
+  });
+}
 // Where a device has no value of its own stands `undefined` (joined), where it missed one `null`.
 const spread = (panel) => panel.lines.map((line) => {
   const values = new Array(panel.time.length);
@@ -27,21 +43,34 @@ const spread = (panel) => panel.lines.map((line) => {
   return values;
 });
 const two = (n) => String(n).padStart(2, "0");
-const stamp = (seconds) => {
-  const d = wall(seconds);
-  return `${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}`;
-};
+function stamp(seconds, exact = false) {
+  const d = new Date(seconds * 1000);
+  const clock = [d.getUTCHours(), d.getUTCMinutes(), ...(exact ? [d.getUTCSeconds()] : [])];
+  return `${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${clock.map(two).join(":")}`;
+}
 
 // Truth, labels and look-alikes as bands, what the machine raised as marks: under the lines.
-const BANDS = { truth: "--band-truth", label: "--band-label", benign: "--band-benign" };
+// The tint is faint, so that lines are read through it; the edge is what the eye finds.
+const BANDS = {
+  judged: { tint: "--band", edge: "--p2" },
+  truth: { tint: "--band-truth", edge: "--ok" },
+  label: { tint: "--band-label", edge: "--phase-n" },
+  benign: { tint: "--band-benign", edge: "--ink-3" },
+};
+
+function band(u, { from, to, kind }, bottom) {
+  const { ctx, bbox } = u, { tint, edge } = BANDS[kind];
+  const [left, right] = [from, to].map((x) => u.valToPos(x, "x", true));
+  const width = Math.max(right - left, 2), thick = 3 * devicePixelRatio;
+  ctx.fillStyle = css(tint);
+  ctx.fillRect(left, bbox.top, width, bbox.height);
+  ctx.fillStyle = css(edge);
+  ctx.fillRect(left, bottom ? bbox.top + bbox.height - thick : bbox.top, width, thick);
+}
 
 function bands(u, data) {
   const { ctx, bbox } = u;
-  for (const band of data.bands ?? []) {
-    const [from, to] = [band.from, band.to].map((x) => u.valToPos(x, "x", true));
-    ctx.fillStyle = css(BANDS[band.kind]);
-    ctx.fillRect(from, bbox.top, Math.max(to - from, 2), bbox.height);
-  }
+  for (const one of data.bands ?? []) band(u, one);
   for (const mark of data.marks ?? []) {
     const x = u.valToPos(mark.at, "x", true);
     ctx.setLineDash(mark.side === "b" ? [4 * devicePixelRatio, 4 * devicePixelRatio] : []);
@@ -63,11 +92,7 @@ function overlay(data, panel) {
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     bands(u, data);
-    if (data.band) {
-      const [from, to] = data.band.map((x) => u.valToPos(x, "x", true));
-      ctx.fillStyle = css("--band");
-      ctx.fillRect(from, bbox.top, Math.max(to - from, 2), bbox.height);
-    }
+    if (data.band) band(u, { from: data.band[0], to: data.band[1], kind: "judged" }, true);
     ctx.font = `${11 * devicePixelRatio}px ${css("--font")}`;
     ctx.fillStyle = css("--ink-2");
     ctx.strokeStyle = css("--p2");
@@ -106,16 +131,10 @@ function options(data, panel, width, zoom, time, first) {
   return {
     width,
     height: first ? 270 : 150,
-    tzDate: wall,
     cursor: { sync: { key: "readings" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
-    scales: { x: { time: true, range: () => [data.from, data.to] } },
+    scales: { x: { time: false, range: () => [data.from, data.to] } },
     axes: [
-      { ...axis, values: [
-        [86400, "{MM}-{DD}", null, null, null, null, null, null, 1],
-        [3600, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-        [60, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-        [1, "{HH}:{mm}:{ss}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-      ] },
+      { ...axis, incrs: STEPS, space: 64, splits: ticks, values: written },
       { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
     ],
     series: [
@@ -232,14 +251,19 @@ async function load(element, fromUs, toUs, zoomed = false) {
     element.dataset.chart = address;
     dispatchEvent(new CustomEvent("chart:address"));
   }
+  // Only the last one asked for is shown, whichever answer comes first.
+  const asked = element.asked = (element.asked ?? 0) + 1;
   element.dataset.state = "loading";
   try {
     const answer = await fetch(address, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(15000) });
     if (!answer.ok) throw new Error(answer.statusText);
-    element.data = await answer.json();
-    show(element, element.data);
+    const data = await answer.json();
+    if (!element.isConnected || asked !== element.asked) return;
+    element.data = data;
+    show(element, data);
     element.dataset.state = "drawn";
   } catch {
+    if (asked !== element.asked) return;
     element.dataset.state = "failed";
     const p = document.createElement("p");
     p.className = "empty chart-off";
@@ -256,10 +280,25 @@ const resized = new ResizeObserver((entries) => {
   }
 });
 
-/** Draw every chart under `root` that is not drawn yet. */
+const holders = new Set();
+
+// A chart hangs on the window and on the shared cursor: one whose place in the page is gone must
+// be let go, or a page that is left open keeps every chart it has ever shown.
+function sweep() {
+  for (const element of holders) {
+    if (element.isConnected) continue;
+    for (const chart of element.charts ?? []) chart.destroy();
+    resized.unobserve(element);
+    holders.delete(element);
+  }
+}
+
+/** Draw every chart under `root` that is not drawn yet, and let go those that have left the page. */
 export function drawCharts(root) {
   if (!globalThis.uPlot) return;
+  sweep();
   for (const element of root.querySelectorAll("[data-chart]:not([data-state])")) {
+    holders.add(element);
     resized.observe(element);
     element.addEventListener("chart:again", () => load(element));
     load(element);

@@ -17,7 +17,7 @@ from storage.desk_records import LastSeen
 from storage.fleet import FleetHealth, Gap, QuarantineRow, Silent
 from storage.series import Series
 from tests.unit.web.visitor import HOST, Visitor
-from tests.unit.web.world import NOW, World, raised
+from tests.unit.web.world import NOW, FakeSupply, World, raised
 from web import policy
 from web.app import create_app
 
@@ -73,7 +73,7 @@ class Silence:
         return True
 
 
-class Unseen:
+class Unseen(FakeSupply):
     """Meters of which nothing was ever heard."""
 
     def last_seen(self, devices: Sequence[str]) -> dict[str, LastSeen]:
@@ -85,7 +85,7 @@ def bare(*events: AlertEvent) -> World:
     world = World(told=False, photos=None, configuration=lambda: (), site_name="")
     world.network = BARE
     world.readings = Silence()  # type: ignore[assignment]
-    world.supply = Unseen()  # type: ignore[assignment]
+    world.supply = Unseen()
     for person in world.people.people:
         person.display_name = ""
         person.account = "1" if person.role == "customer" else None

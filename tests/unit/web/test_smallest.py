@@ -110,8 +110,8 @@ def addresses(role: str, world: World) -> Iterator[str]:
     for (method, path), right in policy.POLICY.items():
         if method != "GET" or not policy.may(role, right) or NOT_PAGES.match(path):
             continue
-        names = [n for n in places if f"{{{n}}}" in path]
-        for chosen in product(*(places[n] for n in names)):
+        names = re.findall(r"{(\w+)}", path)
+        for chosen in product(*(places.get(n, ("1",)) for n in names)):
             yield path.format(**dict(zip(names, chosen, strict=True)))
 
 

@@ -25,7 +25,13 @@ def try_mapping_command(args: argparse.Namespace) -> int:
     """`forewatt config try-mapping FILE`: status 1 when something of the sample is refused."""
     if is_layout(args.mapping):
         return _try_layout(args)
-    rules = load_mappings(args.mapping)
+    try:
+        rules = load_mappings(args.mapping)
+    except BadInput as error:
+        if error.file is not None:
+            raise
+        layouts = ", ".join(sorted(path.stem for path in LAYOUTS.glob("*.toml")))
+        raise BadInput(error.problem, fix=f"{error.fix}; layouts of files: {layouts}") from error
     samples = _samples(args)
     now_us = time.time_ns() // 1000
     said: list[dict[str, Any]] = []

@@ -142,11 +142,15 @@ snapshot_every_s = 1
         """Ask it to end and wait for that; its exit status."""
         if self.process is None:
             return 0
-        self.process.terminate()
-        status = self.process.wait(60)
-        self.process = None
+        process, self.process = self.process, None
         self.said.clear()
-        return status
+        process.terminate()
+        try:
+            return process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its children end with it; nothing is left behind a failed test
+            process.wait(10)
+            raise
 
     def reports(self) -> dict[str, Report]:
         return read_reports(self.place.health)

@@ -145,3 +145,14 @@ def test_a_meter_that_is_not_there_is_one_sentence(
 
     assert 1 == status
     assert "tcp://127.0.0.1:1, unit 1: cannot connect" in capsys.readouterr().err
+
+
+def test_a_name_that_is_none_is_answered_with_mappings_and_layouts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = main(["config", "try-mapping", "lang"])
+
+    said = capsys.readouterr().err
+    assert 2 == status
+    assert "no mapping 'lang'" in said
+    assert "tasmota" in said and "layouts of files: long, wide" in said

@@ -151,7 +151,7 @@ Supervisor([serving("one", folder)], folder).run(lambda: False)
     parent.kill()
     parent.wait(5)
 
-    wait_for(lambda: gone(child), 5.0, "the orphan ended")
+    wait_for(lambda: gone(child), 30.0, "the orphan ended")
 
 
 def test_a_report_of_a_dead_process_is_not_healthy(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ asks `alerts.locating` and lets a person say where it is. A person's word keeps 
 and is not moved again by the machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
@@ -18,6 +18,7 @@ from alerts.opening import facts_of, incident_data, ticket_data
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, Role, may_see
 from alerts.settings import HOUR_US, MINUTE_US, DeskSettings
+from alerts.storm import storm
 from desk.answer import NoReadings, SupplyEvidence
 from grid.clock import Clock
 from grid.faults import FAULTS
@@ -47,7 +48,8 @@ class Picture:
     """What speaks for an incident.
 
     candidates : places with their odds, the likeliest first; suspects : meters that disagree
-    signs : how many of each kind there are around it; silent : meters to ask, not heard since
+    signs : how many of each kind there are around it; silent : meters to ask, not heard since,
+        one of each branch first
     closed : sections whose switch telemetry shows closed, so that they are not at fault
     """
 
@@ -90,13 +92,15 @@ class LocateDesk:
                 return Picture(incident, (), (), (), {}, ())
             around = self._around(incident)
             signs = self._signs(reading, incident, around)
+            stormy = storm(reading, self.clock.now_us(), self.settings)
         opened, closed = self._switches(incident, around)
         signs += opened
         located = self._locate(signs, incident, closed)
         count: dict[Says, int] = {}
         for s in signs:
             count[s.says] = count.get(s.says, 0) + 1
-        silent = tuple(dict.fromkeys(s.who for s in signs if s.says in ("silent", "gasp")))
+        quiet = dict.fromkeys((s.who, s.node) for s in signs if s.says in ("silent", "gasp"))
+        silent = self._to_ask(quiet, stormy)
         return Picture(
             incident,
             located.candidates,
@@ -106,6 +110,17 @@ class LocateDesk:
             silent,
             tuple(self.network.asset_of(node) for node in closed),
         )
+
+    def _to_ask(self, quiet: Iterable[tuple[str, int]], stormy: bool) -> tuple[str, ...]:
+        """Meters worth asking, one of each branch first: they speak for the others (bellwethers).
+        In a storm, when everybody asks, only they."""
+        turns: dict[int, int] = {}
+        asked: list[tuple[int, int, str]] = []
+        for who, node in quiet:
+            branch = int(self.network.tree.parent[node])
+            turns[branch] = turn = turns.get(branch, -1) + 1
+            asked.append((turn, len(asked), who))
+        return tuple(who for turn, _, who in sorted(asked) if turn == 0 or not stormy)
 
     def place(
         self, incident_id: int, asset: Asset, actor: Actor, reason: str, version: int | None = None

@@ -13,6 +13,7 @@ from alerts.apply import apply_events
 from alerts.errors import Conflict, MissingDetail, WrongRole
 from alerts.memory import MemoryLedger
 from alerts.roles import Actor
+from alerts.storm import StormDesk
 from desk.counter import Counter
 from desk.locate import LocateDesk, Picture, UnknownIncident
 from desk.read_now import Answered, HeadEndFailed, HttpHeadEnd, ReadNow, TooOften
@@ -80,6 +81,15 @@ def test_the_operator_sees_places_with_their_odds_and_the_signs(room: Room) -> N
     assert seen.candidates[0].odds > 0.99
     assert seen.signs == {"gasp": 6, "silent": 6, "alive": 6}
     assert len(seen.silent) == 6
+
+
+def test_one_meter_of_each_branch_is_asked_first_and_in_a_storm_alone(room: Room) -> None:
+    asked = room.desk.picture(1, "operator").silent
+    StormDesk(room.ledger, town(), room.clock).declare(CHIEF, "台风", START + 9 * HOUR)
+    stormy = room.desk.picture(1, "operator").silent
+
+    assert [a.rsplit("-", 1)[0] for a in asked[:2]] == ["M-T1-B1", "M-T1-B2"]
+    assert (len(asked), stormy) == (6, asked[:2])
 
 
 def test_a_living_meter_within_is_listed_as_a_suspect(room: Room) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -125,3 +126,45 @@ def test_without_any_sign_nothing_is_located(locator: Locator) -> None:
     found = locator.locate([])
 
     assert (found.faults, found.candidates, found.suspects) == ((), (), ())
+
+
+def at(signs: list[Sign], at_us: int) -> list[Sign]:
+    return [replace(s, at_us=at_us + i * 1_000_000) for i, s in enumerate(signs)]
+
+
+def lone(others: Says) -> list[Sign]:
+    """One meter that has gasped and is silent; of its area and the next this is heard."""
+    near = [p for p in (*POINTS, *(p.replace("T1", "T2") for p in POINTS)) if p != POINTS[0]]
+    return [*says("gasp", POINTS[:1]), *says("silent", POINTS[:1]), *says(others, near)]
+
+
+def test_one_meter_that_gasped_is_a_fault_where_its_neighbours_speak(locator: Locator) -> None:
+    assert locator.locate(lone("alive")).faults == (("usage_point", POINTS[0]),)
+
+
+def test_one_meter_is_only_listed_where_many_living_ones_are_silent_too(locator: Locator) -> None:
+    half = [p for i, p in enumerate(POINTS[1:]) if i % 2]
+    elsewhere = [p.replace("T1", "T2") for p in POINTS]
+    signs = [
+        *says("gasp", POINTS[:1]),
+        *says("silent", [POINTS[0], *half, *elsewhere[::2]]),
+        *says("alive", [p for p in POINTS[1:] if p not in half] + elsewhere[1::2]),
+    ]
+
+    assert locator.locate(signs).faults == ()
+
+
+def test_a_lone_gasp_in_the_seconds_of_a_larger_outage_is_a_meter_recorded_elsewhere(
+    locator: Locator,
+) -> None:
+    other = "T2-B2-2"
+    dark = [*at(says("gasp", POINTS), 1_000_000_000), *says("silent", [*POINTS, other])]
+    rest = says("alive", [f"T2-B{b}-{i}" for b in (1, 2) for i in (1, 2, 3) if (b, i) != (2, 2)])
+    fault: Asset = ("transformer", "T1")
+
+    together = locator.locate([*dark, *at(says("gasp", [other]), 1_004_000_000), *rest])
+    later = locator.locate([*dark, *at(says("gasp", [other]), 1_300_000_000), *rest])
+
+    assert together.faults == (fault,)
+    assert [(s.device, s.perhaps) for s in together.suspects] == [(f"M-{other}", fault)]
+    assert set(later.faults) == {fault, ("usage_point", other)}

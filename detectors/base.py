@@ -38,10 +38,18 @@ class Stateful(ABC):
     def keys(self, axis: Axis) -> list[str]:
         """Whose state each row of an axis is."""
 
-    def _array(self, name: str, axis: Axis, shape: Any, dtype: Any, fill: float = 0) -> Array:
-        """A state array, registered for snapshots."""
+    def _array(
+        self,
+        name: str,
+        axis: Axis,
+        shape: Any,
+        dtype: Any,
+        fill: float = 0,
+        order: Literal["C", "F"] = "C",
+    ) -> Array:
+        """A state array, registered for snapshots; `order` F where a frame writes one column."""
         self.axes[name] = axis
-        self.state[name] = np.full(shape, fill, dtype)
+        self.state[name] = np.full(shape, fill, dtype, order)
         return self.state[name]
 
     def snapshot(self) -> dict[str, Array]:
@@ -90,6 +98,16 @@ class Detector(Stateful):
         if axis == "run":
             return layout.run_keys()
         return ["all"]  # not "": that would be no key at all in a snapshot
+
+
+@kernel("boolean(float64[:, ::1], int64[:, ::1])")
+def any_over(score: F8, opened: I8) -> bool:
+    """Whether `over_limit` would report anything of any column: most often there is nothing."""
+    hot = 0
+    for k in range(score.shape[0]):
+        for c in range(score.shape[1]):
+            hot |= (score[k, c] >= 1.0) | (opened[k, c] > 0)
+    return hot != 0
 
 
 @kernel("int64(float64[:], int64[:])")

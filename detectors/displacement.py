@@ -160,12 +160,16 @@ def observe(
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
     runs.fill(0.0)
     areas.fill(0.0)
-    devices.fill(0.0)
     sums.fill(0.0)
     total = np.zeros(10)
     ref = np.zeros(3)
     for k in range(offsets.size - 1):
         low, high = 0.25 * nominal[k], 1.7 * nominal[k]
+        # Single-phase devices are no place of their own: their rows stay 0.
+        for p in range(offsets[k], offsets[k + 1]):
+            if phase[p] == 3:
+                for c in range(N_PLACE):
+                    devices[p, c] = 0.0
         m = monitor[k]
         with_monitor = m >= 0
         if with_monitor:
@@ -206,9 +210,9 @@ def observe(
                 last = r
             fresh = False
             whole = phase[p] == 3
-            for c in range(3):
+            for c in range(3 if whole else 1):
                 at = c if phase[p] == 3 else phase[p]
-                if at < 0 or (phase[p] != 3 and c > 0):
+                if at < 0:
                     continue
                 v = float(values[p, V + c])
                 i = phase_current(values, p, c, nominal[k])
@@ -243,7 +247,8 @@ def observe(
                     sums[r, 3 + at] += 1.0
                     sums[r, 6 + at] += v
                     if frozen[r] == 0:
-                        a = max(1.0 / (heard[p] + 1.0), 1.0 / memory)
+                        young = heard[p] + 1.0 < memory
+                        a = 1.0 / (heard[p] + 1.0) if young else 1.0 / memory
                         offset[p, c] += np.float32(a * max(-10.0, min(10.0, e)))
             if fresh:
                 heard[p] += 1
@@ -256,7 +261,8 @@ def observe(
         # Line voltages as a share of the nominal ones, where all three phases were seen.
         share = 1.0 / (math.sqrt(3.0) * nominal[k])
         for p in range(offsets[k], offsets[k + 1]):
-            devices[p, LINE] *= share
+            if phase[p] == 3:
+                devices[p, LINE] *= share
         if with_monitor:
             for c in range(N_PLACE):
                 areas[k, c] = devices[m, c]

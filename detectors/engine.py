@@ -172,6 +172,7 @@ class Engine:
                 f.words,
                 f.doubles,
                 f.filled,
+                f.reported,
                 accepted,
                 f.counters,
             )

@@ -47,6 +47,7 @@ class Frame:
     time : int64[n]                   event time of the reading, `NEVER` = no reading
     known : int64[n]                  when it had arrived
     register : float64[n]             import register, Wh, NaN = not reported
+    reported : uint8[32]              1 where any device reported the channel
     """
 
     layout: GroupLayout
@@ -56,6 +57,7 @@ class Frame:
     time: NDArray[np.int64]
     known: NDArray[np.int64]
     register: NDArray[np.float64]
+    reported: NDArray[np.uint8]
 
 
 @kernel(
@@ -63,7 +65,7 @@ class Frame:
     "int32[::1],"
     "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], float64[::1], int32[::1],"
     "float32[:, ::1], float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],"
-    "float64[:, ::1], int64[::1], uint8[::1], int64[::1])"
+    "float64[:, ::1], int64[::1], uint8[:, ::1], uint8[::1], int64[::1])"
 )
 def scatter(
     start: int,
@@ -89,6 +91,7 @@ def scatter(
     words: I8,
     doubles: F8,
     filled: I8,
+    reported: U1,
     accepted: U1,
     counters: I8,
 ) -> tuple[int, int]:
@@ -104,6 +107,7 @@ def scatter(
     shape : int64[n_groups, 7] step, delay, slots, devices, first row, first slot, next frame
     register : float64[n or 0] import register of each row, Wh
     values, words, doubles     the same memory as float32[rows, 32], int64 and float64[rows, 16]
+    filled : int64[slots], reported : uint8[slots, 32]   readings, and channels that have any
     accepted : uint8[n]        out: 1 for events in time
     """
     n = time.size
@@ -122,6 +126,7 @@ def scatter(
     last_g = -1
     frame = 0
     slot = 0
+    held = 0
     near = 0
     touched = 0
     r = start
@@ -175,6 +180,7 @@ def scatter(
             if frame * step - t == step // 2:
                 frame -= 1  # exactly between two ticks: the earlier
             near = abs(frame * step - t)
+            held = shape[g, 5] + frame % shape[g, 2]
             slot = shape[g, 4] + frame % shape[g, 2] * shape[g, 3]
             last_t = t
             last_g = g
@@ -193,7 +199,7 @@ def scatter(
         merge = old == t
         take = old == NEVER
         if take:
-            filled[shape[g, 5] + frame % shape[g, 2]] += 1
+            filled[held] += 1
         elif not merge:
             old_near = abs(frame * step - old)
             take = near < old_near or (near == old_near and t < old)
@@ -215,7 +221,8 @@ def scatter(
                 # Not a number fails both comparisons.
                 if v >= bounds[c, 0] and v <= bounds[c, 1]:
                     x = channel[c]
-                    if take or np.isnan(values[at, x]) or v > values[at, x]:
+                    reported[held, x] = 1
+                    if not values[at, x] >= v:  # nothing yet, or less
                         values[at, x] = v
             if register.size > 0:
                 e = register[r]
@@ -273,6 +280,7 @@ class Frames:
         self.blank[: FIRST_CHANNEL // 2] = NEVER
         self.blank[REGISTER_WORD] = np.array([np.nan]).view(np.int64)[0]
         self.filled = np.zeros(frame_slots, np.int64)
+        self.reported = np.zeros((frame_slots, ROW_FLOATS), np.uint8)
         self.counters = np.zeros(5, np.int64)
         self.place = pack_places(fleet)
         self.scale = np.ascontiguousarray(fleet.scale)
@@ -322,6 +330,7 @@ class Frames:
             words[:, STAMP],
             words[:, KNOWN],
             self.doubles[rows, REGISTER_WORD],
+            self.reported[slot],
         )
         return frame, int(self.filled[slot])
 
@@ -331,6 +340,7 @@ class Frames:
         if self.filled[slot]:
             self.words[rows] = self.blank
             self.filled[slot] = 0
+            self.reported[slot] = 0
         self.shape[g, 6] += 1
 
     def open_readings(self, g: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:
@@ -348,6 +358,7 @@ class Frames:
         slot = frame % slots
         self.words[cell + slot * size + position] = words
         self.filled[first : first + slots] += np.bincount(slot, minlength=slots)
+        self.reported[first + slot] = 1  # perhaps; it only saves looking
 
 
 def column_table(names: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Axis, Detector, Stateful, known_at, over_limit, rounded
-from detectors.compiled import F4, F8, I1, I4, U1, kernel
+from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.displacement import phase_current
 from detectors.expected import N_LONE, deviations
 from detectors.frames import Frame
@@ -99,92 +99,95 @@ def observe_drops(
     sums.fill(0.0)
     services.fill(math.nan)
     branches.fill(math.nan)
-    area = 0
-    for j in range(device.size):
-        p = device[j]
-        while p >= offsets[area + 1]:
-            area += 1
-        r = run[p]
-        if r < 0 or at[j] < 0:
-            continue
-        v = float(values[p, V + slot[j]])
-        i = phase_current(values, p, slot[j], nominal[area])
-        if math.isnan(i):
-            i = float(usual_i[j])
-        elif math.isnan(usual_i[j]):
-            usual_i[j] = np.float32(i)
-        else:
-            usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
-        if 0.7 * nominal[area] < v < 1.3 * nominal[area]:
-            sums[r, at[j], 0] += v
-            sums[r, at[j], 1] += 1.0
-        if not math.isnan(i):
-            sums[r, at[j], 2] += i
-    # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
-    for r in range(sums.shape[0]):
-        for c in range(3):
-            if sums[r, c, 1] > 0.0:
-                sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
-    area = 0
-    for j in range(device.size):
-        p = device[j]
-        while p >= offsets[area + 1]:
-            area += 1
-        r = run[p]
-        v = float(values[p, V + slot[j]])
-        if r < 0 or at[j] < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
-            continue
-        if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
-            sums[r, at[j], 4] += v
-            sums[r, at[j], 5] += 1.0
-    for r in range(sums.shape[0]):
-        for c in range(3):
-            if sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
-                sums[r, c, 0] -= sums[r, c, 4]
-                sums[r, c, 1] -= sums[r, c, 5]
-    area = 0
-    for j in range(device.size):
-        p = device[j]
-        while p >= offsets[area + 1]:
-            area += 1
-        r = run[p]
-        v = float(values[p, V + slot[j]])
-        if r < 0 or not (0.7 * nominal[area] < v < 1.3 * nominal[area]):
-            continue
-        c = at[j]
-        i = phase_current(values, p, slot[j], nominal[area])
-        if lone[j] >= 0:
-            services[j, REFERENCE] = MODEL_REF
-            services[j, DROP] = -deviation[lone[j]]
-            services[j, OWN] = i
-            if c >= 0:
-                services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
-            continue
-        if c < 0:
-            continue
-        # Leave this one out of the mean, unless it was left out as odd.
-        odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
-        odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
-        others = sums[r, c, 1] - (0.0 if odd else 1.0)
-        if others < 2.0:
-            continue  # siblings missing now; another reference would be another drop
-        services[j, REFERENCE] = PEERS
-        services[j, DROP] = (sums[r, c, 0] - (0.0 if odd else v)) / others - v
-        services[j, OWN] = i
-        services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+    begin = 0
+    # Area by area, so that an area's rows are read from memory once for all three passes.
     for k in range(offsets.size - 1):
+        u = nominal[k]
+        end = begin
+        while end < device.size and device[end] < offsets[k + 1]:
+            end += 1
+        first = -1
+        last = -1
+        for p in range(offsets[k], offsets[k + 1]):
+            if run[p] >= 0:
+                first = run[p] if first < 0 else first
+                last = run[p]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            if r < 0:
+                continue
+            i = phase_current(values, p, slot[j], u)
+            services[j, OWN] = i
+            if at[j] < 0:
+                continue
+            v = float(values[p, V + slot[j]])
+            if math.isnan(i):
+                i = float(usual_i[j])
+            elif math.isnan(usual_i[j]):
+                usual_i[j] = np.float32(i)
+            else:
+                usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
+            if 0.7 * u < v < 1.3 * u:
+                sums[r, at[j], 0] += v
+                sums[r, at[j], 1] += 1.0
+            if not math.isnan(i):
+                sums[r, at[j], 2] += i
+        # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
+        for r in range(first, last + 1):
+            for c in range(3):
+                if r >= 0 and sums[r, c, 1] > 0.0:
+                    sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            v = float(values[p, V + slot[j]])
+            if r < 0 or at[j] < 0 or not (0.7 * u < v < 1.3 * u):
+                continue
+            if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
+                sums[r, at[j], 4] += v
+                sums[r, at[j], 5] += 1.0
+        for r in range(first, last + 1):
+            for c in range(3):
+                if r >= 0 and sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
+                    sums[r, c, 0] -= sums[r, c, 4]
+                    sums[r, c, 1] -= sums[r, c, 5]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            i = services[j, OWN]
+            services[j, OWN] = math.nan
+            v = float(values[p, V + slot[j]])
+            if r < 0 or not (0.7 * u < v < 1.3 * u):
+                continue
+            c = at[j]
+            if lone[j] >= 0:
+                services[j, REFERENCE] = MODEL_REF
+                services[j, DROP] = -deviation[lone[j]]
+                services[j, OWN] = i
+                if c >= 0:
+                    services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+                continue
+            if c < 0:
+                continue
+            # Leave this one out of the mean, unless it was left out as odd.
+            odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
+            odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
+            others = sums[r, c, 1] - (0.0 if odd else 1.0)
+            if others < 2.0:
+                continue  # siblings missing now; another reference would be another drop
+            services[j, REFERENCE] = PEERS
+            services[j, DROP] = (sums[r, c, 0] - (0.0 if odd else v)) / others - v
+            services[j, OWN] = i
+            services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+        begin = end
         m = monitor[k]
         if m < 0:
             continue
-        last = -1
-        for p in range(offsets[k], offsets[k + 1]):
-            r = run[p]
-            if r < 0 or r == last:
-                continue
-            last = r
+        for r in range(first, last + 1):
             for c in range(3):
                 v_m = float(values[m, V + c])
-                if sums[r, c, 1] >= 1.0 and 0.7 * nominal[k] < v_m < 1.3 * nominal[k]:
+                if r >= 0 and sums[r, c, 1] >= 1.0 and 0.7 * u < v_m < 1.3 * u:
                     row = branches[3 * r + c]
                     row[DROP] = v_m - sums[r, c, 0] / sums[r, c, 1]
                     row[OWN] = sums[r, c, 2] if sums[r, c, 2] != 0.0 else math.nan
@@ -193,14 +196,14 @@ def observe_drops(
 
 
 @kernel(
-    "void(float64[:, ::1], float64[:, ::1], float64[::1], uint8[::1], float64, float64,"
+    "void(float64[:, ::1], float64[:, ::1], float64[::1], int64[::1], float64, float64,"
     "UniTuple(float64, 2), float64[:, ::1], boolean)"
 )
 def test_drops(
     seen: F8,
     state: F8,
     score: F8,
-    hold: U1,
+    opened: I8,
     memory: float,
     learn: float,
     decay: tuple[float, float],
@@ -211,7 +214,7 @@ def test_drops(
 
     seen : float64[m, 4]     from `observe_drops`
     state : float64[m, 33]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
-    hold : uint8[m]          1 = do not learn now (a fault above is under judgement)
+    opened : int64[m]        0 = not raised: then a score below a half is told as 0, as nobody asks
     limits : float64[2 or 4, 5]   of the two windows, then those of lone services
     branch : bool            `SHARED` are the other phases, so a neutral must be told apart
     """
@@ -292,7 +295,10 @@ def test_drops(
                         s[SHIFT] = level
                     best = max(best, x)
                 x = 0.0
-                if not unfed and w[SEI] >= 0.0:  # a falling resistance is no fault
+                # A falling resistance is no fault; and what explains less than half the volts
+                # that the limit asks for needs no closer look.
+                least = 0.25 * limits[row, 2] * limits[row, 2] * w[W] * w[SII]
+                if not unfed and w[SEI] >= 0.0 and (w[SEI] * w[SEI] > 0.99 * least or opened[k]):
                     r = w[SEI] / w[SII]
                     shift = r * math.sqrt(w[SII] / w[W])
                     se = 2.0 * sigma / math.sqrt(w[SII])
@@ -322,13 +328,13 @@ def test_drops(
                         s[STDERR] = se
                 best = max(best, x)
             score[k] = best
-        if hold[k] != 0 or (best > 0.5 and s[FROZEN] < FREEZE_FRAMES):
+        if best > 0.5 and s[FROZEN] < FREEZE_FRAMES:
             s[FROZEN] += 1.0
             continue
         if best <= 0.5:
             s[FROZEN] = 0.0
         s[COUNT] += 1.0
-        a = max(1.0 / s[COUNT], 1.0 / memory)
+        a = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
         cut = 1.0
         if learned and abs(e) > 4.0 * sigma:
             cut = 4.0 * sigma / abs(e)
@@ -343,7 +349,7 @@ def test_drops(
             s[S_II] = (1.0 - a) * s[S_II] + b * di * di
             s[S_IT] = (1.0 - a) * s[S_IT] + b * di * dt
             s[S_YI] = (1.0 - a) * s[S_YI] + b * fit * di
-        for j in range(2):
+        for j in range(2 if s[REF] == MODEL_REF else 0):
             # How far the window's mean strays on healthy days, however its readings cohere.
             w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
             if w[W] > 0.0:
@@ -351,7 +357,8 @@ def test_drops(
                 since = max(s[COUNT] - learn, 1.0)
                 w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (stray * stray - w[LEVEL_VAR])
         if s[COUNT] > 8.0:
-            s[VAR] += max(1.0 / (s[COUNT] - 7.0), 1.0 / memory) * (e * e * cut * cut - s[VAR])
+            rate = 1.0 / (s[COUNT] - 7.0) if s[COUNT] - 7.0 < memory else 1.0 / memory
+            s[VAR] += rate * (e * e * cut * cut - s[VAR])
 
 
 class JointDetector(Detector):
@@ -397,8 +404,6 @@ class JointDetector(Detector):
         self._branches = np.full((3 * runs, 4), np.nan)
         self._service_score = np.full(m, np.nan)
         self._branch_score = np.full(3 * runs, np.nan)
-        self._service_hold = np.zeros(m, np.uint8)
-        self._branch_hold = np.zeros(3 * runs, np.uint8)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
     def _lone_services(self) -> NDArray[np.int32]:
@@ -463,13 +468,13 @@ class JointDetector(Detector):
         )
         args = (self.memory, self.learn, self.decay)
         test_drops(
-            self._branches, self.branch, self._branch_score, self._branch_hold, *args, BRANCH, True
+            self._branches, self.branch, self._branch_score, self.branch_open, *args, BRANCH, True
         )
         test_drops(
             self._services,
             self.service,
             self._service_score,
-            self._service_hold,
+            self.service_open,
             *args,
             SERVICE,
             False,

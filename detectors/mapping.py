@@ -6,20 +6,123 @@ its drop vary least. Changes, not levels: they are free of tap positions, cable 
 an offset of the meter, and one day of quarter-hours tells (99 % right, against 84 % by level).
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.compiled import F4, F8, I2, I8, kernel
+
 Floats = NDArray[np.floating[Any]]
 
 PAIRS_MIN: Final = 48  # changes seen in common before a variance is believed
 NOISE_V2: Final = 1e-4  # variance of a change that rounding alone leaves
+BLOCK: Final = 16
 
 
-def changes(volts: Floats) -> Floats:
-    """Changes from one column to the next, float32[n, k-1]; NaN where either is missing."""
-    return np.diff(np.asarray(volts, np.float32), axis=-1)
+@kernel("void(int16[:, ::1], int64, int16, float32, float32[:, ::1])")
+def changes(ring: I2, first: int, missing: int, unit: float, out: F4) -> None:
+    """Changes of voltage from one column of time to the next; NaN where either is missing.
+
+    ring : int16[k, n]   deviation from nominal in units of `unit` volt, a circle beginning at
+                         row `first`; `missing` = not known
+    out : float32[n, k - 1]   V
+    """
+    k, n = ring.shape
+    nan = np.float32(np.nan)
+    for begin in range(0, n, BLOCK):  # few enough that the rows written stay close by
+        for t in range(k - 1):
+            a = ring[(first + t) % k]
+            b = ring[(first + t + 1) % k]
+            for i in range(begin, min(begin + BLOCK, n)):
+                change = np.float32(b[i]) * unit - np.float32(a[i]) * unit
+                out[i, t] = nan if a[i] == missing or b[i] == missing else change
+
+
+@kernel("void(float32[:, ::1], int64[::1], float32[::1])")
+def median_change(moves: F4, rows: I8, out: F4) -> None:
+    """float32[k]: median over some rows at every time, NaN where none is known."""
+    held = np.empty(rows.size, np.float32)
+    for t in range(moves.shape[1]):
+        n = 0
+        for j in range(rows.size):
+            x = moves[rows[j], t]
+            if x == x:
+                held[n] = x
+                n += 1
+        out[t] = np.float32(np.nan)
+        if n > 0:
+            # Hoare's selection of the middle; of an even number the lower half's largest as well.
+            middle = n // 2
+            low, high = 0, n - 1
+            while low < high:
+                pivot = held[middle]
+                i, j = low, high
+                while i <= j:
+                    while held[i] < pivot:
+                        i += 1
+                    while held[j] > pivot:
+                        j -= 1
+                    if i <= j:
+                        x = held[i]
+                        held[i] = held[j]
+                        held[j] = x
+                        i += 1
+                        j -= 1
+                if j < middle:
+                    low = i
+                if middle < i:
+                    high = j
+            below = held[middle]
+            if n % 2 == 0:
+                below = held[0]
+                for i in range(1, middle):
+                    below = max(below, held[i])
+            out[t] = (below + held[middle]) * np.float32(0.5)
+
+
+@kernel("float64(float32[::1])")
+def _limit(d: F4) -> float:
+    """Ten times the usual change, at least 1 V."""
+    total = 0.0
+    number = 0
+    for t in range(d.size):
+        if d[t] == d[t]:
+            total += min(float(d[t]) * float(d[t]), 25.0)
+            number += 1
+    return max(10.0 * math.sqrt(total / number), 1.0) if number > 0 else 10.0
+
+
+@kernel("void(float32[:, ::1], float32[:, ::1], float64[:, ::1], int64[:, ::1])")
+def _compare(meters: F4, references: F4, variance: F8, pairs: I8) -> None:
+    """`drop_variance` into given arrays."""
+    n, k = meters.shape
+    m = references.shape[0]
+    by_time = np.empty((k, m))
+    for r in range(m):
+        limit = _limit(references[r])
+        for t in range(k):
+            y = float(references[r, t])
+            by_time[t, r] = y if abs(y) <= limit else np.nan
+    total = np.empty(m)
+    seen = np.empty(m)
+    for i in range(n):
+        limit = _limit(meters[i])
+        total.fill(0.0)
+        seen.fill(0.0)
+        for t in range(k):
+            x = float(meters[i, t])
+            if not abs(x) <= limit:
+                continue
+            for r in range(m):  # references side by side: no sum waits for another
+                d = x - by_time[t, r]
+                there = d == d
+                total[r] += d * d if there else 0.0
+                seen[r] += 1.0 if there else 0.0
+        for r in range(m):
+            pairs[i, r] = int(seen[r])
+            variance[i, r] = total[r] / seen[r] + NOISE_V2 if seen[r] >= PAIRS_MIN else np.inf
 
 
 def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -34,28 +137,13 @@ def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[n
     float64[n, r] volt squared, inf where fewer than `PAIRS_MIN` pairs; int64[n, r]
 
     Changes beyond ten times the reference's usual one are cut: a lost supply or a spike is no
-    evidence of place. The squares expand, so that all pairs are three matrix products.
+    evidence of place.
     """
-    (x, mx), (y, my) = _cut(meters), _cut(references)
-    pairs = np.rint(mx @ my.T).astype(np.int64)
-    total = (x * x) @ my.T - 2.0 * x @ y.T + mx @ (y * y).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.maximum(total, 0.0) / pairs + NOISE_V2
-    variance[pairs < PAIRS_MIN] = np.inf
+    x, y = (np.ascontiguousarray(a, np.float32) for a in (meters, references))
+    shape = len(x), len(y)
+    variance, pairs = np.empty(shape), np.empty(shape, np.int64)
+    _compare(x, y, variance, pairs)
     return variance, pairs
-
-
-def _cut(d: Floats) -> tuple[Floats, Floats]:
-    """Changes within ten times the usual one, else 0; and 1 where there is such a change."""
-    d = np.asarray(d, np.float64)
-    seen = np.isfinite(d)
-    d = np.where(seen, d, 0.0)
-    number = seen.sum(-1)
-    squares = np.minimum(d * d, 25.0).sum(-1)
-    size = np.sqrt(np.divide(squares, number, out=np.ones(d.shape[:-1]), where=number > 0))
-    seen &= np.abs(d) <= np.maximum(10.0 * size, 1.0)[..., None]
-    mask = seen.astype(float)
-    return d * mask, mask
 
 
 def places(variance: Floats) -> tuple[NDArray[np.int64], Floats]:

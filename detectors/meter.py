@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, known_at, over_limit, rounded
+from detectors.base import Detector, Stateful, any_over, known_at, over_limit, rounded
 from detectors.compiled import F4, F8, I4, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
@@ -159,9 +159,11 @@ def judge_meters(
                     s[HIGH] = -1e9
                 s[LAST_V] = v
                 s[LAST_I] = i
-                score[p, STUCK] = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
-                if not s[HIGH] - s[LOW] >= MOVED_V:
-                    score[p, STUCK] = min(score[p, STUCK], 0.5)
+                score[p, STUCK] = 0.0
+                if s[RUN] > 0.0:
+                    score[p, STUCK] = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
+                    if not s[HIGH] - s[LOW] >= MOVED_V:
+                        score[p, STUCK] = min(score[p, STUCK], 0.5)
             # Register: counted back while the meter kept reporting.
             e = register[p]
             if not math.isnan(e):
@@ -187,7 +189,7 @@ def judge_meters(
             if s[COUNT] > LEARN_FRAMES:
                 score[p, CLOCK] = abs(s[FAST]) / limit
             if not score[p, CLOCK] > 0.5:
-                rate = max(1.0 / s[COUNT], 1.0 / memory)
+                rate = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
                 s[USUAL] += rate * d
                 s[JITTER] += rate * (min(abs(d), 900.0) - s[JITTER])
             else:
@@ -242,6 +244,8 @@ class MeterDetector(Detector):
             self.track,
             score,
         )
+        if not any_over(score, self.open):
+            return []
         if self.supply is not None:
             for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
                 if self.supply.explains(int(layout.device[p])):

@@ -36,6 +36,7 @@ GUESS_RATIO: Final = 0.8
 GUESS_PAIRS: Final = 90
 CONTRADICT_RATIO: Final = 0.7
 CONTRADICT_PAIRS: Final = 120
+CLEAREST_NEEDED: Final = max(GUESS_RATIO, CONTRADICT_RATIO)
 CONTRADICT_DAYS: Final = 3  # in a row: a fault of a day or two disturbs what neighbours share
 CONTRADICT_SHARE: Final = 0.2  # more of an area at once is its reference that has gone wrong
 MISFIT: Final = 1.5  # times the area's usual variance, before another transformer is looked for
@@ -75,18 +76,18 @@ def remember(
 
     device, slot : int32[m]  position and phase slot of each row; nominal : float64[m]
     at : column of the ring; unit : steps a volt; sampled : whether this frame enters the ring
-    ring : int16[m, 192] deviation from nominal, -32768 missing; level : float32[m, 3]
+    ring : int16[192, m] deviation from nominal, -32768 missing; level : float32[m, 3]
     """
     for j in range(device.size):
         v = float(values[device[j], V + slot[j]])
         if sampled:
             x = (v - nominal[j]) * unit
-            ring[j, at] = MISSING
+            ring[at, j] = MISSING
             if -32000.0 < x < 32000.0:
-                ring[j, at] = np.int16(np.rint(x))
+                ring[at, j] = np.int16(np.rint(x))
         if not np.isnan(v):
             level[j, COUNT] += np.float32(1.0)
-            a = max(1.0 / level[j, COUNT], 1.0 / memory)
+            a = 1.0 / level[j, COUNT] if level[j, COUNT] < memory else 1.0 / memory
             e = v - level[j, MEAN]
             level[j, MEAN] += np.float32(a * e)
             level[j, VARIANCE] += np.float32(a * ((1.0 - a) * e * e - level[j, VARIANCE]))
@@ -205,7 +206,7 @@ class RecordsDetector(Detector):
         self._device = np.ascontiguousarray(table[:, 0])
         self._slot = np.ascontiguousarray(table[:, 1])
         self._nominal = np.ascontiguousarray(layout.nominal_v[layout.area[self._device]])
-        self.ring = self._array("ring", "voltage", (len(rows), RING), np.int16, MISSING)
+        self.ring = self._array("ring", "voltage", (len(rows), RING), np.int16, MISSING, "F")
         self.level = self._array("level", "voltage", (len(rows), 3), np.float32)
         self.power = self._array("power", "area", (layout.n_areas, 6), float)
         self.usual = self._array("usual", "area", layout.n_areas, float)
@@ -242,7 +243,7 @@ class RecordsDetector(Detector):
             round(1.0 / UNIT_V),
             sampled,
             self._memory,
-            self.ring,
+            self.ring.T,
             self.level,
         )
         compare_power(
@@ -276,10 +277,9 @@ class RecordsDetector(Detector):
 
     def _volts(self) -> NDArray[np.float32]:
         """Changes of voltage in order of time, float32[rows, RING - 1]; NaN missing."""
-        ordered = np.roll(self.ring, -int(self.clock[1]), axis=1)
-        volts = ordered.astype(np.float32) * np.float32(UNIT_V)
-        volts[ordered == MISSING] = np.nan
-        return mapping.changes(volts)
+        out = np.empty((len(self.ring), RING - 1), np.float32)
+        mapping.changes(self.ring.T, int(self.clock[1]), MISSING, np.float32(UNIT_V), out)
+        return out
 
     def _learn(self) -> Iterator[Learned]:
         """Meters whose place is measured and not what the layout has."""
@@ -314,7 +314,7 @@ class RecordsDetector(Detector):
             reference, ratio = mapping.places(variance)
             phase = np.array([labels[r][1] for r in own])[reference]
             now = layout.phase[self._device[rows]]
-            fits = (reference >= 0) & (best <= FIT * usual[area])
+            fits = (reference >= 0) & (best <= FIT * usual[area]) & (ratio <= CLEAREST_NEEDED)
             for k in np.flatnonzero(fits & (phase != now)).tolist():
                 against = [x for x, q in enumerate(own) if labels[q][1] == now[k]]
                 at = (
@@ -362,16 +362,18 @@ class RecordsDetector(Detector):
         layout = self.layout
         rows: list[NDArray[np.float32]] = []
         labels: list[tuple[int, int]] = []
+        phase = layout.phase
         for area in range(layout.n_areas):
             if layout.transformer[area] < 0:
                 continue
             m = int(layout.monitor[area])
             span = layout.devices_of(area)
             for c in range(3):
-                mine = [row_of[p] for p in span if layout.phase[p] == c]
+                mine = row_of[span.start : span.stop][phase[span.start : span.stop] == c]
                 # The neighbours share more of the way than the monitor does, faults on it included.
                 if len(mine) >= LABELLED_MIN:
-                    rows.append(_median(moves[mine]))
+                    rows.append(np.empty(RING - 1, np.float32))
+                    mapping.median_change(moves, mine, rows[-1])
                 elif m >= 0:
                     rows.append(moves[int(row_of[m]) + c])
                 else:
@@ -421,12 +423,13 @@ class RecordsDetector(Detector):
         if len(labels) < 2:
             return
         reference, ratios = mapping.places(variance)
-        for k in np.flatnonzero(reference >= 0).tolist():
+        there = area_of[reference]
+        fits = variance[np.arange(len(strays)), reference] <= FIT * usual[there]
+        fits &= (there != self.layout.area[self._device[strays]]) & (reference >= 0)
+        for k in np.flatnonzero(fits & (ratios <= CLEAREST_NEEDED)).tolist():
             j, best, row, seen = int(strays[k]), int(reference[k]), variance[k], pairs[k]
             area, phase = labels[best]
             mine, ratio = self._area(j), float(ratios[k])
-            if area == mine or row[best] > FIT * usual[area]:
-                continue
             here = row[area_of == mine]
             if layout.transformer[mine] < 0:
                 if ratio <= GUESS_RATIO and seen[best] >= GUESS_PAIRS:
@@ -591,17 +594,3 @@ class RecordsDetector(Detector):
                 next_check_zh="核对互感器变比与接线，更正档案",
             ),
         )
-
-
-def _median(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over rows; NaN where none is known.
-
-    As `np.nanmedian`, which for so few rows takes a way of masked arrays, 20 times slower.
-    """
-    ordered = np.sort(rows.T, axis=1)  # NaN last
-    number = np.isfinite(rows).sum(0)
-    each = np.arange(len(ordered))
-    low, high = np.maximum(number - 1, 0) // 2, number // 2
-    # With none known both are NaN, with all of an odd number `high` is the middle itself.
-    both = ordered[each, low] + ordered[each, np.minimum(high, len(rows) - 1)]
-    return np.asarray(both / np.float32(2), np.float32)

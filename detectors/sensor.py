@@ -164,7 +164,7 @@ def judge_voltages(
                     s[RUN] = 0.0
                     s[FROZEN] = 0.0
                 s[COUNT] += 1.0
-                rate = max(1.0 / s[COUNT], 1.0 / memory)
+                rate = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
                 bound = 1e9 if not learned else 4.0 * sigma
                 s[USUAL] += rate * max(-bound, min(bound, d))
                 if s[COUNT] > 1.0:

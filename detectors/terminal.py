@@ -109,18 +109,17 @@ class TerminalDetector(Detector):
         self._seen = np.full((n, 4), np.nan)
         self._warm = np.full(n, np.nan)
         self._score = np.full(n, np.nan)
-        self._hold = np.zeros(n, np.uint8)
 
     def keys(self, axis: Axis) -> list[str]:
         return self.layout.device_keys()
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        if np.isnan(frame.values[:, T]).all():
+        if not frame.reported[T]:
             return []
         observe_terminals(frame.values, layout.offsets, layout.nominal_v, self._seen, self._warm)
         args = (self.memory, self.learn, self.decay, LIMITS, False)
-        test_drops(self._seen, self.track, self._score, self._hold, *args)
+        test_drops(self._seen, self.track, self._score, self.open, *args)
         np.fmax(self._score, self._warm / LIMIT_C, out=self._score)
         rows = over_limit(self._score, self.open, CLEAR, frame.tick_us)
         return [self._finding(frame, *row) for row in rows]

@@ -82,7 +82,7 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     seen = np.zeros((1, 4))
     for k in range(n):
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], current[k], 0.0, 1.0
-        steps(seen, state, score, np.zeros(1, np.uint8), 1e9, 300.0, decay, SERVICE, False)
+        steps(seen, state, score, np.zeros(1, np.int64), 1e9, 300.0, decay, SERVICE, False)
     window = decay[0] ** np.arange(n - 301)[::-1]
     x = current[301:]
     e = drop[301:] - np.polyval(np.polyfit(current[:560], drop[:560], 1), x)

@@ -74,6 +74,8 @@ class Detector(Stateful):
 
     listens: ClassVar[tuple[str, ...]] = ()
     gate: ClassVar[bool] = False  # runs before all others and may take readings from the frame
+    spoils: ClassVar[bool] = False  # no gate, but takes readings from the frame for who follows
+    beside: ClassVar[bool] = False  # asks no other family: may run in a thread beside them
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__()
@@ -82,6 +84,9 @@ class Detector(Stateful):
 
     def link(self, others: "Sequence[Stateful]") -> None:
         """Meet the group's other detectors and the fleet's; `step` may ask those in `listens`."""
+
+    def look(self, frame: Frame) -> None:
+        """The first part of a step of one that spoils: nothing but its own state changes yet."""
 
     @abstractmethod
     def step(self, frame: Frame) -> "list[Any]":

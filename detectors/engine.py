@@ -8,6 +8,7 @@ findings, live, replayed or backtested, whatever the batching.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import astuple, dataclass
 from itertools import repeat
 
@@ -23,6 +24,7 @@ from detectors.frames import (
     NEVER,
     TAKEN,
     UNKNOWN,
+    Frame,
     Frames,
     column_bounds,
     column_table,
@@ -39,6 +41,7 @@ from grid.records import Finding
 MINUTE_US = 60_000_000
 MAX_PENDING_EVENTS = 2_000_000
 NAME_TABLES = 8
+HELPED_FROM = 2000  # devices: below, handing work over costs more than it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,20 @@ class EngineStats:
 
 
 class Engine:
-    """All detectors over a network. Not thread-safe: one thread feeds it."""
+    """All detectors over a network. Not thread-safe: one thread feeds it.
 
-    def __init__(self, network: Network, settings: DetectorSettings | None = None) -> None:
+    With a `helper` of one thread, families that ask no other run there beside the rest, in groups
+    large enough to be worth it; the findings are the same.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: DetectorSettings | None = None,
+        helper: Executor | None = None,
+    ) -> None:
         self.network = network
+        self._helper = helper
         self.settings = settings or DetectorSettings()
         self.learned: dict[str, Learned] = {}
         self._build()
@@ -333,17 +346,45 @@ class Engine:
             self._empty_run[g] += 1
         out: list[Finding] = []
         # First the gates: what physics forbids leaves the frame before anybody builds on it.
-        gates = [d for d in self.detectors[g] if d.gate]
-        for detector in gates:
-            out += detector.step(frame)
-        if self.outage is not None:
-            out += self.outage.step(g, frame)
         for detector in self.detectors[g]:
-            if not detector.gate:
+            if detector.gate:
                 out += detector.step(frame)
+        for number, stage in enumerate(_stages(self.detectors[g])):
+            out += self._stage(g, frame, stage, first=number == 0)
         self._frames_judged += 1
         self.frames.drop(g)
         return out
+
+    def _stage(self, g: int, frame: Frame, stage: list[Detector], first: bool) -> list[Finding]:
+        """Families that all see the same frame; the last one may spoil it for the next stage."""
+        found: dict[str, list[Finding]] = {}
+        task = None
+        if self._helper is not None and frame.layout.size >= HELPED_FROM:
+            task = self._helper.submit(self._aside, g, frame, stage, first)
+        else:
+            found |= self._aside(g, frame, stage, first)
+        for detector in stage:
+            if not (detector.beside or detector.spoils):
+                found[detector.name] = detector.step(frame)
+        if task is not None:
+            found |= task.result()
+        if stage and stage[-1].spoils:
+            found[stage[-1].name] = stage[-1].step(frame)
+        return [x for name in (OutageDetector.name, *(d.name for d in stage)) for x in found[name]]
+
+    def _aside(
+        self, g: int, frame: Frame, stage: list[Detector], first: bool
+    ) -> dict[str, list[Finding]]:
+        """What asks no other family, by name: it changes nothing that they read."""
+        found: dict[str, list[Finding]] = {OutageDetector.name: []}
+        if first and self.outage is not None:
+            found[OutageDetector.name] = self.outage.step(g, frame)
+        for detector in stage:
+            if detector.beside:
+                found[detector.name] = detector.step(frame)
+            elif detector.spoils:
+                detector.look(frame)
+        return found
 
     def _skip(self, g: int, mark: int) -> None:
         """Pass empty frames up to the first with readings, or up to the watermark."""
@@ -424,3 +465,14 @@ class Engine:
             "areas": sum(g.n_areas for g in self.fleet.groups),
             "groups": len(self.fleet.groups),
         }
+
+
+def _stages(detectors: list[Detector]) -> list[list[Detector]]:
+    """All but the gates, in their order, parted after each that may take readings away."""
+    stages: list[list[Detector]] = [[]]
+    for detector in detectors:
+        if not detector.gate:
+            stages[-1].append(detector)
+            if detector.spoils:
+                stages.append([])
+    return stages

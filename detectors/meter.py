@@ -206,6 +206,7 @@ class MeterDetector(Detector):
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = ("meter_health", "comms_failure")
     listens: ClassVar[tuple[str, ...]] = (OutageDetector.name,)
+    spoils: ClassVar[bool] = True
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -225,8 +226,8 @@ class MeterDetector(Detector):
     def link(self, others: Sequence[Stateful]) -> None:
         self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
 
-    def step(self, frame: Frame) -> list[Finding]:
-        layout, score = self.layout, self._score
+    def look(self, frame: Frame) -> None:
+        layout = self.layout
         judge_meters(
             frame.tick_us,
             layout.step_us / 3.6e9,
@@ -242,8 +243,11 @@ class MeterDetector(Detector):
             self.healed,
             self.last_e,
             self.track,
-            score,
+            self._score,
         )
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout, score = self.layout, self._score
         if not any_over(score, self.open):
             return []
         if self.supply is not None:

@@ -100,6 +100,7 @@ class MomentaryDetector(Detector):
     name: ClassVar[str] = "momentary"
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = ("momentary",)
+    beside: ClassVar[bool] = True
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)

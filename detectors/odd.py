@@ -121,6 +121,7 @@ class OddDetector(Detector):
     name: ClassVar[str] = "odd"
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = ("unknown",)
+    beside: ClassVar[bool] = True
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)

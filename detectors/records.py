@@ -196,6 +196,7 @@ class RecordsDetector(Detector):
     name: ClassVar[str] = "records"
     version: ClassVar[int] = 1
     faults: ClassVar[tuple[str, ...]] = ("unknown", "sensor_fault")
+    beside: ClassVar[bool] = True
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)

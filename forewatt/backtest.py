@@ -8,6 +8,7 @@ import dataclasses
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,12 @@ def backtest(
     started = time.perf_counter()
     dataset = read_dataset(folder)
     network = dataset.network
-    judge = Judge(network, detectors or DetectorConfig(), alerts or AlertConfig(), country)
     ledger = MemoryLedger()
     admission = Admission(network)
-    rows, events = _judge_all(dataset, network, judge, ledger, admission)
+    settings = detectors or DetectorConfig(), alerts or AlertConfig(), country
+    with ThreadPoolExecutor(1, "families") as helper:
+        judge = Judge(network, *settings, helper=helper)
+        rows, events = _judge_all(dataset, network, judge, ledger, admission)
     lines = alert_lines(ledger)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     beside = out.with_suffix(out.suffix + ".tmp")
@@ -74,7 +77,7 @@ def _judge_all(
 ) -> tuple[int, int]:
     rows = made = 0
     with Progress("judged", dataset) as progress:
-        # Reading and checking take one core, judging another.
+        # Reading and checking take one core, judging the other.
         read = ((b, admission.admit(b)) for b in dataset.batches(order="received"))
         for batch, admitted in ahead(read):
             rows += len(batch)

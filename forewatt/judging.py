@@ -5,6 +5,7 @@ file, no database: that is what makes `backtest` and `run` give the same alert i
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 
 from alerts.budget import BudgetSettings
 from alerts.episodes import Book
@@ -52,7 +53,10 @@ def budget_settings(config: AlertConfig) -> BudgetSettings:
 
 
 class Judge:
-    """The engine and the book of one site; `told` hears every finding before it is judged."""
+    """The engine and the book of one site.
+
+    `told` hears every finding before it is judged; `helper` runs some families beside the others.
+    """
 
     def __init__(
         self,
@@ -62,9 +66,10 @@ class Judge:
         country: str,
         *,
         told: Callable[[Sequence[Finding]], None] = lambda findings: None,
+        helper: Executor | None = None,
     ) -> None:
         self._told = told
-        self.engine = Engine(network, detector_settings(detectors, country))
+        self.engine = Engine(network, detector_settings(detectors, country), helper)
         self.book = Book(network, alert_settings(alerts), budget_settings(alerts))
 
     def records(self, records: Iterable[Record]) -> list[AlertEvent]:

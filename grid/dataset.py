@@ -212,7 +212,7 @@ def _parquet(path: Path, notes: ReadNotes, chunk_rows: int) -> Iterator[ReadingB
     parquet = pq.ParquetFile(path, read_dictionary=["device"])
     wanted = _known_columns(path, parquet.schema_arrow.names, notes)
     names: tuple[str, ...] = ()
-    for chunk in parquet.iter_batches(batch_size=chunk_rows, columns=wanted):
+    for chunk in parquet.iter_batches(batch_size=chunk_rows, columns=wanted, use_threads=False):
         batch = _batch(pa.table(chunk), path, notes)
         if batch.names == names:
             # One tuple for all: whoever looks names up need not do so again for each batch.

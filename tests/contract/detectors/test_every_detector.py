@@ -4,6 +4,7 @@ Higher is worse; neither batching nor order of arrival nor a restart shows in th
 never alarms; poor surroundings (one meter, no monitor, holes) do not disturb.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -58,6 +59,16 @@ def judge(batches: list[ReadingBatch], name: str | None = None) -> list[Finding]
 @cache
 def expected(name: str) -> tuple[Finding, ...]:
     return tuple(judge([rows()], name))
+
+
+def test_a_helping_thread_changes_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detectors.engine.HELPED_FROM", 1)
+    alone = judge([rows()])
+    with ThreadPoolExecutor(1) as helper:
+        engine = Engine(street().net, settings(), helper)
+        helped = engine.feed("s", rows()) + engine.flush()
+
+    assert alone == helped
 
 
 def test_the_story_makes_the_first_families_speak() -> None:

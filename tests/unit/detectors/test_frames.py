@@ -17,8 +17,9 @@ SECOND = 1_000_000
 class Watching:
     """Collects the frames an engine judges."""
 
+    name = "watching"
     nbytes = 0
-    gate = False
+    gate = spoils = beside = False
 
     def __init__(self, engine: Engine) -> None:
         self.seen: list[tuple[int, dict[str, tuple[int, float]]]] = []

@@ -1,0 +1,208 @@
+"""Kernels of places beside ten obvious lines of numpy or Python, on random frames with holes.
+
+The oracles of `scatter`, `thermal_step`, `locate_kernel`, `test_drops`, `balance`, `_compare` and
+of the admission kernels stand with the tests of their subjects.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from detectors import base, displacement, expected, joint, terminal
+from detectors.layout import CHANNEL
+from tests.unit.detectors.sixteen import (
+    AREA,
+    MONITOR,
+    NOMINAL,
+    OFFSETS,
+    RUN,
+    SEEDS,
+    N,
+    U,
+    frame,
+    phases,
+    slots,
+    volts,
+)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_over_limit_reports_what_is_over_or_raised_and_seen(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score = np.where(rng.random((30, 2)) < 0.3, np.nan, rng.uniform(0, 1.3, (30, 2)))
+    opened = np.where(rng.random((30, 2)) < 0.2, 7, 0)
+    for c in range(2):
+        before = opened[:, c].copy()
+        expected_rows = [
+            (k, x, int(before[k]) or 9)
+            for k, x in enumerate(score[:, c].tolist())
+            if x >= 1 or (before[k] and x == x)
+        ]
+        assert base.any_over(score[:, c : c + 1].copy(), opened[:, c : c + 1].copy()) == bool(
+            (score[:, c] >= 1).any() or before.any()
+        )
+        assert expected_rows == base.over_limit(score[:, c], opened[:, c], 0.6, 9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_line_voltage_is_the_side_of_the_triangle_round_any_star_point(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    side = rng.uniform(300, 420)
+    corners = side / math.sqrt(3) * np.exp(2j * np.pi / 3 * np.arange(3))
+    star = complex(*rng.uniform(-60, 60, 2))
+
+    a, b, c = np.abs(corners - star).tolist()
+
+    assert side == pytest.approx(displacement.line_voltage(a, b, c))
+    assert math.isnan(displacement.line_voltage(a + b + c, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_current_comes_from_the_ammeter_else_from_power_over_voltage(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    phase = phases(rng)
+    values = frame(rng, phase, 0.4)
+    for p in range(N):
+        for c in range(3 if phase[p] == 3 else 1):
+            i, v = (float(values[p, CHANNEL[f"{q}_{'abc'[c]}"]]) for q in "iv")
+            power = float(values[p, CHANNEL["p_a"] + c])
+            if c == 0 and np.isnan(power) and np.isnan(values[p, CHANNEL["v_b"]]):
+                power = float(values[p, CHANNEL["p"]])
+            if np.isnan(i):
+                slow = power / (v if v >= 0.5 * U else U)
+            else:
+                slow = -abs(i) if power < 0 else i
+            got = displacement.phase_current(values, p, c, U)
+            assert slow == pytest.approx(got, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_place_is_displaced_by_the_phasor_sum_of_its_phases(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    phase = phases(rng)
+    values = np.abs(frame(rng, phase, 0.0))  # nobody feeds in
+    sums, runs, areas = np.zeros((3, 10)), np.zeros((3, 10)), np.zeros((2, 10))
+    devices, offset = np.zeros((N, 10)), np.zeros((N, 3), np.float32)
+    heard, usual = np.ones(N, np.int32), np.full((N, 3), np.nan, np.float32)
+    displacement.observe(
+        values, phase, OFFSETS, MONITOR, RUN, NOMINAL, offset, heard, usual,
+        np.ones(3, np.uint8), sums, runs, areas, devices, 1e9,
+    )  # fmt: skip
+    turned = np.exp(-2j * np.pi / 3 * np.arange(3))
+    for k in range(2):
+        own = np.array([volts(values, c)[MONITOR[k]] for c in range(3)])
+        assert 2 / 3 * (own * turned).sum() == pytest.approx(complex(*areas[k, :2]), abs=1e-3)
+    for r in range(3):
+        m = MONITOR[0 if r < 2 else 1]
+        by_phase: list[list[float]] = [[], [], []]
+        amps = np.zeros(3)
+        for p, c, at in slots(phase):
+            if RUN[p] == r:
+                by_phase[at].append(volts(values, c)[p] - volts(values, at)[m])
+                amps[at] += values[p, CHANNEL["i_a"] + c]
+        assert amps.tolist() == pytest.approx(runs[r, displacement.I_0 :][:3].tolist(), rel=1e-5)
+        if all(by_phase):
+            z = 2 / 3 * (np.array([np.mean(x) for x in by_phase]) * turned).sum()
+            assert z == pytest.approx(complex(*runs[r, :2]), abs=1e-3)
+
+
+def test_an_added_neutral_resistance_is_found_by_least_squares_over_the_window() -> None:
+    rng = np.random.default_rng(2)
+    n, learned, ohm = 500, 400, 0.8
+    amps = rng.gamma(2, 4, (n, 3))
+    turned = np.exp(-2j * np.pi / 3 * np.arange(3))
+    i_n = amps @ turned
+    z = 1.5 - 0.1 * i_n + 0.05 * (rng.normal(0, 1, n) + 1j * rng.normal(0, 1, n))
+    z[learned:] -= ohm * i_n[learned:]
+    state, score = np.zeros((1, displacement.N_STATE)), np.zeros((1, 2))
+    decay, limits = (0.8, 0.97), np.array([[0.08, 1, 1.7, 6.5, 0.5, 0], [0.05, 1, 0.75, 8, 0.5, 1]])
+    place = np.zeros((1, displacement.N_PLACE))
+    for k in range(n):
+        place[0, :2] = z[k].real, z[k].imag
+        place[0, displacement.I_0 : displacement.I_0 + 3] = amps[k]
+        place[0, [displacement.UP, displacement.DOWN, displacement.READINGS]] = 9.0, 9.0, 3.0
+        place[0, displacement.LINE] = 1.0
+        displacement.test_places(place, state, score, 1e9, 300.0, decay, limits)
+    w = decay[0] ** np.arange(n - learned)[::-1]
+    i, e = i_n[learned:], z[learned:] - (1.5 - 0.1 * i_n[learned:])
+    slow = -(w * (e * i.conj()).real).sum() / (w * abs(i) ** 2).sum()
+
+    assert score[0, 0] > 1.0
+    assert slow == pytest.approx(state[0, displacement.RESISTANCE], rel=0.05)
+    assert state[0, displacement.COUNT] < learned + 50  # it stopped learning from the fault
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    phase = phases(rng)
+    values = frame(rng, phase)
+    table = slots(phase)
+    device, slot, at = (np.array(x) for x in zip(*table, strict=True))
+    services, branches = np.zeros((len(table), 4)), np.zeros((9, 4))
+    joint.observe_drops(
+        values, OFFSETS, MONITOR, RUN, NOMINAL, device.astype(np.int32), slot.astype(np.int8),
+        at.astype(np.int8), np.full(len(table), -1, np.int32), np.zeros(0),
+        np.full(len(table), np.nan, np.float32), np.zeros((3, 3, 6)), services, branches,
+    )  # fmt: skip
+    v = np.array([volts(values, c)[p] for p, c, _ in table])
+    for j, (p, _, c) in enumerate(table):
+        same = np.array([RUN[q] == RUN[p] and d == c for q, _, d in table]) & ~np.isnan(v)
+        same[j] = False
+        others = v[same]
+        judged = not np.isnan(v[j]) and others.size >= 2
+        near = judged and np.ptp(np.append(others, v[j])) < joint.ODD_V
+        if near:
+            assert services[j, joint.DROP] == pytest.approx(others.mean() - v[j], abs=1e-6)
+        assert judged == bool(~np.isnan(services[j, joint.DROP]))
+
+
+def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
+    rng = np.random.default_rng(3)
+    inputs = np.c_[rng.normal(U, 2, (300, 3)), rng.gamma(2, 3, (300, 3))]
+    y = 3.0 + inputs @ [0.9, 0.1, 0.0, -0.05, 0.02, 0.01] + rng.normal(0, 0.02, 300)
+    s, x = np.zeros(expected.N_LONE, np.float32), np.zeros(12)
+    left = []
+    for k in range(300):
+        x[:6] = inputs[k]
+        left.append(expected.follow(s, x, y[k], 1e9, True))
+    design = np.c_[inputs, np.ones(300)]
+    slow = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+
+    assert np.abs(np.array(left[150:]) - slow[150:]).max() < 0.05
+    assert np.std(left[150:]) < 1.5 * np.std(slow[150:])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_the_agreeing_others_share_is_taken_off(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random(12) < 0.2, np.nan, rng.normal(0.4, 0.2, 12))
+    out = x.copy()
+    expected._take_off_common(out, 0, 12)
+    centre, inside = np.nanmean(x), np.isfinite(x)
+    for band in expected.BANDS:
+        inside = np.abs(x - centre) < band
+        centre = x[inside].mean()
+    for j in range(12):
+        others = inside & (np.arange(12) != j)
+        assert x[j] - x[others].mean() == pytest.approx(out[j], nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_terminal_is_compared_with_the_middle_of_its_area(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = frame(rng, phases(rng))
+    t = values[:, CHANNEL["t_terminal"]].astype(float)
+    t[3] += 40
+    values[:, CHANNEL["t_terminal"]] = t
+    seen, warm = np.zeros((N, 4)), np.zeros(N)
+    terminal.observe_terminals(values, OFFSETS, NOMINAL, seen, warm)
+    for k in range(2):
+        mine = t[AREA == k]
+        middle = np.nanmean(mine)
+        for band in (8.0, 4.0):
+            middle = mine[np.abs(mine - middle) < band].mean()
+        amps = np.array([displacement.phase_current(values, p, 0, U) for p in range(N)])
+        scale = np.where(np.isnan(amps), terminal.KELVIN_BLIND, 1.0)[AREA == k]
+        np.testing.assert_allclose(seen[AREA == k, 0], (mine - middle) / scale, atol=1e-4)

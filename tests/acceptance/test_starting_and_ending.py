@@ -23,7 +23,7 @@ from tests.acceptance.house import (
 )
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEMO_LINES = "url operator clerk engineer admin customer database broker".split()
 

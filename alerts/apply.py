@@ -6,6 +6,7 @@ after a restart or a replay. The result depends on the set of events, not on the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alerts.ledger import Advance, Ledger, Transaction
 from alerts.nearby import open_incidents
@@ -113,33 +114,28 @@ def fold(events: Sequence[AlertEvent], before: Alert | None = None) -> Alert:
     cleared = next((e for e in ordered if e.change == "cleared"), None)
     telling = [e for e in ordered if e.change != "cleared"] or ordered
     last = telling[-1].finding
-    made = before or Alert(
+    now: dict[str, Any] = {
+        "asset_kind": last.asset_kind,
+        "asset": last.asset,
+        "severity": min(e.finding.severity for e in ordered),  # "P1" < "P2": the gravest there was
+        "known_us": first.finding.known_us,
+        "score": last.score,
+        "devices": last.devices,
+        "evidence": last.evidence,
+        "horizon_h": last.horizon_h,
+        "work": FAULTS[last.fault].work,
+        "condition": "active" if cleared is None else "cleared",
+        "cleared_us": None if cleared is None else cleared.finding.tick_us,
+    }
+    if before is not None:
+        return replace(before, **now)
+    return Alert(
         id=first.alert_id,
         fault=last.fault,
-        asset_kind=last.asset_kind,
-        asset=last.asset,
-        severity=last.severity,
         raised_us=first.raised_us,
-        known_us=first.finding.known_us,
-        score=last.score,
-        devices=last.devices,
-        evidence=last.evidence,
         ticket=False,
         detector=last.detector,
-    )
-    return replace(
-        made,
-        asset_kind=last.asset_kind,
-        asset=last.asset,
-        severity=min(e.finding.severity for e in ordered),  # "P1" < "P2": the gravest there was
-        known_us=first.finding.known_us,
-        score=last.score,
-        devices=last.devices,
-        evidence=last.evidence,
-        horizon_h=last.horizon_h,
-        work=FAULTS[last.fault].work,
-        condition="active" if cleared is None else "cleared",
-        cleared_us=None if cleared is None else cleared.finding.tick_us,
+        **now,
     )
 
 

@@ -267,8 +267,9 @@ class Reconciler(TicketKeeping):
             incident = replace(incident, asset_kind=s.asset[0], asset=s.asset[1])
             place = s.asset
         if before is None or incident != before.incident:
-            incident = replace(incident, version=s.incident.version + (before is not None))
-            if before is not None or incident != s.incident:
+            if before is not None:
+                incident = replace(incident, version=s.incident.version + 1)
+            if incident != s.incident:
                 self.tx.put_incident(incident)
             moved = before is not None and place != before.asset
             if before is not None and moved:

@@ -92,7 +92,7 @@ def server_seconds(database: Database) -> float:
 def run(
     findings: Sequence[Finding], ledger: PostgresLedger, network: Network, places: Places
 ) -> tuple[list[float], int]:
-    """Findings arrive every millisecond; whoever judges takes what there is, at most 200."""
+    """Findings arrive every millisecond; whoever judges takes all there is, as the watch does."""
     book, arrived, done = Book(network), deque[tuple[float, Finding]](), Event()
 
     def arrive() -> None:
@@ -108,7 +108,7 @@ def run(
     source.start()
     waits: list[float] = []
     while not done.is_set() or arrived:
-        batch = [arrived.popleft() for _ in range(min(200, len(arrived)))]
+        batch = [arrived.popleft() for _ in range(len(arrived))]
         if not batch:
             done.wait(0.001)
             continue

@@ -1,6 +1,6 @@
 """`/api/v1`: the same desk as the pages, for programs. Answers JSON, refuses with one sentence.
 
-Alerts, tickets, contacts and readings here; the desk's other resources and the reports beside.
+Tickets, contacts and readings here; alerts, the desk's other resources and the reports beside.
 """
 
 from datetime import datetime
@@ -17,25 +17,24 @@ from alerts.errors import MissingDetail
 from alerts.states import ACTIONS, STATES
 from grid.quantities import INDEX
 from grid.records import Channel, Contact, ContactKind, TicketState
-from web import api_desk, api_reports
+from web import api_alerts, api_desk, api_reports
 from web.api_calls import Body, change, query, writes
 from web.api_json import (
-    alert_json,
     contact_json,
     incident_json,
+    instant_us,
+    limit_of,
     moment_us,
     refusal,
     step_json,
     ticket_json,
 )
-from web.charts import POINTS_MAX, SPANS, alert_chart, device_chart, span_of
+from web.charts import POINTS_MAX, SPANS, device_chart
 from web.forms import whole
 from web.pages.tickets import details_of
 from web.policy import PERSONAL_DATA
 from web.site import Site
 from web.viewer import Viewer, viewer_of
-
-LIST_MAX = 1_000
 
 
 class ContactIn(Body):
@@ -49,19 +48,6 @@ class ContactIn(Body):
     phone: str = Field("", max_length=40)
     text: str = Field("", max_length=2_000)
     open_ticket: bool | None = None
-
-
-class NoteIn(Body):
-    """A remark."""
-
-    note: str = Field("", max_length=2_000)
-
-
-class ShelveIn(Body):
-    """Until when, and why."""
-
-    until: datetime
-    reason: str = Field("", max_length=2_000)
 
 
 class ActionIn(Body):
@@ -86,7 +72,7 @@ class ActionIn(Body):
 
 
 def register(app: FastAPI, site: Site) -> None:
-    _alerts(app, site)
+    api_alerts.register(app, site)
     _tickets(app, site)
     _contacts(app, site)
     _series(app, site)
@@ -113,148 +99,6 @@ def register(app: FastAPI, site: Site) -> None:
         }
         made["security"] = [{"bearer": []}]
         return JSONResponse(made)
-
-
-def limit_of(request: Request) -> int:
-    """How many lines a list may have."""
-    return min(max(whole(request.query_params.get("limit"), 500), 1), LIST_MAX)
-
-
-def _alerts(app: FastAPI, site: Site) -> None:
-    @app.get("/api/v1/alerts", **query("open", "fault", "handling", "limit", "before"))
-    def alerts(request: Request) -> Response:
-        """Alerts, newest first; `before` is `next` of the page above."""
-        q = request.query_params
-        before = q.get("before", "").partition("~")
-        after = site.outbox_head()
-        rows = site.board.feed(
-            role=viewer_of(request).role,
-            open_only=q.get("open") in ("1", "true"),
-            fault=q.get("fault") or None,
-            handling=q.get("handling") or None,
-            limit=limit_of(request),
-            before=(whole(before[0]), before[2]) if before[2] else None,
-        )
-        body: dict[str, Any] = {
-            "items": [alert_json(x.alert, x.opens_ticket) for x in rows],
-            "after": after,
-        }
-        if rows:
-            body["next"] = f"{rows[-1].alert.raised_us}~{rows[-1].alert.id}"
-        return JSONResponse(body)
-
-    @app.get("/api/v1/alerts/{alert_id}")
-    def alert(request: Request, alert_id: str) -> Response:
-        """One alert with its cause."""
-        page = site.board.alert(alert_id, viewer_of(request).role)
-        if page is None:
-            raise HTTPException(404, "no_alert")
-        row = page.row
-        body = alert_json(row.alert, row.opens_ticket)
-        body["ticket_of_cause"] = ticket_json(row.ticket) if row.ticket else None
-        body["incident_of_cause"] = incident_json(row.incident)
-        return JSONResponse(body)
-
-    @app.get("/api/v1/alerts/{alert_id}/explain")
-    def explain(request: Request, alert_id: str) -> Response:
-        """Why there is this alert, why it is muted, what belongs to it, what to do."""
-        language = site.render.language(request)
-        page = site.board.alert(alert_id, viewer_of(request).role, language)
-        if page is None:
-            raise HTTPException(404, "no_alert")
-        e = page.row.alert.evidence
-        chinese = language.startswith("zh")
-        return JSONResponse(
-            {
-                "id": alert_id,
-                "rule": e.rule_zh if chinese else e.rule,
-                "numbers": dict(e.numbers),
-                "limit": e.limit,
-                "excluded": list(e.excluded),
-                "next_check": e.next_check_zh if chinese else e.next_check,
-                "muted": [
-                    {"kind": m.kind, "ref": m.ref, "reason": m.reason} for m in page.row.mutes
-                ],
-                "changes": [x.change for x in page.events],
-                "siblings": [a.id for a in page.siblings],
-                "incident_of_cause": incident_json(page.row.incident),
-                "customers": page.customers,
-                "checklist": {"key": page.procedure.key, "version": page.procedure.version},
-            }
-        )
-
-    @app.get("/api/v1/alerts/{alert_id}/chart")
-    def chart(request: Request, alert_id: str) -> Response:
-        """The readings behind an alert, ready to draw."""
-        page = site.board.alert(alert_id, viewer_of(request).role)
-        if page is None:
-            raise HTTPException(404, "no_alert")
-        q = request.query_params
-        reader = site.render.reader(site.render.language(request))
-        try:
-            given = [moment_us(q, name, reader.now_us) for name in ("from", "to")]
-        except MissingDetail as e:
-            return refusal(request, site, e)
-        start_us, end_us = span_of(page.row.alert, reader.now_us, q.get("span"), *given)
-        return JSONResponse(
-            alert_chart(
-                site.readings,
-                site.network,
-                page.row.alert,
-                start_us,
-                end_us,
-                reader.zone,
-                site.settings.country,
-                reader.t,
-            )
-        )
-
-    @app.post("/api/v1/alerts/{alert_id}/ack", **writes(NoteIn))
-    async def acknowledge(request: Request, alert_id: str) -> Response:
-        """Seen."""
-
-        def act(viewer: Viewer, given: NoteIn) -> Any:
-            made = site.alerts.acknowledge(alert_id, viewer.actor, note=given.note)
-            return alert_json(made, made.ticket)
-
-        return await change(request, site, NoteIn, act)
-
-    @app.post("/api/v1/alerts/{alert_id}/unack", **writes(Body))
-    async def unacknowledge(request: Request, alert_id: str) -> Response:
-        """Not seen after all."""
-
-        def act(viewer: Viewer, given: Body) -> Any:
-            made = site.alerts.unacknowledge(alert_id, viewer.actor)
-            return alert_json(made, made.ticket)
-
-        return await change(request, site, Body, act)
-
-    @app.post("/api/v1/alerts/{alert_id}/shelve", **writes(ShelveIn))
-    async def shelve(request: Request, alert_id: str) -> Response:
-        """Put aside until a time within the next days."""
-
-        def act(viewer: Viewer, given: ShelveIn) -> Any:
-            until_us = _us(given.until)
-            made = site.alerts.shelve(alert_id, viewer.actor, until_us, given.reason)
-            return alert_json(made, made.ticket)
-
-        return await change(request, site, ShelveIn, act)
-
-    @app.post("/api/v1/alerts/{alert_id}/unshelve", **writes(Body))
-    async def unshelve(request: Request, alert_id: str) -> Response:
-        """Back before its time."""
-
-        def act(viewer: Viewer, given: Body) -> Any:
-            made = site.alerts.unshelve(alert_id, viewer.actor)
-            return alert_json(made, made.ticket)
-
-        return await change(request, site, Body, act)
-
-
-def _us(at: datetime) -> int:
-    if at.tzinfo is None:
-        raise HTTPException(422, "no_zone")
-    return int(at.timestamp() * 1e6)
 
 
 def _tickets(app: FastAPI, site: Site) -> None:
@@ -341,7 +185,7 @@ def _contacts(app: FastAPI, site: Site) -> None:
         """A call or message: hangs on what is known, opens a ticket for what is not."""
 
         def act(viewer: Viewer, given: ContactIn) -> Any:
-            at_us = site.clock.now_us() if given.time is None else _us(given.time)
+            at_us = site.clock.now_us() if given.time is None else instant_us(given.time)
             contact = Contact(
                 channel=given.channel,
                 external_id=given.external_id,

@@ -12,8 +12,11 @@ from alerts.errors import DeskError, MissingDetail
 from alerts.settings import AHEAD_MAX_US
 from grid.records import Alert, Contact, Incident, Ticket
 from storage.desk_records import HumanInput, Silence, Step
+from web.forms import whole
 from web.refusals import status_of
 from web.site import Site
+
+LIST_MAX = 1_000
 
 
 def iso(us: int | None) -> str | None:
@@ -227,3 +230,15 @@ def input_json(given: HumanInput) -> dict[str, Any]:
         "at": iso(given.at_us),
         "data": dict(given.data),
     }
+
+
+def instant_us(at: datetime) -> int:
+    """A moment with its zone, microseconds UTC."""
+    if at.tzinfo is None:
+        raise HTTPException(422, "no_zone")
+    return int(at.timestamp() * 1e6)
+
+
+def limit_of(request: Request) -> int:
+    """How many lines a list may have."""
+    return min(max(whole(request.query_params.get("limit"), 500), 1), LIST_MAX)

@@ -20,6 +20,7 @@ from alerts.roles import Actor, Role, may_see
 from alerts.settings import HOUR_US, MINUTE_US, DeskSettings
 from alerts.storm import storm
 from desk.answer import NoReadings, SupplyEvidence
+from desk.strays import strays
 from grid.clock import Clock
 from grid.faults import FAULTS
 from grid.network import Network
@@ -92,6 +93,7 @@ class LocateDesk:
                 return Picture(incident, (), (), (), {}, ())
             around = self._around(incident)
             signs = self._signs(reading, incident, around)
+            elsewhere = strays(reading, self.supply, self.places, incident, signs)
             stormy = storm(reading, self.clock.now_us(), self.settings)
         opened, closed = self._switches(incident, around)
         signs += opened
@@ -104,7 +106,7 @@ class LocateDesk:
         return Picture(
             incident,
             located.candidates,
-            located.suspects,
+            (*elsewhere, *located.suspects),
             located.faults,
             count,
             silent,

@@ -34,6 +34,7 @@ class Meters:
         self.dark = dark
         self.alive: set[str] = set()
         self.told: dict[str, SwitchState] = {}
+        self.lost: dict[str, int] = {}
 
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {d: self.told[d] for d in devices if d in self.told}
@@ -41,7 +42,10 @@ class Meters:
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         gasp = LastSeen(START - MINUTE, 230.0, lost_us=START)
         well = LastSeen(START + 50 * MINUTE, 229.0)
-        return {d: gasp if self.dark in d and d not in self.alive else well for d in devices}
+        own = {d: LastSeen(START - MINUTE, 230.0, lost_us=t) for d, t in self.lost.items()}
+        return {
+            d: own.get(d, gasp if self.dark in d and d not in self.alive else well) for d in devices
+        }
 
 
 class Asked:
@@ -142,6 +146,22 @@ def test_a_call_counts_unless_the_callers_own_meter_lives(room: Room) -> None:
         counter.report(Contact("phone", account, START + 5 * MINUTE, account=account))
 
     assert room.desk.picture(1, "operator").signs["call"] == 1
+
+
+def test_a_meter_that_went_dark_with_another_outage_may_be_recorded_at_the_wrong_place() -> None:
+    ledger, meters, second = MemoryLedger(), Meters(), 1_000_000
+    meters.lost = {"M-T2-B1-1": START + second, "M-T2-B2-2": START + 90 * second}
+    alone = [("usage_point", "T2-B1-1"), ("usage_point", "T2-B2-2")]
+    apply_events([raised("outage", at) for at in (T1, *alone)], ledger, town())
+    desk = LocateDesk(ledger, town(), StandingClock(START + HOUR), meters)
+
+    with ledger.reading() as r:
+        found = {
+            i.asset: [(s.device, s.perhaps) for s in desk.picture(i.id, "operator").suspects]
+            for i in r.incidents()
+        }
+
+    assert found == {"T1": [("M-T2-B1-1", T1)], "T2-B1-1": [("M-T2-B1-1", T1)], "T2-B2-2": []}
 
 
 def test_a_persons_word_moves_the_incident_and_the_machine_leaves_it(room: Room) -> None:

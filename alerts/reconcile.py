@@ -127,7 +127,7 @@ class Reconciler(TicketKeeping):
         for index, main_id in main_of.items():
             self._attach(clusters[index].own, homes[index], main_id)
         self._relocate(before)  # a place may become free for a cause of its own
-        self.tx.expect(incidents=len(waiting))
+        self.tx.expect(incidents=len(waiting), tickets=len(waiting))
         for index in waiting:
             main_of[index] = self._new(clusters[index])
             self._attach(clusters[index].own, [], main_of[index])

@@ -7,12 +7,13 @@ ends, a ticket is done); one that takes a place in it (an incident moves, a tick
 written at once, after all that waits.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections import deque
+from typing import Any, Final, Literal
 
 from grid.records import Alert, Incident, Ticket
 from storage.desk_records import Move, Mute, Step
 
+Table = Literal["incident", "ticket"]
 FINAL: Final = frozenset({"closed", "merged", "cancelled"})
 
 
@@ -39,8 +40,8 @@ class Pending:
         self._days: dict[str, int] = {}
         self._days_new: set[str] = set()
         self._freed: set[int] = set()  # incidents whose open ticket is done, not yet written
-        self._ids: dict[str, list[int]] = {}
-        self._expected: dict[str, int] = {}
+        self._ids: dict[Table, deque[int]] = {"incident": deque(), "ticket": deque()}
+        self._expected: dict[Table, int] = {"incident": 0, "ticket": 0}
 
     @property
     def any(self) -> bool:
@@ -74,21 +75,26 @@ class Pending:
 
     # -- ids and numbers -------------------------------------------------------------------
 
-    def expect(self, table: str, count: int) -> None:
-        """So many ids of a table will be asked for next."""
-        self._expected[table] = count
+    def expect(self, table: Table, count: int) -> None:
+        """So many more ids of a table will be asked for."""
+        self._expected[table] = max(0, count - len(self._ids[table]))
 
-    def wanted(self, table: str) -> int:
-        """How many ids of a table to reserve now, 0 while some are left."""
-        return 0 if self._ids.get(table) else max(1, self._expected.pop(table, 1))
+    def wanted(self, table: Table) -> dict[str, int]:
+        """How many ids of each table to reserve before one of this can be taken; {} if none."""
+        if self._ids[table]:
+            return {}
+        wanted = {str(name): count for name, count in self._expected.items()}
+        wanted[table] = max(1, wanted[table])
+        self._expected = {"incident": 0, "ticket": 0}
+        return wanted
 
-    def reserve(self, table: str, ids: Sequence[int]) -> None:
-        """Ids of a table that are ours, ascending."""
-        self._ids[table] = sorted(ids, reverse=True)
+    def reserve(self, table: Table, id_: int) -> None:
+        """An id that is ours, each greater than the one before."""
+        self._ids[table].append(id_)
 
-    def take_id(self, table: str) -> int:
+    def take_id(self, table: Table) -> int:
         """The next of the reserved ids."""
-        return self._ids[table].pop()
+        return self._ids[table].popleft()
 
     def knows_day(self, day: str) -> bool:
         """Whether the last number of a day is known."""

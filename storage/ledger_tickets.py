@@ -19,6 +19,7 @@ from storage.ledger_base import (
     ticket_list,
     update,
 )
+from storage.ledger_pending import Table
 
 
 class TicketTables(TableView):
@@ -66,13 +67,9 @@ class TicketTables(TableView):
 
     def incidents_since(self, change: int) -> tuple[int, list[Incident]]:
         given = {"realm": self._key, "change": change}
-        newest = self._all(self._queries["incidents_change"], given)[0]["change"] or 0
-        if newest < change:  # another database than before: all of it is new
-            given["change"] = change = 0
-        if newest == change:
-            return newest, []
-        query = self._select("incidents_since", rows.INCIDENT)
-        return newest, self._incidents(self._beside(query, given))
+        found = self._all(self._select("incidents_since", rows.INCIDENT), given)
+        newest = max(int(row.pop("newest")) for row in found)
+        return newest, self._incidents([row for row in found if row["id"] is not None])
 
     def expect(self, *, incidents: int = 0, tickets: int = 0) -> None:
         self._pending.expect("incident", incidents)
@@ -90,11 +87,11 @@ class TicketTables(TableView):
             self._connection.execute(query, {"realm": self._key, **rows.row_of(incident)})
             self._pending.incidents_known[incident.id] = incident
 
-    def _new_id(self, table: str) -> int:
+    def _new_id(self, table: Table) -> int:
         wanted = self._pending.wanted(table)
         if wanted:
-            found = self._beside(self._queries["reserve"], [table, wanted])
-            self._pending.reserve(table, [row["id"] for row in found])
+            for row in self._beside(self._queries["reserve"], wanted):
+                self._pending.reserve(row["of"], row["id"])
         return self._pending.take_id(table)
 
     def moves(self, incident_id: int) -> list[Move]:

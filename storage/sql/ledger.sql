@@ -175,18 +175,22 @@ WHERE realm = %(realm)s
         SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
 ORDER BY id LIMIT %(limit)s
 
--- name: incidents_change
--- The number of the newest change of an incident.
-SELECT max(change) AS change FROM incident WHERE realm = %(realm)s
-
 -- name: incidents_since
--- Incidents that have changed since a number, ended ones too; from the beginning only open ones.
-SELECT {columns} FROM incident
-WHERE realm = %(realm)s AND change > %(change)s AND (%(change)s > 0 OR closed_us IS NULL)
+-- Incidents that have changed since a number, ended ones too, with the number of the newest change;
+-- from the beginning, and where the numbers have not come so far, only open ones. One row at least.
+SELECT {columns}, newest
+FROM (SELECT coalesce(max(change), 0) AS newest FROM incident WHERE realm = %(realm)s) n
+LEFT JOIN incident i ON i.realm = %(realm)s
+    AND change > CASE WHEN %(change)s BETWEEN 1 AND newest THEN %(change)s ELSE 0 END
+    AND (closed_us IS NULL OR %(change)s BETWEEN 1 AND newest)
 
 -- name: reserve
--- Ids of a table that nobody else will get, ascending.
-SELECT nextval(pg_get_serial_sequence(%s, 'id')) AS id FROM generate_series(1, %s)
+-- Ids for new incidents and tickets that nobody else will get, ascending.
+SELECT 'incident' AS of, nextval(pg_get_serial_sequence('incident', 'id')) AS id
+FROM generate_series(1, %(incident)s)
+UNION ALL
+SELECT 'ticket', nextval(pg_get_serial_sequence('ticket', 'id'))
+FROM generate_series(1, %(ticket)s)
 
 -- name: add_incidents
 -- New incidents with ids that were reserved, given as one JSON array.

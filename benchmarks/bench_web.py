@@ -115,7 +115,7 @@ def zoom(b: Bench) -> Rows:
     replayed = [d for d in view.devices() if "-M" in d][:rounds]
     room.close()
     with Site(b.new_database("zoom"), trials=folder) as site:
-        watched = site.meters(rounds)
+        watched = site.meters(4 if b.quick else 12)
         a_week(site, watched)
         page = site.page(b.browser, "engineer")
         zooms = {

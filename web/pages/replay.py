@@ -378,7 +378,11 @@ def _looked_at(
     return {
         "chosen": chosen,
         "where": where,
-        "scores": room.scored(id_) if view.status.get("state") == "done" else None,
+        "scores": (
+            {"b": None, "differences": (), **room.scored(id_)}
+            if view.status.get("state") == "done"
+            else None
+        ),
         "figures": FIGURES,
         "label_of": lambda kind, asset: asset_label(t, network, kind, asset),
         "us": us,

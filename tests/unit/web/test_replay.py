@@ -255,3 +255,24 @@ def test_the_page_stands_at_every_stage_of_a_run(
     assert (answer.status_code, listed.status_code) == (200, 200)
     assert f'data-state="{status["state"]}"' in answer.text
     assert ("80,000" in answer.text) == ("rows" in status)
+
+
+def test_a_replay_with_one_setting_has_its_page_too(
+    engineer: Visitor, trial: str, room: TrialRoom
+) -> None:
+    folder = room.folder / "replay-20200103-000000-beef"
+    shutil.copytree(room.folder / trial.rpartition("/")[2], folder)
+    for path in folder.glob("b.*"):
+        path.unlink()
+    request = folder / "request.json"
+    asked = json.loads(request.read_text(encoding="utf-8"))
+    request.write_text(json.dumps({**asked, "b": None}), encoding="utf-8")
+
+    answer = engineer.get(f"/engineer/replay/{folder.name}")
+    (folder / "truth.jsonl").unlink()  # as of the live past
+    room._scores.clear()
+    without_truth = engineer.get(f"/engineer/replay/{folder.name}")
+    shutil.rmtree(folder)
+
+    assert (answer.status_code, without_truth.status_code) == (200, 200)
+    assert "Alerts of settings A" in answer.text and "Alerts of settings B" not in answer.text

@@ -22,7 +22,18 @@ from grid.records import (
     Ticket,
     TicketState,
 )
-from storage.desk_records import Draft, HumanInput, Move, Mute, Notice, Silence, Step, Timer, Waking
+from storage.desk_records import (
+    Draft,
+    HumanInput,
+    Move,
+    Mute,
+    Notice,
+    Silence,
+    Step,
+    Timer,
+    ToldNotice,
+    Waking,
+)
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -194,6 +205,9 @@ class Reading(Protocol):
 
     def told(self, subject: str, trigger: str) -> set[str]:
         """Who has been told (or is to be told) of a trigger."""
+
+    def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
+        """What a recipient was told or is to be told, newest first."""
 
     def outbox(self, after: int, limit: int = 500) -> list[OutboxMessage]:
         """Messages with seq > `after`, in commit order."""

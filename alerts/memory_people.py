@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from alerts.ledger import FINAL_STATES
 from alerts.memory_alerts import AlertMemory
@@ -12,7 +12,7 @@ from grid.records import (
     Contact,
     OutboxMessage,
 )
-from storage.desk_records import Draft, HumanInput, Notice
+from storage.desk_records import Draft, HumanInput, Notice, ToldNotice
 
 
 class Memory(AlertMemory, TicketMemory):
@@ -111,6 +111,17 @@ class Memory(AlertMemory, TicketMemory):
 
     def told(self, subject: str, trigger: str) -> set[str]:
         return {k[1] for k in self.notice_rows if (k[0], k[2]) == (subject, trigger)}
+
+    def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
+        state: Literal["waiting", "withheld"] = "waiting"
+        mine = [n for n in reversed(self.notice_rows.values()) if n.recipient == recipient]
+        found = [
+            ToldNotice(
+                n.subject, n.trigger, n.channel, str(n.payload.get("text", "")), n.created_us, state
+            )
+            for n in mine
+        ]
+        return sorted(found, key=lambda n: -n.created_us)[:limit]
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
         new = 0

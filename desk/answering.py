@@ -10,7 +10,7 @@ from typing import Final
 from alerts.errors import UnknownAccount
 from alerts.ledger import Ledger, Reading
 from alerts.places import Asset, Places, places_of
-from alerts.roles import may_see
+from alerts.roles import Role, may_see
 from alerts.settings import DAY_US, DeskSettings
 from desk.answer import (
     Answer,
@@ -21,6 +21,7 @@ from desk.answer import (
     say,
     steps_for,
 )
+from desk.customer_timeline import StoryEntry, customer_timeline
 from desk.outages import Frequent, frequency, frequent_rules, of_line
 from grid.clock import Clock
 from grid.network import Customer, Network, PlannedWork, UsagePoint
@@ -55,6 +56,23 @@ class Answers:
         """The answer for an account; UnknownAccount if there is no such customer."""
         with self.ledger.reading() as reading:
             return self._answer(reading, account)
+
+    def timeline(self, account: str, role: Role, limit: int = 100) -> list[StoryEntry]:
+        """The story of an account, newest first; UnknownAccount if there is no such customer."""
+        self._customer(account)
+        points = self.network.usage_points_of_account.get(account, ())
+        line = list(self._line(points))
+        with self.ledger.reading() as reading:
+            return customer_timeline(
+                reading,
+                self.places,
+                account,
+                points,
+                line,
+                role,
+                self.clock.now_us(),
+                limit=limit,
+            )
 
     def _customer(self, account: str) -> Customer:
         customer = self.network.customer_by_account.get(account)

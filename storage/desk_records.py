@@ -152,6 +152,18 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldNotice:
+    """What somebody was told or is to be told; `state` as the queue has it."""
+
+    subject: str
+    trigger: str
+    channel: str
+    text: str
+    created_us: int
+    state: Literal["waiting", "sent", "dead", "withheld"]
+
+
+@dataclass(frozen=True, slots=True)
 class LeasedNotice:
     """A notice that a worker is sending; `id` is stable over all its tries."""
 

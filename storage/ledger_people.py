@@ -10,7 +10,7 @@ from grid.records import (
     OutboxMessage,
 )
 from storage import ledger_rows as rows
-from storage.desk_records import Draft, HumanInput, Notice
+from storage.desk_records import Draft, HumanInput, Notice, ToldNotice
 from storage.desk_text import nameable
 from storage.ledger_base import (
     TableView,
@@ -113,6 +113,12 @@ class PeopleTables(TableView):
     def told(self, subject: str, trigger: str) -> set[str]:
         found = self._all(self._queries["told"], [self._key, subject, trigger])
         return {row["recipient"] for row in found}
+
+    def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
+        if not nameable(recipient):
+            return []
+        given = [self._key, recipient, limit]
+        return [ToldNotice(**row) for row in self._all(self._queries["notices_to"], given)]
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
         state = "waiting" if self._realm == "live" else "withheld"

@@ -16,7 +16,7 @@ from desk.search import Hit
 from grid.faults import FAULTS
 from storage.desk_records import Draft
 from web.api_calls import Body, change, query, writes
-from web.api_json import incident_json, iso, refusal, silence_json, ticket_json
+from web.api_json import incident_json, iso, refusal, silence_json, story_json, ticket_json
 from web.forms import whole
 from web.site import Site
 from web.viewer import Viewer, viewer_of
@@ -210,6 +210,18 @@ def _search(app: FastAPI, site: Site) -> None:
         return JSONResponse(
             {"items": [_hit(h) for h in site.counter.find(q.get("q", "")[:200], most)]}
         )
+
+    @app.get("/api/v1/customers/{account}/timeline", **query("limit"))
+    def story(request: Request, account: str) -> Response:
+        """All that has been with this customer, newest first."""
+        viewer = viewer_of(request)
+        most = min(max(whole(request.query_params.get("limit"), 100), 1), HITS_MAX)
+        try:
+            found = site.counter.timeline(account, viewer.role, most)
+        except DeskError as e:
+            return refusal(request, site, e)
+        site.people.audit(viewer.login, "view_customer", account)
+        return JSONResponse({"items": [story_json(e) for e in found]})
 
     @app.get("/api/v1/customers/{account}/answer")
     def answer(request: Request, account: str) -> Response:

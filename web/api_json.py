@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, MissingDetail
 from alerts.settings import AHEAD_MAX_US
+from desk.customer_timeline import StoryEntry
 from grid.records import Alert, Contact, Incident, Ticket
 from storage.desk_records import HumanInput, Silence, Step
 from web.forms import whole
@@ -229,6 +230,18 @@ def input_json(given: HumanInput) -> dict[str, Any]:
         "actor": given.actor,
         "at": iso(given.at_us),
         "data": dict(given.data),
+    }
+
+
+def story_json(entry: StoryEntry) -> dict[str, Any]:
+    """One line of a customer's story."""
+    return {
+        "at": iso(entry.at_us),
+        "kind": entry.kind,
+        "text": entry.text,
+        "text_zh": entry.text_zh,
+        "said": entry.said,
+        "ticket": entry.number,
     }
 
 

@@ -169,6 +169,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/api/v1/contacts"): COUNTER,
     ("GET", "/api/v1/search"): COUNTER,
     ("GET", "/api/v1/customers/{account}/answer"): COUNTER,
+    ("GET", "/api/v1/customers/{account}/timeline"): COUNTER,
     ("GET", "/api/v1/incidents"): STAFF,
     ("GET", "/api/v1/incidents/{incident_id}"): STAFF,
     ("GET", "/api/v1/incidents/{incident_id}/evidence"): STAFF,

@@ -394,6 +394,11 @@ UPDATE notice_draft SET {updates} WHERE realm = %(realm)s AND id = %(id)s
 -- Who has been told, or is to be told.
 SELECT DISTINCT recipient FROM notice WHERE realm = %s AND subject = %s AND trigger = %s
 
+-- name: notices_to
+-- What somebody was told or is to be told, newest first.
+SELECT subject, trigger, channel, coalesce(payload ->> 'text', '') AS text, created_us, state
+FROM notice WHERE realm = %s AND recipient = %s ORDER BY created_us DESC, id DESC LIMIT %s
+
 -- name: add_notices
 -- Notices, each once for its subject, recipient, trigger and milestone.
 INSERT INTO notice (realm, subject, recipient, trigger, milestone, channel, payload,

@@ -17,6 +17,7 @@ from web.forms import Fields, form_of, said_time_us
 from web.site import Site
 from web.viewer import viewer_of
 
+STORY_SHOWN = 40
 CALLS_SHOWN = 8
 HITS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
@@ -64,6 +65,7 @@ def register(app: FastAPI, site: Site) -> None:
             "account": account,
             "answer": answer,
             "calls": calls,
+            "story": site.counter.timeline(account, viewer.role, STORY_SHOWN) if answer else (),
             "customers": site.network.customer_by_account,
             "tickets": site.board.tickets(role=viewer.role, states=OPEN_STATES, limit=40),
             "channels": CHANNELS,

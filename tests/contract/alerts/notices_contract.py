@@ -101,6 +101,18 @@ class NoticesContract:
         assert draft.text_zh.startswith("中山路1号自3月1日08:00起停电")
         assert "since 01 Mar 08:00" in draft.text
 
+    def test_what_a_customer_was_told_is_found_by_the_customer(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+        office.notices.approve(draft.id, CHIEF)
+
+        with ledger.reading() as r:
+            (told,) = r.notices_to("account:A11")
+            assert r.notices_to("account:nobody") == []
+        assert (told.trigger, told.text) == ("power_out", draft.text_zh)
+        assert told.state in ("waiting", "withheld")
+
     def test_a_decision_is_made_once(self, ledger: Ledger) -> None:
         office = Office(ledger)
         office.drafted(1)

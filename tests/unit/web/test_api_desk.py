@@ -181,6 +181,24 @@ def test_search_masks_and_the_answer_is_audited(world: World, visit: Visit) -> N
     assert bearer(visit, "operator").get("/api/v1/search?q=3").status_code == 403
 
 
+def test_a_customers_story_is_one_list_for_the_counter_only(world: World, visit: Visit) -> None:
+    clerk = bearer(visit)
+    clerk.post(
+        "/api/v1/contacts",
+        json={"channel": "phone", "external_id": "s1", "account": "330740005", "text": "没电了"},
+    )
+
+    story = clerk.get("/api/v1/customers/330740005/timeline").json()["items"]
+    page = visit("clerk").get("/desk", params={"account": "330740005"}).text
+
+    assert {"contact", "ticket", "outage"} <= {e["kind"] for e in story}
+    assert [e["at"] for e in story] == sorted((e["at"] for e in story), reverse=True)
+    assert [e["said"] for e in story if e["kind"] == "contact"][:1] == ["没电了"]
+    assert "The customer&#39;s story" in page and "没电了" in page
+    assert ("clerk", "view_customer", "330740005") in world.people.audited
+    assert bearer(visit, "engineer").get("/api/v1/customers/1/timeline").status_code == 403
+
+
 def test_a_silence_has_an_end_and_can_be_ended(visit: Visit) -> None:
     operator = bearer(visit, "operator")
     body = {"asset_kind": "transformer", "asset": "T7", "reason": "检修", "end": when(NOW + HOUR)}

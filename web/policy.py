@@ -143,6 +143,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/supply/{what}"): CONTROL,
     ("GET", "/supply/frequent"): STAFF,
     ("GET", "/supply/frequent.csv"): COUNTER,
+    ("GET", "/supply/calls"): COUNTER,
     ("GET", "/notices"): CONTROL,
     ("POST", "/notices"): CONTROL,
     ("GET", "/notices/{draft_id}"): CONTROL,

@@ -12,16 +12,17 @@ from alerts.by_hand import TicketByHand
 from alerts.handling import AlertDesk
 from alerts.notices import NoticeDesk
 from alerts.places import Places
-from alerts.roles import Role
+from alerts.roles import Role, may_see
 from alerts.settings import DeskSettings
 from alerts.silences import SilenceDesk
 from alerts.storm import Storm, StormDesk, declared, storm
 from alerts.tickets import TicketDesk
 from desk.board import Board
+from desk.cases import Case, cases
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
 from desk.handover import HandOverDesk
-from desk.knowledge import KnowledgeDesk
+from desk.knowledge import KnowledgeDesk, Version
 from desk.locate import LocateDesk
 from desk.quality import bar, headline
 from desk.ratings import RatingDesk
@@ -41,6 +42,8 @@ from web.viewer import NOBODY
 FEED_MAX = 12_000
 STATES_KEPT_S = 1.0
 STORM_KEPT_S = 3.0
+KNOWN_KEPT_S = 60.0
+KNOWN_MAX = 6
 log = logging.getLogger(__name__)
 
 
@@ -88,6 +91,7 @@ class Site:
         self.silences = SilenceDesk(self.ledger, self.network, self.clock)
         self.notices = NoticeDesk(self.ledger, self.network, self.clock, settings.notices)
         self.storm = StormDesk(self.ledger, self.network, self.clock)
+        self._known: dict[tuple[str, bool], tuple[float, list[Version], list[Case]]] = {}
         self._storm: tuple[float, Storm | None, bool] | None = None
         self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
@@ -198,6 +202,22 @@ class Site:
                 return None, False
             self._storm = (now, said, looks)
         return self._storm[1:]
+
+    def known_of(self, fault: str, role: Role) -> tuple[list[Version], list[Case]]:
+        """Articles and cases about a fault kind, for the page of somebody who has one before them;
+        at most a minute old, because every ticket and alert that is opened asks."""
+        key = (fault, may_see("inspection", role))
+        now = time.monotonic()
+        kept = self._known.get(key)
+        if kept is None or now - kept[0] > KNOWN_KEPT_S:
+            articles = self.knowledge.articles(fault=fault, kind="article")[:KNOWN_MAX]
+            similar = cases(self.ledger, self.network, role, fault=fault, limit=KNOWN_MAX)
+            kept = self._known[key] = (now, articles, similar)
+        return kept[1], kept[2]
+
+    def forget_known(self) -> None:
+        """An article has come into use or gone."""
+        self._known.clear()
 
     def forget_storm(self) -> None:
         """It has been declared or ended just now."""

@@ -36,7 +36,7 @@ PAGES = {
         "/supply",
     ),
     "dispatcher": ("/drills", "/drills/drill-1", "/supply/frequent?asset_kind=transformer&asset=T1",
-                   "/notices/1", "/quality/now"),
+                   "/notices/1", "/supply/calls", "/quality/now"),
 }  # fmt: skip
 
 
@@ -120,6 +120,23 @@ def test_a_drill_is_joined_worked_and_left_by_keys_alone(browser: Browser, serve
         page.keyboard.press("Enter")
         expect(page.locator(".bar-drill")).to_have_count(0)
         expect(page).to_have_url(f"{server.url}/drills/drill-1")
+
+
+def test_single_letters_can_be_switched_off(browser: Browser, server: Server) -> None:
+    with desk(browser, server, "dispatcher") as d:
+        page = d.open("/supply")
+        page.keyboard.press("Shift+?")
+        page.locator("#keys-off").check()
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        stayed = page.url
+        page.keyboard.press("Shift+?")
+        page.locator("#keys-off").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.wait_for_url("**/tickets")
+
+    assert stayed == f"{server.url}/supply"
 
 
 def test_the_notice_of_an_outage_is_copied_with_one_key(browser: Browser, server: Server) -> None:

@@ -52,7 +52,10 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         frozenset(s.device for s in site.readings.silent()),
     )
     span = request.query_params.get("span", "")
+    articles, similar = site.known_of(alert.fault, viewer.role)
     return {
+        "articles": articles[:3],
+        "similar": similar[:3],
         "page": page,
         "alert": alert,
         "place": place(t, site.network, alert.asset_kind, alert.asset),

@@ -257,6 +257,7 @@ def register(app: FastAPI, site: Site) -> None:
             except DeskError as e:
                 text = e.text(site.render.language(request))
                 return version_page(request, kind, key, text, status_of(e))
+            site.forget_known()
             return see(f"/knowledge/{kind}/{key}?version={number}")
 
         return await run_in_threadpool(act)

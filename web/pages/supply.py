@@ -12,27 +12,34 @@ from starlette.exceptions import HTTPException
 from alerts.errors import DeskError
 from alerts.notices import TRIGGER_NAMES, NoticeSettings, UnknownDraft, draft_notices
 from alerts.places import call_rank
+from alerts.roles import Role
 from alerts.settings import DAY_US
 from alerts.storm import DAYS_MAX
 from desk.outages import Frequent, check_planned, frequent_customers, frequent_rules
 from desk.reports import to_csv
 from grid.network import Customer
+from grid.records import Ticket
 from storage.desk_records import Draft
 from storage.loads import judged
 from web import policy
 from web.forms import Fields, form_of, see, site_time_us, whole
+from web.pages.ticket_side import RESULTS
 from web.refusals import status_of
 from web.site import Site
 from web.viewer import viewer_of
 
 FREQUENT_SHOWN: Final = 500
 PEOPLE_SHOWN: Final = 12
+CALLS_SHOWN: Final = 300
+TICKETS_MAX: Final = 1_000
+CALLS_READ: Final = 20_000
 AREA_KINDS: Final = ("feeder", "section", "transformer", "branch")
 
 
 def register(app: FastAPI, site: Site) -> None:
     _situation(app, site)
     _frequent(app, site)
+    _calls(app, site)
     _notices(app, site)
 
 
@@ -98,6 +105,67 @@ def _situation(app: FastAPI, site: Site) -> None:
             return see(address)
 
         return await run_in_threadpool(run)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A customer without supply to be called before others, and what became of it."""
+
+    customer: Customer
+    ticket: Ticket
+    result: str = ""
+    by: str = ""
+    at_us: int | None = None
+
+
+def calls(site: Site, role: Role) -> list[Call]:
+    """Whom to call because of open outages: not reached first, life support before the rest."""
+    rows = [
+        x
+        for x in site.board.tickets(role=role, limit=TICKETS_MAX)
+        if x.incident.incident_class == "supply" and x.incident.closed_us is None
+    ]
+    with site.ledger.reading() as reading:
+        said = reading.human_inputs(kinds=("called",), limit=CALLS_READ)
+    last = {(h.subject, str(h.data["account"])): h for h in said}
+    made: dict[str, Call] = {}
+    for x in rows:
+        for customer in site.board.places.call_first((x.ticket.asset_kind, x.ticket.asset)):
+            call = last.get((f"ticket:{x.ticket.number}", customer.account))
+            one = Call(customer, x.ticket)
+            if call:
+                one = Call(customer, x.ticket, str(call.data["result"]), call.actor, call.at_us)
+            made.setdefault(customer.account, one)
+
+    def rank(c: Call) -> tuple[bool, bool, int, int, str]:
+        help_first = c.result != "needs_help"
+        since_us = c.ticket.opened_us
+        return (
+            c.result == "reached",
+            help_first,
+            call_rank(c.customer),
+            since_us,
+            c.customer.account,
+        )
+
+    return sorted(made.values(), key=rank)
+
+
+def _calls(app: FastAPI, site: Site) -> None:
+    @app.get("/supply/calls")
+    def call_list(request: Request) -> Response:
+        viewer = viewer_of(request)
+        after = site.outbox_head()
+        found = calls(site, viewer.role)
+        site.people.audit(viewer.login, "view_calls", "supply", {"customers": len(found)})
+        values: dict[str, Any] = {
+            "after": after,
+            "calls": found[:CALLS_SHOWN],
+            "left": sum(c.result != "reached" for c in found),
+            "count": len(found),
+            "call_results": RESULTS,
+        }
+        return site.render.page(request, "calls.html", values)
 
 
 def _frequent(app: FastAPI, site: Site) -> None:

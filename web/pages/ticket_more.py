@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, MissingDetail
 from desk.board import TicketPage
-from desk.cases import cases
 from desk.estimates import suggest
 from desk.outage_notice import outage_notice
 from desk.read_now import DEVICES_MAX, Answered
@@ -43,16 +42,11 @@ def more_values(site: Site, page: TicketPage, viewer: Viewer, language: Language
     )
     if notice and site.settings.drill:
         notice = DRILL_MARK[language] + notice
+    articles, similar = site.known_of(ticket.fault, viewer.role)
     wants_estimate = ticket.estimated_restoration_us is None and "estimate" in page.allowed
     return {
-        "articles": site.knowledge.articles(fault=ticket.fault, kind="article")[:KNOWN_SHOWN],
-        "similar": [
-            c
-            for c in cases(
-                site.ledger, site.network, viewer.role, fault=ticket.fault, limit=KNOWN_SHOWN + 1
-            )
-            if c.number != ticket.number
-        ][:KNOWN_SHOWN],
+        "articles": articles[:KNOWN_SHOWN],
+        "similar": [c for c in similar if c.number != ticket.number][:KNOWN_SHOWN],
         "outage_notice": notice,
         "suggestion": suggest(
             site.ledger, site.network, ticket, now_us, settings=site.desk_settings

@@ -125,7 +125,8 @@ def register(app: FastAPI, site: Site, presence: Presence) -> None:
                 tx.add_human_input(HumanInput("called", subject, viewer.actor.name, now_us, given))
                 data = {"action": "called", "number": page.ticket.number, "work": page.ticket.work}
                 tx.publish("ticket", str(ticket_id), now_us, data)
-            return see(f"/tickets/{ticket_id}#call-list")
+            back = "/supply/calls" if form["next"] == "/supply/calls" else ""
+            return see(back or f"/tickets/{ticket_id}#call-list")
 
         return await run_in_threadpool(act)
 

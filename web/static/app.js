@@ -294,6 +294,8 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
   if (typing(event.target)) return;
+  // Who dictates, or hits keys by accident, may do without letters (WCAG 2.1.4).
+  if (/^[a-z/]$/.test(event.key) && localStorage.getItem("keys-off") === "1") return;
   const act = {
     j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
     a: () => press($('[data-key="a"]')), t: () => press($('[data-key="t"]')),
@@ -305,6 +307,12 @@ addEventListener("keydown", (event) => {
   const scrollable = event.key.startsWith("Arrow") && !document.activeElement?.closest("[data-list], .feed-row");
   if (act && !scrollable) { event.preventDefault(); act(); }
 });
+
+const keysOff = $("#keys-off");
+if (keysOff) {
+  keysOff.checked = localStorage.getItem("keys-off") === "1";
+  keysOff.onchange = () => localStorage.setItem("keys-off", keysOff.checked ? "1" : "0");
+}
 
 $("#new-pill")?.addEventListener("click", releasePill);
 

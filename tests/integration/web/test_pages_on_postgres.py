@@ -18,6 +18,7 @@ from storage.ledger import PostgresLedger
 from storage.migrate import migrate
 from storage.people import People
 from storage.photos import PHOTOS_MAX, Photos
+from storage.realms import realm_names
 from tests.unit.web.server import Server
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, StandingClock, network, raised, story
 from tests.waiting import wait_for
@@ -36,6 +37,7 @@ class Site:
     ledger: PostgresLedger
     people: People
     network: Network
+    clock: StandingClock
     clients: list[httpx.Client] = field(default_factory=list)
 
     def client(self, login: str, role: str) -> httpx.Client:
@@ -72,11 +74,13 @@ def site(database_url: str) -> Iterator[Site]:
                 readings=StoredReadings(theirs, grid, clock),
                 supply=Supply(theirs, "live"),
                 heartbeat_s=0.5,
+                ledger_of=lambda name: PostgresLedger(theirs, name),
+                realms=lambda prefix: realm_names(theirs, prefix),
             )
 
         with Server(settings) as server:
             wait_for(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 20)
-            made = Site(server, ours, ledger, People(ours), grid)
+            made = Site(server, ours, ledger, People(ours), grid, clock)
             yield made
             for client in made.clients:
                 client.close()
@@ -109,6 +113,33 @@ def test_a_link_signs_in_and_every_page_of_the_role_opens(site: Site) -> None:
     }
 
     assert {k: v for k, v in statuses.items() if v != 200} == {}
+
+
+def test_a_drill_is_played_on_its_own_rows_and_streams_them(site: Site) -> None:
+    client = site.client("operator", "operator")
+    headers = {"origin": site.server.url, "accept-language": "en"}
+
+    def csrf(path: str) -> str:
+        return client.get(path).text.partition('data-csrf="')[2].partition('"')[0]
+
+    token = csrf("/password")
+    data = {"_csrf": token, "scene": "false_alarm", "seed": "3"}
+    made = client.post("/drills", data=data, headers=headers)
+    with site.ledger.reading() as r:
+        before = repr((r.totals(), r.alerts(), r.tickets()))
+    client.post(f"{made.url.path}/join", data={"_csrf": token}, headers=headers)
+    site.clock.us += 3 * MINUTE
+
+    with client.stream("GET", "/stream?after=0") as stream:
+        seq, data_of = alert_of(stream.iter_lines())
+    listed = client.get("/tickets", headers=headers).text
+    with site.ledger.reading() as r:
+        after = repr((r.totals(), r.alerts(), r.tickets()))
+
+    assert before == after
+    assert int(seq) > 0 and data_of["incident"]
+    assert "DRILL: nothing on this page is real." in listed
+    assert listed.count("data-href=") == 1
 
 
 def test_signing_out_and_disabling_end_a_session_on_the_server(site: Site) -> None:

@@ -11,7 +11,7 @@ from alerts.episodes import event_id
 from grid.records import AlertEvent
 from storage.loads import Load
 from tests.unit.web.visitor import Visit
-from tests.unit.web.world import DAY, HOUR, NOW, OUTAGE, World, raised
+from tests.unit.web.world import DAY, HOUR, MINUTE, NOW, OUTAGE, World, raised
 
 
 def text_of(page: str) -> str:
@@ -165,6 +165,34 @@ def test_the_check_answers_for_a_place_and_knows_what_is_not_there(
     assert "brings nobody to a limit" in operator.get(f"{check}T3").text
     assert "would bring 48 customers" in operator.get(f"{check}T1").text
     assert "The network has no &#39;T99&#39;" in operator.get(f"{check}T99").text
+
+
+# -- calls ---------------------------------------------------------------------------------------
+
+
+def test_the_call_list_goes_over_all_outages_and_what_became_of_a_call_stays(
+    world: World, visit: Visit
+) -> None:
+    """T3's outage touches the life-support and the elderly customer and the hospital."""
+    outage(world, "T5", NOW - 4 * HOUR)
+    world.happen(raised("outage", "transformer", "T3", NOW - MINUTE, OUTAGE, (), 9.0))
+    clerk = visit("clerk")
+    grid = world.network.customers
+    ticket = next(t.id for t in world.ledger_tickets() if t.asset == "T3" and t.fault == "outage")
+
+    before = clerk.get("/supply/calls").text
+    after = clerk.change(f"/tickets/{ticket}/called", account=grid[49].account, result="reached",
+                         next="/supply/calls")  # fmt: skip
+
+    names = [grid[n].name for n in (49, 60, 55)]
+    assert names == sorted(names, key=before.index)
+    assert "0 of 3 reached" in before
+    assert ("/supply/calls", True) == (after.url.path, "1 of 3 reached" in after.text)
+    assert after.text.index(names[0]) > after.text.index(names[2])
+
+
+def test_who_may_not_see_customers_has_no_call_list(visit: Visit) -> None:
+    assert 403 == visit("operator").get("/supply/calls").status_code
 
 
 # -- texts to customers --------------------------------------------------------------------------

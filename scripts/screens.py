@@ -29,12 +29,13 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 PAGES = {
     "operator": (
         "/", "/tickets", "{alert}", "{growing}", "{ticket}", "/silences", "/quality?days=30",
-        "/handover", "/?q=nothing",
+        "/handover", "/?q=nothing", "/quality/now", "/supply", "/supply/frequent", "/notices",
     ),
     "clerk": ("/desk", "/desk?q={name}", "/desk?account={account}", "/desk?q=zzzz", "{ticket}"),
     "engineer": (
         "/engineer", "/devices/{device}", "/devices/{device}?span=7d", "/admin/detectors?days=30",
-        "/admin/sources", "/engineer/replay", "{trial}",
+        "/admin/sources", "/engineer/replay", "{trial}", "/engineer/watch", "/knowledge",
+        "/knowledge/checklists/neutral", "/cases", "/drills",
     ),
     "admin": ("/admin", "/admin/configuration", "/admin/audit", "/password", "/nowhere"),
     "customer": ("",),

@@ -9,6 +9,7 @@ crews and read-now requests would reach the outside or the live rows, so a drill
 import hmac
 import logging
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from desk.answer import NoReadings
+from desk.drill_script import Script, write_script
 from desk.drills import PREFIX, Drill, DrillDesk
 from grid.errors import ForewattError
 from web.settings import WebSettings
@@ -74,6 +76,7 @@ class Rehearsals:
 
     def __init__(self, settings: WebSettings, make: Callable[[WebSettings], FastAPI]) -> None:
         self.settings, self._make = settings, make
+        self._left: dict[str, list[int]] = {}  # realm to the times that have not come yet
         self._apps: OrderedDict[str, FastAPI] = OrderedDict()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -109,6 +112,7 @@ class Rehearsals:
             while len(self._apps) > APPS_MAX:
                 _, old = self._apps.popitem(last=False)
                 old.state.site.hub.stop()
+            self._left = {name: left for name, left in self._left.items() if name in self._apps}
             return made
 
     def _rehearsed(self, realm: str) -> WebSettings:
@@ -158,12 +162,28 @@ class Rehearsals:
 
     def advance(self, realm: str) -> None:
         """Play what has become due; a drill that cannot go on must not stop the site."""
+        now_us = self.settings.clock.now_us()
+        left = self._left.get(realm)
+        if left is not None and (not left or left[0] > now_us):
+            return  # the database need not be asked
         try:
             desk = self.desk(realm)
-            if desk is not None:
-                desk.advance()
+            drill = desk.state() if desk is not None else None
+            if desk is None or drill is None:
+                return
+            if left is None:
+                left = _times(write_script(desk.network, drill.scene, drill.seed, drill.start_us))
+            desk.advance()
+            self._left[realm] = left[bisect_right(left, now_us) :]
         except ForewattError as e:
             log.warning("drill %s cannot go on: %s", realm, e)
+
+
+def _times(script: Script) -> list[int]:
+    """When something happens in a drill, in order."""
+    return sorted(
+        [*(e.finding.known_us for e in script.events), *(c.time_us for c in script.contacts)]
+    )
 
 
 class DrillSwitch:

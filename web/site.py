@@ -21,6 +21,7 @@ from desk.board import Board
 from desk.cases import Case, cases
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
+from desk.estimates import Suggestion, suggest
 from desk.handover import HandOverDesk
 from desk.knowledge import KnowledgeDesk, Version
 from desk.locate import LocateDesk
@@ -28,7 +29,7 @@ from desk.quality import bar, headline
 from desk.ratings import RatingDesk
 from desk.read_now import ReadNow
 from grid.errors import ForewattError
-from grid.records import OutboxMessage
+from grid.records import OutboxMessage, Ticket
 from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
 from web.i18n import Language
 from web.names import asset_label
@@ -44,6 +45,7 @@ STATES_KEPT_S = 1.0
 STORM_KEPT_S = 3.0
 KNOWN_KEPT_S = 60.0
 KNOWN_MAX = 6
+SUGGESTED_MAX = 500
 log = logging.getLogger(__name__)
 
 
@@ -92,6 +94,7 @@ class Site:
         self.notices = NoticeDesk(self.ledger, self.network, self.clock, settings.notices)
         self.storm = StormDesk(self.ledger, self.network, self.clock)
         self._known: dict[tuple[str, bool], tuple[float, list[Version], list[Case]]] = {}
+        self._suggested: dict[int, tuple[float, Suggestion | None]] = {}
         self._storm: tuple[float, Storm | None, bool] | None = None
         self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
@@ -214,6 +217,19 @@ class Site:
             similar = cases(self.ledger, self.network, role, fault=fault, limit=KNOWN_MAX)
             kept = self._known[key] = (now, articles, similar)
         return kept[1], kept[2]
+
+    def suggested(self, ticket: Ticket) -> Suggestion | None:
+        """A first estimate from past repairs; the past is read at most once a minute a ticket."""
+        now = time.monotonic()
+        kept = self._suggested.get(ticket.id)
+        if kept is None or now - kept[0] > KNOWN_KEPT_S:
+            if len(self._suggested) > SUGGESTED_MAX:
+                self._suggested.clear()
+            made = suggest(
+                self.ledger, self.network, ticket, self.clock.now_us(), settings=self.desk_settings
+            )
+            kept = self._suggested[ticket.id] = (now, made)
+        return kept[1]
 
     def forget_known(self) -> None:
         """An article has come into use or gone."""

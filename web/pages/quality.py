@@ -189,7 +189,8 @@ def register(app: FastAPI, site: Site) -> None:
         period = period_of(site, request.query_params)
         text = to_csv(rows_of(part, viewer, period))
         site.people.audit(viewer.login, "export", f"quality:{part}", asdict(period))
-        name = f"forewatt-{part}-{period.query.replace('&', '-').replace('=', '-')}.csv"
+        span = period.query.replace("&", "-").replace("=", "-")
+        name = f"{site.settings.drill or 'forewatt'}-{part}-{span}.csv"
         # The mark at the front lets spreadsheets read Chinese names as UTF-8.
         return Response(
             "\ufeff" + text,

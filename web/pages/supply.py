@@ -202,10 +202,11 @@ def _frequent(app: FastAPI, site: Site) -> None:
     def export(request: Request) -> Response:
         made = [line for account, levels in rows() for line in _Line.of(site, account, levels)]
         site.people.audit(viewer_of(request).login, "export", "frequent")
+        name = f"{site.settings.drill or 'forewatt'}-frequent.csv"
         return Response(
             "\ufeff" + to_csv(made),
             media_type="text/csv; charset=utf-8",
-            headers={"content-disposition": 'attachment; filename="forewatt-frequent.csv"'},
+            headers={"content-disposition": f'attachment; filename="{name}"'},
         )
 
 

@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, MissingDetail
 from desk.board import TicketPage
-from desk.estimates import suggest
 from desk.outage_notice import outage_notice
 from desk.read_now import DEVICES_MAX, Answered
 from web import policy
@@ -48,11 +47,7 @@ def more_values(site: Site, page: TicketPage, viewer: Viewer, language: Language
         "articles": articles[:KNOWN_SHOWN],
         "similar": [c for c in similar if c.number != ticket.number][:KNOWN_SHOWN],
         "outage_notice": notice,
-        "suggestion": suggest(
-            site.ledger, site.network, ticket, now_us, settings=site.desk_settings
-        )
-        if supply and wants_estimate
-        else None,
+        "suggestion": site.suggested(ticket) if supply and wants_estimate else None,
         "may_ask": supply
         and site.read_now is not None
         and ticket.closed_us is None

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from alerts.roles import Actor
+from grid.errors import BadInput
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, World
 from web.app import create_app
@@ -205,3 +206,36 @@ def test_the_clock_of_the_silences_is_the_sites(world: World, visit: Visit) -> N
     )  # fmt: skip
 
     assert 422 == answer.status_code  # it is 19:24 there now
+
+
+def test_bad_input_stands_in_a_frame_with_the_labels_of_the_reader(
+    world: World, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> list[object]:
+        raise BadInput(
+            "the password is too short",
+            file="people.csv",
+            line=7,
+            column="password",
+            fix="give it at least 12 letters",
+        )
+
+    admin = visit("admin", "zh-CN")
+    monkeypatch.setattr(world.people, "list", broken)
+
+    page = admin.get("/admin")
+    as_json = admin.get("/admin", headers={"accept": "application/json"}).json()
+
+    text = text_of(page.text)
+    assert 422 == page.status_code
+    assert "文件 people.csv 行 7 列 password 处理方法 give it at least 12 letters" in text
+    assert ("people.csv", 7) == (as_json["file"], as_json["line"])
+
+
+def test_a_login_that_is_taken_is_said_in_the_frame_and_what_was_typed_stays(visit: Visit) -> None:
+    answer = visit("admin", "zh-CN").change(
+        "/admin/people", login="clerk", name="新人", role="clerk"
+    )
+
+    assert (422, True) == (answer.status_code, "处理方法" in answer.text)
+    assert 'value="新人"' in answer.text

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,10 @@ class BareSender:
 
     def _read(self) -> None:
         left = 0
-        while data := self._sock.recv(65_536):
-            left += len(data)
-            self.acked, left = self.acked + left // 4, left % 4
+        with suppress(OSError):  # closed under our hands: there is nothing more to count
+            while data := self._sock.recv(65_536):
+                left += len(data)
+                self.acked, left = self.acked + left // 4, left % 4
 
     def send(self, packets: Sequence[bytes], a_second: float | None = None) -> None:
         """All packets, as fast as the broker takes them or at a steady pace."""

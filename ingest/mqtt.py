@@ -39,7 +39,7 @@ RECONNECT_FIRST_S: Final = 0.25
 RECONNECT_MOST_S: Final = 15.0
 BATCH_BYTES: Final = 8 << 20  # of payload in one journal append
 OLD_WINDOW: Final = 20  # messages that Mosquitto sends ahead by default
-FEW: Final = 32  # messages that came at once: then more than that are hardly on their way
+FEW, FEW_BYTES = 32, 8 << 10  # of a linger: so little is not worth waking for each message
 _LAST_LOOK_S: Final = 0.002
 _STEADY_S: Final = 10.0  # a connection that stood so long was a good one
 
@@ -141,11 +141,11 @@ class MqttCollector:
         drained_us: int | None = None
         next_tick = 0.0
         v5 = self._protocol == MQTTProtocolVersion.MQTTv5
-        came = 0
+        calm = v5  # the last batch was small
         while not stop.is_set():
             now = time.monotonic()
             wait_s = first_at + linger_s - now if session.queue else settings.quiet_s
-            if session.queue and came <= FEW and wait_s > 0 and v5:
+            if session.queue and calm and wait_s > 0 and _is_little(session):
                 # With little to do, what comes meanwhile is read together at the end of the linger:
                 # waking for each message would cost more than the messages.
                 stop.wait(min(wait_s, settings.quiet_s))
@@ -170,6 +170,7 @@ class MqttCollector:
             if waiting >= OLD_WINDOW and not came and not v5:
                 full = True  # 3.1.1 has no receive maximum: the broker may be waiting for us
             if waiting and (full or now - first_at >= linger_s):
+                calm = v5 and _is_little(session)
                 if not self._commit(session, stop, connected=True):
                     return
                 if time.monotonic() - now > settings.settle_s:
@@ -323,3 +324,7 @@ class MqttCollector:
             self._tick_us = up_to_us
             self._metrics.ticks += 1
             self._metrics.tick_us = up_to_us
+
+
+def _is_little(session: MqttSession) -> bool:
+    return len(session.queue) <= FEW and session.queued_bytes <= FEW_BYTES

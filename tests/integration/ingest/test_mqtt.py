@@ -159,6 +159,25 @@ def test_large_messages_are_taken_in_small_batches(
     assert 5 <= sum(1 for e in entries(journal) if len(e.record.batch))
 
 
+def test_large_messages_are_read_on_without_waiting_for_more(
+    mqtt_url: str, journal: FussyJournal, request: pytest.FixtureRequest
+) -> None:
+    """A collector with little to do rests for the linger, here an hour; this is not little."""
+    d, t = own(request), now_ms()
+    source = source_of(mqtt_url, topics=topics(d))
+    hour = {"linger_ms": 3_600_000.0, "quiet_s": 3_600.0}
+    collector, metrics = mqtt_collector(source, journal, network_of(d), batch_messages=40, **hour)
+    many = [{"t": t - i, "v_a": 230.0} for i in range(12_000)]  # 300 a message, 11 KB
+    with running(collector) as stop, publisher(mqtt_url) as client:
+        wait_for(lambda: metrics.connected)
+        publish(client, [(f"forewatt/v1/{d}/readings", many[i::40]) for i in range(40)])
+        wait_for(lambda: metrics.messages == 40, 60, "all without resting")
+        stop.set()
+        publish(client, [reading(d, t + 1)])  # it wakes for this, and sees that it is to stop
+
+    assert set(rows(journal)) >= {(d, t - i) for i in range(12_000)}
+
+
 def test_a_full_disk_is_held_without_acknowledging_and_without_loss(
     mqtt_url: str, journal: FussyJournal, request: pytest.FixtureRequest
 ) -> None:

@@ -165,8 +165,9 @@ def test_large_messages_are_read_on_without_waiting_for_more(
     """A collector with little to do rests for the linger, here an hour; this is not little."""
     d, t = own(request), now_ms()
     source = source_of(mqtt_url, topics=topics(d))
-    hour = {"linger_ms": 3_600_000.0, "quiet_s": 3_600.0}
-    collector, metrics = mqtt_collector(source, journal, network_of(d), batch_messages=40, **hour)
+    collector, metrics = mqtt_collector(
+        source, journal, network_of(d), batch_messages=40, linger_ms=3_600_000, quiet_s=3_600
+    )
     many = [{"t": t - i, "v_a": 230.0} for i in range(12_000)]  # 300 a message, 11 KB
     with running(collector) as stop, publisher(mqtt_url) as client:
         wait_for(lambda: metrics.connected)

@@ -92,14 +92,14 @@ def lines_of(network: Network, alert: Alert, quantities: Sequence[str]) -> list[
     lines: list[Line] = []
     for device in own:
         entry = network.devices[network.device_index[device]]
-        for q in _reported(entry, quantities):
+        for q in reported(entry, quantities):
             lines.append(Line(device, q, _look(network, entry, q, len(lines), len(own))))
     rest = [d for d in (*monitors, *alert.evidence.peers) if d not in own]
     for device in dict.fromkeys(rest):
         i = network.device_index.get(device)
         if i is None or len(lines) >= LINES_MAX:
             continue
-        names = _reported(network.devices[i], quantities)
+        names = reported(network.devices[i], quantities)
         room = LINES_MAX - len(lines)
         lines += [Line(device, q, "peer") for q in names[:room]]
     return lines[:LINES_MAX]
@@ -124,7 +124,7 @@ def phase_of(network: Network, device: Device) -> str:
     return phase if device.wiring == "1p" and phase in ("a", "b", "c") else ""
 
 
-def _reported(device: Device, quantities: Sequence[str]) -> list[str]:
+def reported(device: Device, quantities: Sequence[str]) -> list[str]:
     """Single-phase meters report in phase A's place, whichever phase they hang on."""
     if device.wiring == "1p" and device.kind == "meter":
         return [q for q in quantities if not q.endswith(("_b", "_c"))]
@@ -332,7 +332,7 @@ def device_chart(
     entry = network.devices[network.device_index[device]]
     panels = []
     for quantities in DEVICE_PANELS:
-        names = _reported(entry, quantities)
+        names = reported(entry, quantities)
         lines = [Line(device, q, _look(network, entry, q, i, 1)) for i, q in enumerate(names)]
         made = panel(readings, network, lines, start_us, end_us, zone, t)
         if made:

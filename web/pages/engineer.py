@@ -3,11 +3,12 @@
 from collections import Counter as Tally
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from web.charts import SPANS
+from web.charts import SPANS, reported
 from web.names import place
 from web.render import number
 from web.site import Site
@@ -47,9 +48,14 @@ def register(app: FastAPI, site: Site) -> None:
         span = request.query_params.get("span", "24h")
         span = span if span in SPANS else "24h"
         now = site.clock.now_us()
-        names = ["v_a", "v_b", "v_c", "i_a", "p", "t_oil", "t_terminal"]
+        names = reported(entry, ["v_a", "v_b", "v_c", "i_a", "p", "t_oil", "t_terminal"])
         series = site.readings.series(device, names, now - SPANS[span] * 1_000_000, now, 2_000)
-        used = [n for n in names if n in series.values]
+        # A voltage that is missing is news; a sensor that was never there is not.
+        used = [
+            n
+            for n in names
+            if n in series.values and (n[:2] == "v_" or np.isfinite(series.values[n][1]).any())
+        ]
         # A meter that sends registers only has times, but nothing to put beside them.
         rows = [
             (int(series.time[k]), [number(float(series.values[n][1][k])) for n in used])

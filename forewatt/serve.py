@@ -27,6 +27,7 @@ from grid.clock import Clock, SimulatedClock
 from grid.errors import ForewattError
 from grid.network import Network
 from storage.database import Database
+from storage.desk_notices import NoticeQueue
 from storage.desk_supply import Supply
 from storage.kept_answers import KeptAnswers
 from storage.ledger import PostgresLedger
@@ -126,6 +127,7 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         configuration=lambda: config_lines(config),
         secret=site_secret(place),
         photos=Photos(database),
+        delivery=NoticeQueue(database, realm),
         loads=lambda low_us, high_us: heavy_loads(database, network, low_us, high_us, realm=realm),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from alerts.ledger import Ledger
 from desk.answer import SupplyEvidence as SupplyEvidence
 from grid.records import OutboxMessage
+from storage.desk_records import LeasedNotice
 from storage.fleet import FleetHealth, Gap, JournalPosition, QuarantineRow, Silent
 from storage.people import AuditEntry
 from storage.photos import Photo
@@ -90,6 +91,14 @@ class Readings(SeriesSource, Protocol):
     def refused(self, limit: int) -> Sequence[QuarantineRow]: ...
     def positions(self) -> Mapping[str, JournalPosition]: ...
     def well(self) -> bool: ...
+
+
+class Delivery(Protocol):
+    """Notices on their way out (`storage.desk_notices.NoticeQueue`)."""
+
+    def counts(self) -> Mapping[str, int]: ...
+    def dead(self, limit: int = 100) -> Sequence[LeasedNotice]: ...
+    def revive(self, notice_id: int) -> bool: ...
 
 
 class Photos(Protocol):

@@ -146,6 +146,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/supply/calls"): COUNTER,
     ("GET", "/notices"): CONTROL,
     ("POST", "/notices"): CONTROL,
+    ("POST", "/notices/dead/{notice_id}"): CONTROL,
     ("GET", "/notices/{draft_id}"): CONTROL,
     ("POST", "/notices/{draft_id}/{what}"): CONTROL,
     ("GET", "/silences"): SILENCE,

@@ -127,6 +127,7 @@ class Rehearsals:
             drill=realm,
             secret=token_bytes(32),
             photos=None,
+            delivery=None,
             head_end=None,
             trials=None,
             kept=None,

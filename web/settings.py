@@ -11,7 +11,7 @@ from desk.read_now import HeadEnd
 from grid.clock import Clock
 from grid.network import Network
 from storage.loads import Load
-from web.doors import LiveLedger, People, Photos, Readings, SupplyEvidence
+from web.doors import Delivery, LiveLedger, People, Photos, Readings, SupplyEvidence
 from web.i18n import Language
 from web.oidc import OidcSettings
 from web.once import Kept
@@ -76,6 +76,7 @@ class WebSettings:
     secret : signs the links of crews; all web processes of a site share it. Left out, links end
         with the process
     photos : `storage.photos.Photos(database)`; None where nobody may send any
+    delivery : `storage.desk_notices.NoticeQueue(database, realm)`, notices on their way out
     loads : heavily loaded transformers of a span, `storage.loads.heavy_loads`; None leaves them out
     drill : the realm of the drill that these pages show; "" for the site itself
     trials : `forewatt.trials.TrialRoom(folder, config)`; None leaves the replay page out
@@ -111,6 +112,7 @@ class WebSettings:
     secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     photos: Photos | None = None
     trials: Trials | None = None
+    delivery: Delivery | None = None
     loads: Callable[[int, int], Sequence[Load]] | None = None
     drill: str = ""
 

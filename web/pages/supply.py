@@ -30,6 +30,7 @@ from web.viewer import viewer_of
 
 FREQUENT_SHOWN: Final = 500
 PEOPLE_SHOWN: Final = 12
+DEAD_SHOWN: Final = 50
 CALLS_SHOWN: Final = 300
 TICKETS_MAX: Final = 1_000
 CALLS_READ: Final = 20_000
@@ -275,6 +276,8 @@ def _notices(app: FastAPI, site: Site) -> None:
             "night": (site.settings.notices or NoticeSettings()).night,
             "typed": typed or Fields(),
             "problem": problem,
+            "counts": queue.counts() if (queue := site.settings.delivery) else None,
+            "dead": queue.dead(DEAD_SHOWN) if queue else (),
         }
         return site.render.page(request, "notices.html", values, status=status)
 
@@ -293,6 +296,15 @@ def _notices(app: FastAPI, site: Site) -> None:
             site.ledger, site.network, site.clock.now_us(), settings=site.settings.notices
         )
         return see("/notices")
+
+    @app.post("/notices/dead/{notice_id}")
+    def revive(request: Request, notice_id: int) -> Response:
+        """Try a notice again that could not be delivered."""
+        queue = site.settings.delivery
+        if queue is None or not queue.revive(notice_id):
+            raise HTTPException(404, "no_draft")
+        site.people.audit(viewer_of(request).login, "notice_revived", str(notice_id))
+        return see("/notices#delivery")
 
     @app.post("/notices/{draft_id}/{what}")
     async def decide(request: Request, draft_id: int, what: str) -> Response:

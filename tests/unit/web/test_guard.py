@@ -36,7 +36,7 @@ def filled(path: str, world: World) -> str:
         "login": "nobody",
         "what": "link",
         "part": "times",
-        "kind": "checklists", "key": "neutral", "number": "1", "realm": "drill-1",
+        "notice_id": "1", "kind": "checklists", "key": "neutral", "number": "1", "realm": "drill-1",
         "trial": "replay-1", "name": "readings.csv", "form": "png",
     }  # fmt: skip
     return re.sub(r"{([^}]+)}", lambda m: values[m[1]], path)

@@ -9,6 +9,7 @@ import pytest
 
 from alerts.episodes import event_id
 from grid.records import AlertEvent
+from storage.desk_records import LeasedNotice
 from storage.loads import Load
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import DAY, HOUR, MINUTE, NOW, OUTAGE, World, raised
@@ -220,6 +221,54 @@ def test_who_sees_no_customer_sees_how_many_and_no_name(world: World, visit: Vis
 
     assert "48" in page
     assert not any(c.name in page for c in world.network.customers)
+
+
+class Queue:
+    """Notices on their way out: one could not be delivered."""
+
+    def __init__(self) -> None:
+        self.revived: list[int] = []
+
+    def counts(self) -> dict[str, int]:
+        return {"waiting": 2, "sent": 40, "dead": 1}
+
+    def dead(self, limit: int = 100) -> list[LeasedNotice]:
+        return [
+            LeasedNotice(
+                9,
+                "incident:1",
+                "account:1",
+                "power_out",
+                "",
+                "sms",
+                {},
+                NOW,
+                NOW,
+                8,
+                "the gateway answered 410",
+            )
+        ]
+
+    def revive(self, notice_id: int) -> bool:
+        self.revived.append(notice_id)
+        return notice_id == 9
+
+
+QUEUE = Queue()
+
+
+@pytest.mark.parametrize("world", [{"delivery": QUEUE}], indirect=True)
+def test_what_could_not_be_delivered_is_shown_and_can_be_tried_again(
+    world: World, visit: Visit
+) -> None:
+    dispatcher = visit("dispatcher")
+
+    page = text_of(dispatcher.get("/notices").text)
+    dispatcher.change("/notices/dead/9")
+
+    assert "could not be delivered 1" in page and "the gateway answered 410" in page
+    assert [9] == QUEUE.revived
+    assert 404 == dispatcher.change("/notices/dead/10").status_code
 
 
 def test_a_text_that_is_not_there_is_a_plain_404(visit: Visit) -> None:

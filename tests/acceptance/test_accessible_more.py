@@ -36,7 +36,7 @@ PAGES = {
         "/supply",
     ),
     "dispatcher": ("/drills", "/drills/drill-1", "/supply/frequent?asset_kind=transformer&asset=T1",
-                   "/notices/1", "/supply/calls", "/desk/course?account=330710001", "/quality/now"),
+                   "/notices/1", "/supply/calls", "/quality/now"),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, NotFound
-from alerts.roles import ROLE_NAMES
+from alerts.roles import ROLE_NAMES, Role, may_see
 from desk.cases import case, cases
 from desk.knowledge import REVIEWERS, STATE_NAMES, WRITERS, Kind, UnknownArticle, Version
 from desk.procedures import LANGUAGES, PARTS, by_key, keys
@@ -48,6 +48,17 @@ def changes(old: str, new: str) -> list[tuple[str, str]]:
     return [(names[x[0]], x[2:]) for x in lines if x[0] in names]
 
 
+def visible(version: Version, role: Role) -> bool:
+    """Whether a role sees it: what is about inspection (稽查) alone is as restricted as that."""
+    faults = version.faults
+    return not faults or any(may_see(FAULTS[f].work, role) for f in faults)
+
+
+def faults_for(role: Role) -> list[str]:
+    """The fault kinds that a role may hear of."""
+    return sorted(f for f in FAULTS if may_see(FAULTS[f].work, role))
+
+
 def typed_of(version: Version) -> Fields:
     """A version as the fields of its form."""
     if version.kind == "article":
@@ -67,7 +78,7 @@ def typed_of(version: Version) -> Fields:
 def register(app: FastAPI, site: Site) -> None:
     desk = site.knowledge
 
-    def versions_of(kind: str, key: str) -> list[Version]:
+    def versions_of(kind: str, key: str, role: Role) -> list[Version]:
         """Every version, the newest first; a checklist that nobody has improved has its first."""
         if kind not in KINDS:
             raise HTTPException(404, "not_found")
@@ -79,7 +90,7 @@ def register(app: FastAPI, site: Site) -> None:
             first = built_in(key)
             used = any(v.state == "published" for v in found)
             found = [*found, replace(first, state="replaced") if used else first]
-        if not found:
+        if not found or not visible(found[0], role):
             raise HTTPException(404, "no_article")
         return found
 
@@ -92,20 +103,22 @@ def register(app: FastAPI, site: Site) -> None:
         viewer = viewer_of(request)
         fault, text = fault_of(request), request.query_params.get("q", "")[:WANTED_MAX]
         wanted = text.strip().lower()
-        lists = [versions_of("checklists", key) for key in keys()]
+        shown = [key for key in keys() if visible(built_in(key), viewer.role)]
+        lists = [versions_of("checklists", key, viewer.role) for key in shown]
         in_use = [next(v for v in found if v.state == "published") for found in lists]
+        articles = desk.articles(fault=fault, text=text, kind="article")
         values = {
-            "articles": desk.articles(fault=fault, text=text, kind="article"),
+            "articles": [v for v in articles if visible(v, viewer.role)],
             "checklists": [
                 v
                 for v in in_use
                 if (fault is None or fault in v.faults)
                 and any(wanted in f"{v.title(x)}\n{v.body(x)}".lower() for x in LANGUAGES)
             ],
-            "waiting": desk.waiting(),
+            "waiting": [v for v in desk.waiting() if visible(v, viewer.role)],
             "cases": cases(site.ledger, site.network, viewer.role, fault=fault, limit=5),
             "fault": fault,
-            "faults": sorted(FAULTS),
+            "faults": faults_for(viewer.role),
             "wanted": text,
             "kinds": {v: k for k, v in KINDS.items()},
             "may_write": viewer.role in WRITERS,
@@ -117,7 +130,7 @@ def register(app: FastAPI, site: Site) -> None:
         request: Request, kind: str, key: str, problem: str = "", status: int = 200
     ) -> Response:
         viewer = viewer_of(request)
-        found = versions_of(kind, key)
+        found = versions_of(kind, key, viewer.role)
         asked = whole(request.query_params.get("version"), -1)
         used = next((v for v in found if v.state == "published"), None)
         shown = next((v for v in found if v.number == asked), used or found[0])
@@ -161,7 +174,7 @@ def register(app: FastAPI, site: Site) -> None:
             "key": key,
             "typed": typed,
             "problem": problem,
-            "faults": sorted(FAULTS),
+            "faults": faults_for(viewer_of(request).role),
             "parts": PARTS,
             "languages": LANGUAGES,
             "body_max": BODY_MAX,
@@ -181,7 +194,7 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.get("/knowledge/{kind}/{key}/edit")
     def edit(request: Request, kind: str, key: str) -> Response:
-        found = versions_of(kind, key)
+        found = versions_of(kind, key, viewer_of(request).role)
         base = next((v for v in found if v.state == "published"), found[0])
         return edit_page(request, kind, key, typed_of(base))
 
@@ -223,6 +236,7 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.post("/knowledge/{kind}/{key}/edit")
     async def improve(request: Request, kind: str, key: str) -> Response:
+        await run_in_threadpool(versions_of, kind, key, viewer_of(request).role)
         if kind == "articles":
             return await written(request, kind, key, article(request, key))
         if kind != "checklists":
@@ -244,6 +258,7 @@ def register(app: FastAPI, site: Site) -> None:
             actor = viewer_of(request).actor
             if kind not in KINDS or what not in ("accept", "refuse", "withdraw"):
                 raise HTTPException(404, "not_found")
+            versions_of(kind, key, actor.role)  # what a role does not see it does not decide
             try:
                 if what == "withdraw":
                     desk.withdraw(actor, KINDS[kind], key, number, form["remark"])
@@ -271,7 +286,7 @@ def register(app: FastAPI, site: Site) -> None:
         values = {
             "cases": cases(site.ledger, site.network, role, fault=fault, limit=CASES_SHOWN),
             "fault": fault,
-            "faults": sorted(FAULTS),
+            "faults": faults_for(role),
             "most": CASES_SHOWN,
         }
         return site.render.page(request, "cases.html", values)

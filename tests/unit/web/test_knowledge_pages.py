@@ -110,6 +110,21 @@ def test_a_reader_writes_nothing(visit: Visit) -> None:
     assert 403 == reader.change("/knowledge/new", **ARTICLE).status_code
 
 
+def test_what_is_about_energy_loss_alone_is_as_restricted_as_its_work(visit: Visit) -> None:
+    engineer, clerk = visit("engineer"), visit("clerk")
+    about = {k: v for k, v in ARTICLE.items() if not k.startswith("fault")}
+    engineer.change("/knowledge/new", **about, fault_energy_loss="1")
+    visit("supervisor").change("/knowledge/articles/1/1/accept")
+
+    assert 200 == engineer.get("/knowledge/checklists/energy_loss").status_code
+    assert "Where neutrals come loose" in engineer.get("/knowledge").text
+    assert 404 == clerk.get("/knowledge/checklists/energy_loss").status_code
+    assert 404 == clerk.get("/knowledge/articles/1").status_code
+    assert 404 == clerk.change("/knowledge/articles/1/1/accept").status_code
+    page = clerk.get("/knowledge").text
+    assert not any(x in page for x in ("energy_loss", "Where neutrals come loose"))
+
+
 @pytest.mark.parametrize(
     "path",
     [

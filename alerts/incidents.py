@@ -9,6 +9,7 @@ which alerts arrive cannot matter.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from alerts.places import Asset, Places
@@ -40,9 +41,9 @@ SLACK_US: Final = HOUR_US
 _OPPOSITE: Final = {"over_voltage", "under_voltage"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Standing:
-    """An open incident as the rules see it.
+    """An open incident as the rules see it; what follows from its alerts is found once.
 
     `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket;
     `held` says that people have merged another ticket into that.
@@ -57,13 +58,13 @@ class Standing:
     def asset(self) -> Asset:
         return self.incident.asset_kind, self.incident.asset
 
-    @property
+    @cached_property
     def own(self) -> tuple[Alert, ...]:
         """The alerts of the incident's own class: the cause, not what it explains."""
         cls = self.incident.incident_class
         return tuple(a for a in self.alerts if class_of(a) == cls)
 
-    @property
+    @cached_property
     def quiet_since_us(self) -> int | None:
         """When the last of its own alerts ended; None while one lasts, or if it has none."""
         ends = [a.cleared_us for a in self.own]

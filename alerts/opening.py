@@ -24,7 +24,7 @@ def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str
     horizon_h = gravest.horizon_h if gravest else None
     customers = places.customers(place)
     rank = prioritise(fault, incident.severity, customers, horizon_h)
-    area = places.network.transformer_of(*place)
+    area = places.transformer_of(place)
     return {
         "fault": fault,
         "work": work,
@@ -71,7 +71,7 @@ def open_ticket(
     if episode is None:
         assert first is not None, "a ticket without alerts names its episode"
         episode = _free_episode(main, first.id, held)
-    area = places.network.transformer_of(incident.asset_kind, incident.asset)
+    area = places.transformer_of((incident.asset_kind, incident.asset))
     ticket = Ticket(
         id=0,
         number="",

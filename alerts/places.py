@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from grid.network import TREE_KINDS, Customer, Device, Network
+from grid.network import TREE_KINDS, Customer, Device, Network, Transformer
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 CRITICAL_CATEGORIES = frozenset({"hospital", "school"})
@@ -42,9 +42,26 @@ class Places:
         """
         found = self._lineage.get(asset)
         if found is None:
-            found = tuple(self.network.ancestors(*asset)) or (asset,)
-            self._lineage[asset] = found
+            found = self._lineage[asset] = self._line(asset)
         return found
+
+    def _line(self, asset: Asset) -> tuple[Asset, ...]:
+        network = self.network
+        node = network.node(*asset)
+        if node is None:
+            return (asset,)
+        own = network.asset_of(node)
+        if own != asset:
+            return self.lineage(own)
+        above = int(network.tree.parent[node])
+        return (own, *(self.lineage(network.asset_of(above)) if above >= 0 else ()))
+
+    def transformer_of(self, asset: Asset) -> Transformer | None:
+        """The transformer that supplies an asset (or is it); None above one."""
+        for kind, id_ in self.lineage(asset):
+            if kind == "transformer":
+                return self.network.transformers[self.network.transformer_index[id_]]
+        return None
 
     def node(self, asset: Asset) -> Asset:
         """The tree node of an asset (a meter's usage point, a monitor's transformer)."""

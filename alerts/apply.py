@@ -17,7 +17,7 @@ from alerts.silences import mute_of, silenced
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Alert, AlertEvent, Ticket
-from storage.desk_records import Mute, Silence
+from storage.desk_records import Mute, Silence, altered
 
 CHANGE_ORDER = {"raised": 0, "moved": 1, "worsened": 2, "updated": 3, "cleared": 4}
 
@@ -128,7 +128,7 @@ def fold(events: Sequence[AlertEvent], before: Alert | None = None) -> Alert:
         "cleared_us": None if cleared is None else cleared.finding.tick_us,
     }
     if before is not None:
-        return replace(before, **now)
+        return altered(before, **now)
     return Alert(
         id=first.alert_id,
         fault=last.fault,
@@ -153,7 +153,7 @@ def _enter(tx: Transaction, alert: Alert, places: Places, silences: Sequence[Sil
         within = silence.start_us <= alert.raised_us < silence.end_us
         if within and silenced(alert, silence, places):
             tx.put_mute(mute_of(alert.id, silence))
-    alert = replace(alert, customers=len(places.customers(here)))
+    alert = altered(alert, customers=len(places.customers(here)))
     tx.put_alert(alert)
     for work in places.network.planned:
         if not work.start_us <= alert.raised_us < work.end_us:

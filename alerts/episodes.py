@@ -19,7 +19,7 @@ from grid.errors import BadInput
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import AlertEvent, Finding
-from storage.desk_records import finding_from_json, finding_to_json, plain
+from storage.desk_records import altered, finding_from_json, finding_to_json, plain
 
 SNAPSHOT_FORMAT = 1
 MAX_SCORE = 1e6  # an infinite score is no JSON; beyond this it says nothing more
@@ -287,7 +287,7 @@ class Book:
         if episode.held:
             numbers[WATCH_LIST] = episode.held
         score = min(float(f.score), MAX_SCORE)
-        return replace(f, score=score, evidence=replace(f.evidence, numbers=numbers))
+        return altered(f, score=score, evidence=altered(f.evidence, numbers=numbers))
 
     def _tell(self, e: _Episode, change: Change, f: Finding, events: list[AlertEvent]) -> None:
         e.told = f

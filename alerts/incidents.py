@@ -16,6 +16,7 @@ from alerts.places import Asset, Places
 from alerts.settings import HOUR_US
 from grid.faults import FAULTS, Work
 from grid.records import Alert, Incident, Ticket
+from storage.desk_records import altered
 
 # A cause of these classes shows at everything below it: one at the transformer explains the same
 # class at its meters. Of the other classes each place is a cause of its own (two hot joints in
@@ -318,7 +319,7 @@ def summarise(s: Standing, places: Places) -> Incident:
         return replace(incident, customers=len(places.customers(s.asset)))
     kind, asset = located(s, places)
     reported = () if incident.first_contact_us is None else (incident.first_contact_us,)
-    return replace(
+    return altered(
         incident,
         fault=gravest.fault,
         severity=gravest.severity,

@@ -16,7 +16,7 @@ from alerts.places import Places
 from alerts.settings import DeskSettings
 from alerts.ticket_keeping import TicketKeeping
 from grid.records import Alert, Incident
-from storage.desk_records import Move, Mute
+from storage.desk_records import Move, Mute, altered
 
 
 class Reconciler(TicketKeeping):
@@ -213,7 +213,7 @@ class Reconciler(TicketKeeping):
                 if alert.incident_id in self.standing:
                     self._detach(alert)
                 version = alert.version + (alert.incident_id is not None)
-                alert = replace(alert, incident_id=target, ticket=False, version=version)
+                alert = altered(alert, incident_id=target, ticket=False, version=version)
                 self.tx.put_alert(alert)
                 s = self.standing[target]
                 self.standing[target] = replace(s, alerts=(*s.alerts, alert))
@@ -268,7 +268,7 @@ class Reconciler(TicketKeeping):
             place = s.asset
         if before is None or incident != before.incident:
             if before is not None:
-                incident = replace(incident, version=s.incident.version + 1)
+                incident = altered(incident, version=s.incident.version + 1)
             if incident != s.incident:
                 self.tx.put_incident(incident)
             moved = before is not None and place != before.asset
@@ -295,7 +295,7 @@ class Reconciler(TicketKeeping):
         for alert in s.alerts:
             flag = s.ticket is not None and first is not None and alert.id == first.id
             if alert.ticket != flag:
-                alert = replace(alert, ticket=flag)
+                alert = altered(alert, ticket=flag)
                 self.tx.put_alert(alert)
             alerts.append(alert)
         return replace(s, alerts=tuple(alerts))

@@ -16,7 +16,7 @@ from alerts.places import Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
 from grid.records import Ticket
-from storage.desk_records import Mute, Step
+from storage.desk_records import Mute, Step, altered
 
 
 class TicketKeeping:
@@ -101,7 +101,7 @@ class TicketKeeping:
         if ticket.priority != facts["priority"] and self._ranked_by_hand(ticket):
             for name in ("priority", "priority_reason", "priority_reason_zh"):
                 facts.pop(name)
-        changed = replace(ticket, **facts, contacts=s.incident.contacts)
+        changed = altered(ticket, **facts, contacts=s.incident.contacts)
         at_us = max((a.known_us for a in s.own), default=ticket.opened_us)
         if changed != ticket:
             action = "updated"

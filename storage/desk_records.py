@@ -5,9 +5,9 @@ the ledger in PostgreSQL. Times are microseconds UTC.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from grid.records import Evidence, Finding, TicketState, Transition
 
@@ -278,3 +278,25 @@ def evidence_from_json(data: Mapping[str, Any]) -> Evidence:
     for name in ("window", "peers", "excluded"):
         made[name] = tuple(made[name])
     return Evidence(**made)
+
+
+_R = TypeVar("_R")
+Slots = tuple[tuple[str, Callable[[Any], Any], Callable[[Any, Any], None]], ...]
+_SLOTS: dict[type, Slots] = {}
+
+
+def altered(record: _R, **changes: Any) -> _R:
+    """`dataclasses.replace` for records with slots, at half its price: in a storm a finding makes
+    a dozen copies, which were a third of all our processor time. A wrong name is an error.
+    """
+    cls = type(record)
+    slots = _SLOTS.get(cls)
+    if slots is None:
+        members = [(f.name, getattr(cls, f.name)) for f in fields(cls)]  # type: ignore[arg-type]
+        slots = _SLOTS[cls] = tuple((n, m.__get__, m.__set__) for n, m in members)
+    made: _R = object.__new__(cls)
+    for name, get, put in slots:
+        put(made, changes.pop(name) if name in changes else get(record))
+    if changes:
+        raise TypeError(f"{cls.__name__} has no {', '.join(changes)}")
+    return made

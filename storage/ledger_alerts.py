@@ -29,7 +29,10 @@ class AlertTables(TableView):
         asked = [i for i in alert_ids if i not in put and nameable(i)]
         query = self._select("alerts_by_id", rows.ALERT)
         found = self._beside(query, [self._key, asked]) if asked else []
-        return {**{row["id"]: rows.alert_of(row) for row in found}, **put}
+        made = {row["id"]: rows.alert_of(row) for row in found}
+        # A ticket follows its alert: what is no alert yet has never opened one.
+        self._pending.episodes.update((i, False) for i in asked if i not in made)
+        return {**made, **put}
 
     def alerts_of(self, incident_ids: Sequence[int]) -> Mapping[int, tuple[Alert, ...]]:
         if not incident_ids:

@@ -1,7 +1,6 @@
 """Incidents and tickets: one open incident of a class at an asset, one open ticket of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from grid.records import (
@@ -10,7 +9,7 @@ from grid.records import (
     TicketState,
 )
 from storage import ledger_rows as rows
-from storage.desk_records import Move, Step, Timer
+from storage.desk_records import Move, Step, Timer, altered
 from storage.desk_text import nameable
 from storage.ledger_base import (
     Asset,
@@ -76,7 +75,7 @@ class TicketTables(TableView):
         self._pending.expect("ticket", tickets)
 
     def add_incident(self, incident: Incident) -> Incident:
-        made = replace(incident, id=self._new_id("incident"))
+        made = altered(incident, id=self._new_id("incident"))
         self._pending.incidents_known[made.id] = self._pending.incidents_new[made.id] = made
         return made
 
@@ -145,7 +144,9 @@ class TicketTables(TableView):
         new = {t.episode: t for t in waiting.tickets_new.values()}
         changed = waiting.tickets_changed
         query = self._select("tickets_of_episodes", rows.TICKET)
-        stored = [Ticket(**row) for row in self._beside(query, [self._key, list(episodes)])]
+        asked = [e for e in episodes if waiting.episodes.get(e) is not False]
+        found_rows = self._beside(query, [self._key, asked]) if asked else []
+        stored = [Ticket(**row) for row in found_rows]
         found = {t.episode: changed.get(t.id, t) for t in stored}
         found |= {e: new[e] for e in episodes if e in new}
         waiting.tickets_known.update((t.id, t) for t in found.values())
@@ -214,8 +215,8 @@ class TicketTables(TableView):
             found = self._beside(self._queries["ticket_day"], [self._key, day])
             waiting.know_day(day, found[0]["last"] if found else 0)
         number = waiting.take_number(day)
-        made = replace(ticket, id=self._new_id("ticket"), number=number)
-        first = replace(step, ticket_id=made.id, version=made.version)
+        made = altered(ticket, id=self._new_id("ticket"), number=number)
+        first = altered(step, ticket_id=made.id, version=made.version)
         if not waiting.add_ticket(made, first):
             self._write()
             waiting.add_ticket(made, first)
@@ -226,8 +227,8 @@ class TicketTables(TableView):
         known = waiting.tickets_known.get(ticket.id)
         if known is not None and known.version != version:
             return None
-        made = replace(ticket, version=version + 1)
-        after = replace(step, ticket_id=made.id, version=made.version)
+        made = altered(ticket, version=version + 1)
+        after = altered(step, ticket_id=made.id, version=made.version)
         if waiting.put_ticket(made, after):
             return made
         given = {"realm": self._key, "old_version": version, **rows.row_of(made)}

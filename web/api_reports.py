@@ -12,21 +12,14 @@ from starlette.exceptions import HTTPException
 from alerts.errors import MissingDetail
 from alerts.roles import may_see
 from alerts.settings import DAY_US
-from desk.outages import (
-    daily_saidi,
-    frequent_customers,
-    frequent_rules,
-    indices,
-    major_event_threshold,
-    of_customers,
-    read_interruptions,
-)
+from desk.outages import frequent_customers, frequent_rules
 from desk.queues import queues, stuck
 from desk.reports import Report, report, to_csv
 from desk.search import digits
 from web.api_calls import Body, change, query, writes
 from web.api_json import moment_us, refusal
 from web.limits import Limit
+from web.reliability import reliability
 from web.site import Site
 from web.viewer import Viewer, viewer_of
 
@@ -87,7 +80,7 @@ def register(app: FastAPI, site: Site) -> None:
             if name == "summary":
                 return JSONResponse(_summary(made(request)))
             if name == "reliability":
-                return _reliability(request, site, *span(request))
+                return _reliability(site, *span(request))
         except MissingDetail as e:
             return refusal(request, site, e)
         if name == "stuck":
@@ -177,37 +170,13 @@ def _summary(made: Report) -> dict[str, Any]:
     }
 
 
-def _reliability(request: Request, site: Site, start_us: int, end_us: int) -> Response:
+def _reliability(site: Site, start_us: int, end_us: int) -> Response:
     """IEEE 1366 indices, all, planned and unplanned apart."""
-    now_us = site.clock.now_us()
-    found = read_interruptions(site.ledger, start_us, end_us)
-    by_customer = of_customers(found, site.board.places, min(now_us, end_us))
-    count = len(site.network.customers) or len(site.network.usage_points_of_account)
-    kinds: dict[str, bool | None] = {"all": None, "planned": True, "unplanned": False}
-    made = {
-        kind: asdict(
-            indices(
-                by_customer,
-                count,
-                start_us,
-                end_us,
-                planned=planned,
-                sustained_s=site.desk_settings.sustained_s,
-            )
-        )
-        for kind, planned in kinds.items()
-    }
-    past_us = end_us - 5 * 365 * DAY_US
-    past = of_customers(
-        read_interruptions(site.ledger, past_us, end_us), site.board.places, min(now_us, end_us)
-    )
-    daily = daily_saidi(past, count, past_us, end_us, sustained_s=site.desk_settings.sustained_s)
-    limit = major_event_threshold(daily)
-    shown = daily[(start_us - past_us) // DAY_US :]
-    major = sum(d > limit for d in shown) if limit is not None else 0
+    found = reliability(site, start_us, end_us)
+    made: dict[str, Any] = {kind: asdict(i) for kind, i in found.kinds.items()}
     made["without_major_event_days"] = {
-        "saidi_min": sum(d for d in shown if limit is None or d <= limit),
-        "threshold_min": limit,
-        "days": major,
+        "saidi_min": found.calm_saidi_min,
+        "threshold_min": found.threshold_min,
+        "days": sum(d.major for d in found.days),
     }
-    return JSONResponse({**made, "sustained_s": site.desk_settings.sustained_s})
+    return JSONResponse({**made, "sustained_s": found.sustained_s})

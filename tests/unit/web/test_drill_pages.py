@@ -245,6 +245,6 @@ def test_what_a_drill_brings_next_comes_by_itself(world: Rooms) -> None:
         leader.get("/tickets")
         world.clock.us += HOUR
 
-        found = world.rooms[realm].wait_outbox(0, 20.0)
+        found = world.rooms[realm].wait_outbox(0, 60.0)
 
     assert any(m.topic == "ticket" for m in found)

@@ -101,10 +101,13 @@ def features(sums: NDArray[np.float32]) -> NDArray[np.float64]:
 def distances(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each row lies from the crowd, in units of its spread along each component."""
     from sklearn.decomposition import PCA  # a second to import: not before the first night
+    from threadpoolctl import threadpool_limits
 
     scaled = scale(x)
-    model = PCA(n_components=EXPLAINED, svd_solver="full", whiten=True).fit(scaled)
-    components: NDArray[np.float64] = model.transform(scaled)
+    # For so few columns threads wait for each other ten times longer than they compute.
+    with threadpool_limits(limits=1):
+        model = PCA(n_components=EXPLAINED, svd_solver="full", whiten=True).fit(scaled)
+        components: NDArray[np.float64] = model.transform(scaled)
     return np.asarray(np.sqrt((components**2).mean(1)))
 
 

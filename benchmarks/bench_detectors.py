@@ -132,7 +132,9 @@ def write_days(net: Network, folder: Path, days: int) -> int:
     for d in range(days):
         day = [moved(base[(96 * d + k) % len(base)], 96 * d + k) for k in range(96)]
         table = ReadingBatch.concat(day).to_arrow()
-        writer = writer or pq.ParquetWriter(folder / "readings.parquet", table.schema, "zstd")
+        writer = writer or pq.ParquetWriter(
+            folder / "readings.parquet", table.schema, compression="zstd"
+        )
         writer.write_table(table)
         rows += len(table)
     if writer is not None:

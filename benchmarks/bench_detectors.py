@@ -43,7 +43,7 @@ SEED = 11
 PER_AREA, PER_BRANCH = 100, 25
 MILLION = 1_000_000
 YEAR_ROWS = 10_100 * 35_040  # with the monitors
-TICKS = 24  # of different values
+TICKS = 96  # of different values
 LEARNED = 4 * 96 + 16  # ticks after which every family judges, and the first ranking is done
 Row = tuple[str, str, str]
 

@@ -19,6 +19,7 @@ Floats = NDArray[np.floating[Any]]
 PAIRS_MIN: Final = 48  # changes seen in common before a variance is believed
 NOISE_V2: Final = 1e-4  # variance of a change that rounding alone leaves
 BLOCK: Final = 16
+FIRST_PAIRS: Final = 48
 
 
 @kernel("void(int16[:, ::1], int64, int16, float32, float32[:, ::1])")
@@ -94,8 +95,8 @@ def _limit(d: F4) -> float:
     return max(10.0 * math.sqrt(total / number), 1.0) if number > 0 else 10.0
 
 
-@kernel("void(float32[:, ::1], float32[:, ::1], float64[:, ::1], int64[:, ::1])")
-def _compare(meters: F4, references: F4, variance: F8, pairs: I8) -> None:
+@kernel("void(float32[:, ::1], float32[:, ::1], float64[::1], float64[:, ::1], int64[:, ::1])")
+def _compare(meters: F4, references: F4, bound: F8, variance: F8, pairs: I8) -> None:
     """`drop_variance` into given arrays."""
     n, k = meters.shape
     m = references.shape[0]
@@ -107,13 +108,19 @@ def _compare(meters: F4, references: F4, variance: F8, pairs: I8) -> None:
             by_time[t, r] = y if abs(y) <= limit else np.nan
     total = np.empty(m)
     seen = np.empty(m)
+    own = np.empty(k)
     for i in range(n):
         limit = _limit(meters[i])
         total.fill(0.0)
         seen.fill(0.0)
         for t in range(k):
-            x = float(meters[i, t])
-            if not abs(x) <= limit:
+            own[t] = meters[i, t] if abs(meters[i, t]) <= limit else np.nan
+        # All references together for a while, then only those that may still come below.
+        most = (bound[i] - NOISE_V2) * k * (1.0 + 1e-9)
+        first = min(FIRST_PAIRS, k) if bound[i] < np.inf else k
+        for t in range(first):
+            x = own[t]
+            if x != x:
                 continue
             for r in range(m):  # references side by side: no sum waits for another
                 d = x - by_time[t, r]
@@ -121,11 +128,21 @@ def _compare(meters: F4, references: F4, variance: F8, pairs: I8) -> None:
                 total[r] += d * d if there else 0.0
                 seen[r] += 1.0 if there else 0.0
         for r in range(m):
+            for t in range(first, k):
+                if total[r] > most:
+                    seen[r] = 0.0
+                    break
+                d = own[t] - by_time[t, r]
+                if d == d:
+                    total[r] += d * d
+                    seen[r] += 1.0
             pairs[i, r] = int(seen[r])
             variance[i, r] = total[r] / seen[r] + NOISE_V2 if seen[r] >= PAIRS_MIN else np.inf
 
 
-def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def drop_variance(
+    meters: Floats, references: Floats, bound: Floats | None = None
+) -> tuple[Floats, NDArray[np.int64]]:
     """Mean square change of the drop of each meter below each reference, and pairs seen.
 
     Parameters
@@ -136,13 +153,16 @@ def drop_variance(meters: Floats, references: Floats) -> tuple[Floats, NDArray[n
     -------
     float64[n, r] volt squared, inf where fewer than `PAIRS_MIN` pairs; int64[n, r]
 
+    What is certainly above `bound` (float64[n], volt squared) may be inf with 0 pairs as well.
+
     Changes beyond ten times the reference's usual one are cut: a lost supply or a spike is no
     evidence of place.
     """
     x, y = (np.ascontiguousarray(a, np.float32) for a in (meters, references))
     shape = len(x), len(y)
     variance, pairs = np.empty(shape), np.empty(shape, np.int64)
-    _compare(x, y, variance, pairs)
+    most = np.full(len(x), np.inf) if bound is None else np.ascontiguousarray(bound, np.float64)
+    _compare(x, y, most, variance, pairs)
     return variance, pairs
 
 

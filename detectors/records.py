@@ -296,6 +296,7 @@ class RecordsDetector(Detector):
         for r, (area, _) in enumerate(labels):
             at_area.setdefault(area, []).append(r)
         strays: list[int] = []
+        bounds: list[float] = []  # a place elsewhere must fit better than the best here
         for area in range(layout.n_areas):
             span = layout.devices_of(area)
             rows = single[slice(*np.searchsorted(self._device[single], (span.start, span.stop)))]
@@ -305,11 +306,14 @@ class RecordsDetector(Detector):
             if own is None:
                 if layout.transformer[area] < 0:
                     strays += rows.tolist()
+                    bounds += [np.inf] * rows.size
                 continue
             variance, pairs = mapping.drop_variance(moves[rows], references[own])
             best = variance.min(1)
             usual[area] = np.median(best)
-            strays += rows[best > MISFIT * usual[area]].tolist()
+            odd = best > MISFIT * usual[area]
+            strays += rows[odd].tolist()
+            bounds += best[odd].tolist()
             if len(own) < 2:
                 continue
             reference, ratio = mapping.places(variance)
@@ -326,7 +330,9 @@ class RecordsDetector(Detector):
                 )
                 yield from self._phase_of(int(rows[k]), at, variance[k], against)
         if strays:
-            yield from self._elsewhere(np.array(strays), moves, references, labels, usual)
+            yield from self._elsewhere(
+                np.array(strays), np.array(bounds), moves, references, labels, usual
+            )
 
     def _sure(self, found: list[Learned]) -> list[Learned]:
         """Guesses at once; contradictions when they have stood for days and are few."""
@@ -409,6 +415,7 @@ class RecordsDetector(Detector):
     def _elsewhere(
         self,
         strays: NDArray[Any],
+        bounds: NDArray[np.float64],
         moves: NDArray[np.float32],
         references: NDArray[np.float32],
         labels: list[tuple[int, int]],
@@ -420,7 +427,7 @@ class RecordsDetector(Detector):
             # Neighbours in the list are neighbours on the feeder more often than not.
             references, labels = references[:CANDIDATES_MAX], labels[:CANDIDATES_MAX]
         area_of = np.array([a for a, _ in labels])
-        variance, pairs = mapping.drop_variance(moves[strays], references)
+        variance, pairs = mapping.drop_variance(moves[strays], references, bounds)
         if len(labels) < 2:
             return
         reference, ratios = mapping.places(variance)

@@ -73,6 +73,22 @@ def test_the_drop_varies_least_below_the_bus_that_a_meter_hangs_on() -> None:
     assert [2, 0] == mapping.places(variance)[0].tolist()
 
 
+def test_what_is_above_the_bound_need_not_be_known_exactly() -> None:
+    rng = np.random.default_rng(4)
+    buses = rng.normal(0, 1, (9, 190))
+    meters = buses[[2, 0, 5]] + rng.normal(0, 0.3, (3, 190))
+    whole, _ = mapping.drop_variance(meters, buses)
+
+    bound = np.array([whole[0, 2], 0.5, np.inf])
+    some, pairs = mapping.drop_variance(meters, buses, bound)
+
+    below = whole <= bound[:, None]
+    assert below.sum(1).tolist() == [1, 1, 9]
+    assert (whole[below] == some[below]).all()
+    assert np.isinf(some[~below]).all()
+    assert (pairs[~below] == 0).all()
+
+
 def test_a_meter_seen_too_rarely_has_no_place() -> None:
     meters, buses = np.full((1, 60), np.nan), np.zeros((3, 60))
 

@@ -1,6 +1,7 @@
 """The site of `bench_web.py`: pages in a process of their own, a hand that lets things happen, and
 what is read off a page in the browser."""
 
+import logging
 import multiprocessing
 import multiprocessing.sharedctypes
 import threading
@@ -105,6 +106,7 @@ class SharedClock:
 
 def pages(url: str, port: int, points: int, moment: Any, trials: str, ending: Any) -> None:
     """The one worker: what `forewatt run` starts for the pages, on a made-up network."""
+    logging.disable(logging.ERROR)  # streams that are cut at the end are none of our figures
     grid, clock = network(points), SharedClock(moment)
     database = Database(url, application="pages", connections_max=16)
     server = Server(

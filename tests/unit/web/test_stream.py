@@ -52,15 +52,21 @@ class Reader:
 
     def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self.stream = stream
+        self.waiting: list[bytes] = []  # several events may come in one piece
         self.last_id: int | None = None
 
     async def next(self, *names: str) -> tuple[str, dict[str, Any]]:
         """The next event with one of these names (any but beats and figures by default)."""
         async with asyncio.timeout(WITHIN_S):
-            async for chunk in self.stream:
+            while True:
+                while not self.waiting:
+                    piece = await anext(self.stream, None)
+                    if piece is None:
+                        raise AssertionError("the stream has ended")
+                    self.waiting = [x for x in piece.split(b"\n\n") if x]
                 fields = dict(
                     line.split(": ", 1)
-                    for line in chunk.decode().strip().splitlines()
+                    for line in self.waiting.pop(0).decode().splitlines()
                     if ": " in line
                 )
                 if "id" in fields:
@@ -68,7 +74,6 @@ class Reader:
                 name = fields.get("event", "")
                 if (name in names) if names else (name not in ("beat", "figures", "")):
                     return name, orjson.loads(fields["data"])
-        raise AssertionError("the stream has ended")
 
     async def keys(self, count: int) -> list[str]:
         return [(await self.next())[1]["key"] for _ in range(count)]
@@ -363,5 +368,26 @@ def test_a_program_hears_only_the_topics_it_asked_for() -> None:
             assert [k.split("-")[0] for k in await reader.keys(3)] == ["ticket", "ticket", "last"]
         finally:
             hub.stop()
+
+    run(story())
+
+
+def test_what_has_gathered_goes_out_in_one_piece() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            client = hub.join("operator", "en")
+            stream = hub.events(client, None)
+            await anext(stream)
+            publish(ledger, *map(str, range(20)))
+            await until(lambda: client.queue.qsize() >= 20)
+
+            piece = await anext(stream)
+        finally:
+            hub.stop()
+
+        assert piece.count(b"event: alert") == 20
 
     run(story())

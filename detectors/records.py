@@ -42,6 +42,7 @@ CONTRADICT_SHARE: Final = 0.2  # more of an area at once is its reference that h
 MISFIT: Final = 1.5  # times the area's usual variance, before another transformer is looked for
 FIT: Final = 2.0  # times the usual variance there: a fault makes a meter fit badly anywhere
 CANDIDATES_MAX: Final = 3000
+TOGETHER: Final = 256  # meters looked for elsewhere in one go
 LABELLED_MIN: Final = 4  # meters of a phase whose median stands for it
 
 # Columns of an area's power moments: frames, means, variances, covariance.
@@ -330,9 +331,11 @@ class RecordsDetector(Detector):
                 )
                 yield from self._phase_of(int(rows[k]), at, variance[k], against)
         if strays:
-            yield from self._elsewhere(
-                np.array(strays), np.array(bounds), moves, references, labels, usual
-            )
+            for at in range(0, len(strays), TOGETHER):  # not all at once: memory is bounded
+                some = slice(at, at + TOGETHER)
+                yield from self._elsewhere(
+                    np.array(strays[some]), np.array(bounds[some]), moves, references, labels, usual
+                )
 
     def _sure(self, found: list[Learned]) -> list[Learned]:
         """Guesses at once; contradictions when they have stood for days and are few."""

@@ -18,9 +18,9 @@ from detectors.transformer import TransformerDetector
 FAMILIES: Final[tuple[type[Detector], ...]] = (
     SensorDetector,
     NeutralDetector,
+    TransformerDetector,
     JointDetector,
     TerminalDetector,
-    TransformerDetector,
     SupplyDetector,
     RecordsDetector,
     MeterDetector,

@@ -22,7 +22,8 @@ SIN: Final = (0.0, -math.sqrt(0.75), math.sqrt(0.75))
 
 # Rows of `place`: what is seen at one place in one frame.
 Z_RE, Z_IM, I_0, I_1, I_2, UP, DOWN, LEVEL, LINE, READINGS = range(10)
-N_PLACE: Final = 10
+NEUTRAL, LEFT = 10, 11  # once tested: neutral current, and what is left over along it
+N_PLACE: Final = 12
 
 # Columns of a place's float state. M_*: long moments; S_*: (co)variances; V_0: common level.
 COUNT, MZ_RE, MZ_IM, MI_RE, MI_IM, S_II, S_RE, S_IM, VAR = range(9)
@@ -155,7 +156,7 @@ def observe(
     heard : int32[n]         frames learned from; usual_i : float32[n, 3] usual current, updated
     frozen : uint8[n_runs]   1 = do not learn there now
     sums : float64[n_runs, 10]  scratch, see `turn`
-    runs, areas, devices     float64[., 10] out, columns of `place`; READINGS 0 = not seen
+    runs, areas, devices     float64[., 12] out, columns of `place`; READINGS 0 = not seen
     """
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
     runs.fill(0.0)
@@ -347,7 +348,7 @@ def test_places(
 
     Parameters
     ----------
-    place : float64[n, 10]    from `observe`
+    place : float64[n, 12]    from `observe`; NEUTRAL and LEFT are filled in
     state : float64[n, 48]   updated
     score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
     memory, learn : float    frames remembered; frames needed before judging
@@ -359,6 +360,7 @@ def test_places(
         s = state[k]
         score[k, 0] = math.nan
         score[k, 1] = math.nan
+        row[NEUTRAL] = math.nan
         if row[READINGS] == 0.0:
             continue
         # A lost phase or a fault above breaks the line triangle; a lost neutral leaves it whole.
@@ -412,6 +414,8 @@ def test_places(
         if not math.isnan(level):
             d_0 = level - s[M_0]
             e_0 = d_0 - (s[S_0T] / s[S_TT] * d_t if s[S_TT] > 1e-6 else 0.0)
+        row[NEUTRAL] = math.sqrt(i_re * i_re + i_im * i_im)
+        row[LEFT] = -(e_re * i_re + e_im * i_im) / max(row[NEUTRAL], 1e-9)
         size2 = e_re * e_re + e_im * e_im
         size = math.sqrt(size2)
         sigma = math.sqrt(max(s[VAR], 0.01))

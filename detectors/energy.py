@@ -289,7 +289,7 @@ class EnergyDetector(Detector):
                 numbers,
                 limit=round(max(LOSS_SHARE * float(s[LOAD]), LOSS_W), 0),
                 window=(since, frame.tick_us),
-                peers=tuple(layout.names[q] for q in layout.devices_of(k))[:8],
+                peers=tuple(layout.names[q] for q in layout.devices_of(k) if q not in culprits)[:8],
                 excluded=excluded + zh,
                 next_check=following,
                 next_check_zh=following_zh,

@@ -2,8 +2,10 @@
 
 A meter without two others on its branch and phase (or of unknown place) has no sibling to be
 compared with. Its voltage is followed as a line on what the transformer's monitor shows on all
-three phases, by recursive least squares: the phase it hangs on, and what the neutral adds, come
-out by themselves. What the area's meters then still have in common (the monitor's clock, the
+three phases and on its own current, by recursive least squares: the phase it hangs on, what the
+neutral adds and the resistance of its service come out by themselves. Without its own current
+among them, the monitor's would take its place, and half of a joint that heats would be explained
+away. What the area's meters then still have in common (the monitor's clock, the
 medium voltage between two samples) is the area's, not the meter's, and is taken off.
 
 Measured on a real area of hourly meters: the deviation of a single meter falls from 1.8 V (raw)
@@ -16,19 +18,23 @@ from typing import Final
 import numpy as np
 
 from detectors.compiled import F4, F8, I1, I4, U1, kernel
+from detectors.displacement import phase_current
 from detectors.layout import CHANNEL
 
 V, I_A = CHANNEL["v_a"], CHANNEL["i_a"]
 
-INPUTS: Final = 6  # three voltages, three currents of the monitor
+INPUTS: Final = 7  # three voltages, three currents of the monitor, the meter's own current
+OWN_I: Final = 6
 COUNT, M_Y, VAR = range(3)
 M_X: Final = 3
 SLOPE: Final = M_X + INPUTS
-P: Final = SLOPE + INPUTS  # upper triangle, row by row
+OWN_N, OWN_SLOPE = SLOPE + INPUTS, SLOPE + INPUTS + 1  # readings with own current, usual slope
+P: Final = OWN_SLOPE + 1  # upper triangle, row by row
 N_LONE: Final = P + INPUTS * (INPUTS + 1) // 2
 
 FIRST_FRAMES: Final = 72  # least squares without doubt, until a deviation is known
-CERTAIN: Final = 100.0  # bound of the inverse moments: inputs that never move stay harmless
+CERTAIN: Final = 10.0  # bound of an inverse moment: an input that never moves stays harmless
+SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings with own current
 LEAST_VAR: Final = 0.01  # V^2
 BANDS: Final = (3.0, 0.75)  # V around the mean, for what an area has in common
 COMPANY: Final = 3  # meters that must agree before they take anything off
@@ -45,10 +51,15 @@ def _at(a: int, b: int) -> int:
 def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     """Advance one meter's line by one frame; returns voltage minus expectation, V.
 
-    s : float32[36]   count, mean and variance, means of the inputs, slopes, inverse moments
-    x : float64[6]    the monitor's voltages and currents; y: the meter's voltage
+    s : float32[47]   count, mean and variance, means of the inputs, slopes, inverse moments
+    x : float64[7]    the monitor's voltages and currents, the own current (NaN: not known); it is
+                      overwritten; y: the meter's voltage
     learn : bool      False while a fault is suspected, so that it does not become the usual
     """
+    if math.isnan(x[OWN_I]):
+        x[OWN_I] = s[M_X + OWN_I]
+    elif s[M_X + OWN_I] == 0.0:
+        s[M_X + OWN_I] = x[OWN_I]  # known from now on
     if s[COUNT] == 0.0:
         s[M_Y] = y
         s[VAR] = 1.0
@@ -60,8 +71,11 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     r = y - s[M_Y]
     for a in range(INPUTS):
         r -= s[SLOPE + a] * (x[a] - s[M_X + a])
+    # The usual slope of the own current moves by the calendar only, so what a joint adds stays.
+    own = x[OWN_I] - s[M_X + OWN_I]
+    apart = r + (s[SLOPE + OWN_I] - s[OWN_SLOPE]) * own
     if not learn:
-        return float(r)
+        return float(apart)
     s[COUNT] += 1.0
     young = s[COUNT] < FIRST_FRAMES
     # A reading far out bends the line less the further out it is.
@@ -69,7 +83,6 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     weight = 1.0 if young else max(1e-3, min(1.0, 3.0 * sigma / max(abs(r), 1e-9)))
     keep = 1.0 - 1.0 / memory if s[COUNT] > 0.25 * memory else 1.0
     total = keep / weight
-    trace = 0.0
     for a in range(INPUTS):
         x[INPUTS + a] = 0.0
         for b in range(INPUTS):
@@ -88,18 +101,23 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
         s[SLOPE + a] += gain * r
         for b in range(a, INPUTS):
             s[_at(a, b)] = (s[_at(a, b)] - gain * x[INPUTS + b]) / keep
-        trace += s[_at(a, a)]
-    if trace > CERTAIN:
-        for at in range(P, N_LONE):
-            s[at] *= CERTAIN / trace
+    for a in range(INPUTS):
+        if s[_at(a, a)] > CERTAIN:
+            less = math.sqrt(CERTAIN / s[_at(a, a)])
+            for b in range(INPUTS):
+                s[_at(a, b)] *= less * less if a == b else less
     rate = max(1.0 / s[COUNT], 1.0 / memory)
     bound = 1e9 if young else 4.0 * sigma
     s[M_Y] += rate * (y - s[M_Y] - r + max(-bound, min(bound, r)))
     for a in range(INPUTS):
         s[M_X + a] += rate * (x[a] - s[M_X + a])
+    if own != 0.0:
+        s[OWN_N] += 1.0
+        rate = 1.0 if s[OWN_N] < FIRST_FRAMES else max(SETTLES / s[OWN_N], 1.0 / memory)
+        s[OWN_SLOPE] += rate * (s[SLOPE + OWN_I] - s[OWN_SLOPE])
     rate = max(1.0 / (s[COUNT] + 10.0), 1.0 / memory)
     s[VAR] += rate * (min(r * r, 9.0 * max(s[VAR], 0.05)) - s[VAR])
-    return float(r)
+    return float(apart)
 
 
 @kernel("void(float64[::1], int64, int64)")
@@ -147,7 +165,7 @@ def deviations(
     """Voltage minus expectation of every lone service, less what its area has in common.
 
     device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
-    state : float32[m, 36]   updated; out : float64[m]  V, NaN = not judged
+    state : float32[m, 47]   updated; out : float64[m]  V, NaN = not judged
     """
     x = np.zeros(2 * INPUTS)
     begin = 0
@@ -158,7 +176,7 @@ def deviations(
         m = monitor[k]
         whole = m >= 0
         if whole:
-            for a in range(INPUTS):
+            for a in range(OWN_I):
                 x[a] = float(values[m, (V if a < 3 else I_A - 3) + a])
                 if math.isnan(x[a]):
                     # Without currents the voltages serve; a constant input does nothing.
@@ -168,6 +186,7 @@ def deviations(
             v = float(values[device[j], V + slot[j]])
             out[j] = math.nan
             if whole and 0.7 * nominal[k] < v < 1.3 * nominal[k]:
+                x[OWN_I] = phase_current(values, device[j], slot[j], nominal[k])
                 out[j] = follow(state[j], x, v, memory, hold[j] == 0)
         _take_off_common(out, begin, end)
         begin = end

@@ -220,6 +220,7 @@ class MomentaryDetector(Detector):
                 },
                 limit=EVENTS,
                 window=(since, frame.tick_us),
+                peers=self._others(members),
                 excluded=(
                     "a storm or a recloser upstream: it would dip everywhere below it",
                     "雷雨或上级重合闸:其下游全部电表都会瞬降",
@@ -229,3 +230,11 @@ class MomentaryDetector(Detector):
             ),
             clear_below=CLEAR,
         )
+
+    def _others(self, members: list[int]) -> tuple[str, ...]:
+        """Up to eight devices of the same area that kept their supply."""
+        layout = self.layout
+        if not members:
+            return ()
+        area = layout.devices_of(int(layout.area[members[0]]))
+        return tuple(layout.names[q] for q in area if q not in members)[:8]

@@ -21,8 +21,11 @@ from detectors.displacement import (
     EXPLAINED,
     FROZEN,
     I_0,
+    LEFT,
     N_PLACE,
     N_STATE,
+    N_WINDOW,
+    NEUTRAL,
     READINGS,
     RESISTANCE,
     S_II,
@@ -32,10 +35,14 @@ from detectors.displacement import (
     SIZE,
     UP,
     VAR,
+    WINDOW,
+    A,
+    W,
     observe,
     test_places,
 )
 from detectors.frames import Frame
+from detectors.horizon import Growth
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
@@ -57,6 +64,15 @@ OPEN: Final = {"area": "area_open", "run": "run_open", "three": "device_open"}
 Index = NDArray[np.intp]
 FAULTS: Final = ("neutral_loose", "neutral_broken")
 CLEAR: Final = 0.6
+SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
+EXCLUDED: Final = (
+    "overload of one phase: another phase rises",
+    "a joint in one phase explains less",
+    "a lost phase: the line voltages are whole",
+    "单相过载:另有相电压升高",
+    "单相接头不良:不足以解释",
+    "缺相:线电压正常",
+)
 SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
 
 
@@ -81,6 +97,11 @@ class NeutralDetector(Detector):
         self.device_open = self._array("device_open", "three", (self.three.size, 2), np.int64)
         self.run_open = self._array("run_open", "run", (runs, 2), np.int64)
         self.area_open = self._array("area_open", "area", (areas, 2), np.int64)
+        self._growth = {
+            "area": Growth(self, "area_growth", "area", areas),
+            "run": Growth(self, "run_growth", "run", runs),
+            "three": Growth(self, "device_growth", "three", self.three.size),
+        }
         step_s = layout.step_us / 1e6
         self.memory = MEMORY_DAYS * DAY_S / step_s
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * DAY_S / step_s)
@@ -142,6 +163,11 @@ class NeutralDetector(Detector):
         places = np.ascontiguousarray(self._devices[self.three])
         test_places(places, self.device_state, self._device_score, *args, DEVICE_LIMITS)
         scores = (self._area_score, self._run_score, self._device_score)
+        for growth, score, seen in zip(
+            self._growth.values(), scores, (self._areas, self._runs, places), strict=True
+        ):
+            rows = np.flatnonzero(score[:, 0] >= SUSPECT)
+            growth.follow(rows, frame.tick_us, seen[rows, NEUTRAL], seen[rows, LEFT])
         opens = (self.area_open, self.run_open, self.device_open)
         busy = any(bool((s >= 1.0).any()) for s in scores) or any(bool(o.any()) for o in opens)
         return self._judge(frame, places) if busy else []
@@ -267,6 +293,12 @@ class NeutralDetector(Detector):
             "frames_learned": int(state[COUNT]),
             "meters": int(place[READINGS]),
         }
+        # As good as broken where twice the usual unbalance displaces it by a broken one's limit.
+        slow = state[WINDOW + N_WINDOW : WINDOW + 2 * N_WINDOW]
+        peak = 2.0 * math.sqrt(slow[A] / slow[W]) if slow[W] > 0.0 else math.nan
+        outlook = self._growth[axis].outlook(index, BROKEN_V / max(peak, 1.0))
+        if what == 0:
+            numbers |= outlook.numbers()
         severity: Severity
         if what == 0:
             table = DEVICE_LIMITS if axis == "three" else LIMITS
@@ -306,12 +338,24 @@ class NeutralDetector(Detector):
                 numbers,
                 limit=limit,
                 window=(since, frame.tick_us),
-                excluded=(
-                    "overload of one phase: another phase rises",
-                    "a joint in one phase explains less",
-                ),
+                peers=self._peers(axis, index),
+                excluded=EXCLUDED,
                 next_check=following,
                 next_check_zh=following_zh,
             ),
             clear_below=CLEAR,
+            horizon_h=outlook.hours if what == 0 else None,
         )
+
+    def _peers(self, axis: Axis, index: int) -> tuple[str, ...]:
+        """What the place is compared with: the monitor, else the area's other devices."""
+        layout = self.layout
+        if axis == "area":
+            return ()
+        row = int(self.three[index]) if axis == "three" else -1
+        area = int(layout.area[row] if row >= 0 else self._run_area[index])
+        monitor = int(layout.monitor[area])
+        if monitor >= 0:
+            return (layout.names[monitor],)
+        own = np.flatnonzero(layout.run == index).tolist() if axis == "run" else [row]
+        return tuple(layout.names[q] for q in layout.devices_of(area) if q not in own)[:8]

@@ -136,9 +136,19 @@ def listen(
                         missed[d] = min(count, 1_000_000)
 
 
+@kernel("float64(int64, float64)")
+def silence(missed: int, w: float) -> float:
+    """What so many missed readings weigh, one by chance weighing w; little from the first alone."""
+    if missed <= 0:
+        return 0.0
+    if missed == 1:
+        return 0.25 * w
+    return min(SILENT_MAX, (1.2 if missed == 2 else missed) * w)
+
+
 @kernel(
     "int64(int32[::1], int8[::1], int32[::1], int64[::1], int64[::1], int64[::1], int32[::1],"
-    "float32[::1], int64[::1], int8[::1], uint8[::1], int64[::1], int64, boolean,"
+    "float32[::1], int64[::1], int64[::1], int8[::1], uint8[::1], int64[::1], int64, boolean,"
     "float64[:, ::1], int32[:, ::1])"
 )
 def weigh(
@@ -150,6 +160,7 @@ def weigh(
     last_gasp: I8,
     missed: I4,
     miss_rate: F4,
+    usual: I8,
     seen: I8,
     low: I1,
     off: U1,
@@ -161,7 +172,8 @@ def weigh(
 ) -> int:
     """Add each device's log-likelihood ratios to its node; returns the number of suspects.
 
-    `restored[d]`: until then a gasp before the supply came back says nothing.
+    `usual[d]`: its interval, 0 unknown. `restored[d]`: until then a gasp before the supply came
+    back says nothing.
     `weight` float64[5, nodes]: without supply, out of reach, without phase a, b, c.
     `count` int32[5, nodes]: gasps, silent, alive, not heard since, longest silence.
     """
@@ -198,15 +210,14 @@ def weigh(
         elif missed[d] >= 1:
             if deaf:
                 continue
+            # Readings that were missed before the burst of last gasps say nothing about it.
+            lost = missed[d]
+            started = burst[root[at]]
+            if last_alive[d] < started and usual[d] > 0:
+                lost -= (started - last_alive[d]) // usual[d]
             w = -math.log(min(max(miss_rate[d], 0.02), 0.5))
-            if missed[d] == 1:
-                w = 0.25 * w
-            elif missed[d] == 2:
-                w = min(SILENT_MAX, 1.2 * w)
-            else:
-                w = min(SILENT_MAX, missed[d] * w)
-            power = w - (NO_GASP if gasping else 0.0)
-            comms = w
+            power = silence(lost, w) - (NO_GASP if gasping else 0.0)
+            comms = silence(missed[d], w)
             count[1, at] += 1
             count[4, at] = max(count[4, at], missed[d])
             suspects += 1
@@ -245,7 +256,7 @@ class OutageDetector(Stateful):
     """Fleet-wide: one tree, all groups."""
 
     name: ClassVar[str] = "outage"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("outage", "phase_loss", "comms_failure")
 
     def __init__(self, fleet: FleetLayout, settings: DetectorSettings) -> None:
@@ -420,6 +431,7 @@ class OutageDetector(Stateful):
                 self.last_gasp,
                 self.missed,
                 self.miss_rate,
+                np.where(self.interval > 0, self.interval, self.gap),
                 self.seen,
                 self.low,
                 self.off,
@@ -479,6 +491,14 @@ class OutageDetector(Stateful):
         """Supply came back here: give meters whose power-up was lost two intervals to report."""
         below = self._order[self._first[node] : self._last[node]]
         mute = below[self.last_gasp[below] > self.last_alive[below]]
+        # Where nobody outside of what is found further down gasped, nothing came back: the place
+        # was corrected, and there the outage goes on.
+        still = np.zeros(self.node.size, np.bool_)
+        for n in np.flatnonzero(self._choice).tolist():
+            still[self._order[self._first[n] : self._last[n]]] = True
+        others = below[~still[below]]
+        if not (self.last_gasp[others] >= self.burst[self.root[node]]).any():
+            mute = mute[~still[mute]]
         usual = np.maximum(
             np.where(self.interval[mute] > 0, self.interval[mute], self.gap[mute]), 1
         )
@@ -537,8 +557,24 @@ class OutageDetector(Stateful):
                 prior=float(self.prior[kind - 1, node]),
                 window=(since, tick_us),
                 planned=planned,
+                peers=self._heard_beside(node),
             ),
         )
+
+    def _heard_beside(self, node: int) -> tuple[str, ...]:
+        """Up to eight devices still heard just outside the node: what it is told apart by."""
+        parent = int(self.network.tree.parent[node])
+        if parent < 0:
+            return ()
+        beside = np.concatenate(
+            [
+                self._order[self._first[parent] : self._first[node]],
+                self._order[self._last[node] : self._last[parent]],
+            ]
+        )
+        alive = (self.seen[beside] > 0) & (self.missed[beside] == 0)
+        alive &= self.last_gasp[beside] <= self.last_alive[beside]
+        return tuple(self.network.devices[d].id for d in beside[alive][:8].tolist())
 
     def _planned(self, kind: str, asset: str, tick_us: int) -> str:
         """The reason of announced work that explains an outage here, or ''."""

@@ -43,6 +43,7 @@ def evidence(
     prior: float,
     window: tuple[int, int],
     planned: str,
+    peers: tuple[str, ...],
 ) -> Evidence:
     """Evidence of one node; `counts` as `OutageDetector` gathers them below it."""
     rule, rule_zh = _RULE[fault]
@@ -59,11 +60,27 @@ def evidence(
         rule_zh = f"计划停电({planned})"
     if fault in ("outage", "phase_loss"):
         if counts["last_gasps"]:
-            excluded.append("communication failure: last gasps were sent")
+            excluded += ["communication failure: last gasps were sent", "通信故障:已收到停电上报"]
         elif counts["alive"]:
-            excluded.append("communication failure: neighbours on the same path still report")
+            excluded += [
+                "communication failure: neighbours on the same path still report",
+                "通信故障:同一通道的邻户仍在上报",
+            ]
+    if fault == "phase_loss":
+        excluded += [
+            "a broken neutral: no phase is far above nominal",
+            "中性线断线:无明显升高的相",
+        ]
     if fault == "comms_failure":
-        excluded.append("power outage: no last gasp and no power-up came")
+        excluded += [
+            "power outage: no last gasp and no power-up came",
+            "停电:未收到停电上报与复电上报",
+        ]
+    if not excluded:
+        excluded = [
+            "communication failure: so many meters on several paths are rarely silent at once",
+            "通信故障:多条通道的众多电表极少同时失联",
+        ]
     following, following_zh = _NEXT[fault]
     return Evidence(
         rule,
@@ -71,6 +88,7 @@ def evidence(
         numbers,
         limit=round(prior, 1),
         window=window,
+        peers=peers,
         excluded=tuple(excluded),
         next_check=following,
         next_check_zh=following_zh,

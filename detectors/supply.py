@@ -14,8 +14,9 @@ import numpy as np
 
 from detectors.base import Detector, Stateful, known_at, over_limit, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
-from detectors.displacement import COS, SIN
+from detectors.displacement import COS, SIN, phase_current
 from detectors.frames import NEVER, Frame
+from detectors.horizon import NOTHING, Growth
 from detectors.layout import CHANNEL, GroupLayout
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
@@ -32,7 +33,8 @@ C_RE, C_IM, Z_RE, Z_IM, Z_SIZE, Z_VAR = range(5, 11)
 UNBALANCE_MIN, LEAK_FAST, LEAK_BASE, LEAK_VAR, LEAK_COUNT, UNBALANCE, LOAD, FROZEN = range(11, 19)
 NEUTRAL, S_NN, S_NL, LEAK_NOW = range(19, 23)
 ROUGH, ROUGH_BASE, LAST_LEAK, USUAL_UNBALANCE, HEAVY_FRAMES = range(23, 28)
-N_STATE: Final = 28
+MI_RE, MI_IM, S_II, S_RE, S_IM, FED = range(28, 34)  # asymmetry along the unbalance current
+N_STATE: Final = 34
 
 FAULTS: Final = (
     "over_voltage",
@@ -48,7 +50,7 @@ BEYOND: Final = 0.01  # of nominal beyond the limit before a reading counts as o
 OUTSIDE_LIMIT: Final = 0.5  # share of half a day outside
 FALL: Final = 0.05  # of nominal: so far below its own usual level the supply is abnormal
 FALL_NEAR: Final = 0.045  # and so near to the limit
-WINDING_SHIFT: Final = 0.006  # of nominal, a third of a 1.8 % step of one phase
+WINDING_SHIFT: Final = 0.002  # of nominal: two thirds of a 0.3 % step of one phase
 WINDING_HOURS: Final = 8.0
 WINDING_SIGMA: Final = 6.0
 UNBALANCE_LIMIT: Final = 0.5  # of the mean current
@@ -58,6 +60,7 @@ BRANCH_SHARE: Final = 0.6  # of the excess on the loaded phase: then the branch 
 UNBALANCE_DOSE_MIN: Final = 240.0
 LEAK_MIN_A: Final = 0.1
 LEAK_DANGER_A: Final = 1.0
+SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
 LEAK_SIGMA: Final = 6.0
 LEAK_HOURS: Final = 3.0
 ROUGH_HOURS: Final = 6.0
@@ -90,7 +93,7 @@ def follow_supply(
     """Advance every area by one frame.
 
     high, low : limits, per unit of nominal
-    state : float64[areas, 28], last : int64[areas]  tick last seen; both updated
+    state : float64[areas, 34], last : int64[areas]  tick last seen; both updated
     score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
     """
     memory = MEMORY_DAYS * 24.0 / step_h
@@ -158,8 +161,30 @@ def follow_supply(
                 s[C_RE] = z_re
                 s[C_IM] = z_im
                 s[Z_VAR] = 1e-6
-            d_re = z_re - s[C_RE]
-            d_im = z_im - s[C_IM]
+            # What uneven load takes in the transformer itself follows its current, no winding does.
+            i_re = 0.0
+            i_im = 0.0
+            for c in range(3):
+                i = phase_current(values, m, c, u)
+                i_re += i * COS[c]
+                i_im += i * SIN[c]
+            fed = not math.isnan(i_re)
+            k_re = 0.0
+            k_im = 0.0
+            if fed:
+                if s[FED] == 0.0:
+                    s[MI_RE] = i_re
+                    s[MI_IM] = i_im
+                i_re -= s[MI_RE]
+                i_im -= s[MI_IM]
+                if s[S_II] > 1e-6:
+                    k_re = s[S_RE] / s[S_II]
+                    k_im = s[S_IM] / s[S_II]
+            else:
+                i_re = 0.0
+                i_im = 0.0
+            d_re = z_re - s[C_RE] - (k_re * i_re - k_im * i_im)
+            d_im = z_im - s[C_IM] - (k_re * i_im + k_im * i_re)
             size2 = d_re * d_re + d_im * d_im
             g = 1.0 - math.exp(-gap_h / WINDING_HOURS)
             s[Z_RE] += g * (d_re - s[Z_RE])
@@ -172,9 +197,20 @@ def follow_supply(
                 x = min(mean / WINDING_SHIFT, mean / (WINDING_SIGMA * math.sqrt(s[Z_VAR])))
                 score[k, 2] = min(x, 1.5 * (steady - 0.75) / 0.1) if steady > 0.75 else 0.0
             if not learned or mean < 0.5 * WINDING_SHIFT or s[FROZEN] > FREEZE_FRAMES:
-                s[C_RE] += a * d_re
-                s[C_IM] += a * d_im
+                all_re = z_re - s[C_RE]
+                all_im = z_im - s[C_IM]
+                s[C_RE] += a * all_re
+                s[C_IM] += a * all_im
                 s[Z_VAR] += a * (min(size2, 1e-3) - s[Z_VAR])
+                if fed:
+                    s[FED] += 1.0
+                    f = max(1.0 / s[FED], 1.0 / memory)
+                    s[MI_RE] += f * i_re
+                    s[MI_IM] += f * i_im
+                    g = f * (1.0 - f)
+                    s[S_II] = (1.0 - f) * s[S_II] + g * (i_re * i_re + i_im * i_im)
+                    s[S_RE] = (1.0 - f) * s[S_RE] + g * (all_re * i_re + all_im * i_im)
+                    s[S_IM] = (1.0 - f) * s[S_IM] + g * (all_im * i_re - all_re * i_im)
             if mean >= 0.5 * WINDING_SHIFT:
                 s[FROZEN] += 1.0
             else:
@@ -256,7 +292,7 @@ class SupplyDetector(Detector):
     """Every transformer of a group."""
 
     name: ClassVar[str] = "supply"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = FAULTS
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 
@@ -270,6 +306,7 @@ class SupplyDetector(Detector):
         self._none = layout.transformer < 0
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
+        self.growth = Growth(self, "growth", "area", n)
         self.chosen = self._array("chosen", "run", len(layout.run_area), np.uint8)
         self.excess = self._array("excess", "run", len(layout.run_area), float)
 
@@ -305,6 +342,9 @@ class SupplyDetector(Detector):
             # A crowd of new loads never lands evenly: the overload is the finding.
             loaded = self.transformer.overloaded()
             self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], 0.9)
+        leaks = np.flatnonzero(self._score[:, LEAKING] >= SUSPECT)
+        grown = self.track[leaks, LAST_LEAK] - self.track[leaks, LEAK_BASE]
+        self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)
         out = []
         for what in range(len(FAULTS)):
             rows = over_limit(self._score[:, what], self.open[:, what], CLEAR, frame.tick_us)
@@ -356,6 +396,7 @@ class SupplyDetector(Detector):
         limits = self.settings.limits
         severity: Severity = "P2" if what in (WINDING, LEAKING) else "P3"
         shift = math.hypot(s[Z_RE], s[Z_IM])
+        outlook = NOTHING
         numbers: dict[str, Any]
         if what in (OVER, UNDER):
             limit = round((limits.high if what == OVER else limits.low) * u, 1)
@@ -390,11 +431,15 @@ class SupplyDetector(Detector):
                 "without_neutral_share_a": rounded(s[LEAK_FAST], 3),
                 "usual_a": rounded(s[LEAK_BASE], 3),
             }
+            outlook = self.growth.outlook(k, LEAK_DANGER_A - float(s[LEAK_BASE]))
+            numbers |= outlook.numbers()
             if s[LEAK_FAST] > LEAK_DANGER_A:
                 severity = "P1"
         rule, rule_zh, excluded, following, following_zh = TEXTS[FAULTS[what]]
         members = slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))
         monitor = int(layout.monitor[k])
+        # A level is the area's against its neighbours'; the other three stand against themselves.
+        peers = layout.names[members][:8] if what in (OVER, UNDER) else ()
         return Finding(
             self.name,
             FAULTS[what],
@@ -410,9 +455,11 @@ class SupplyDetector(Detector):
                 numbers,
                 limit=limit,
                 window=(since, frame.tick_us),
-                excluded=(excluded,),
+                peers=peers,
+                excluded=excluded,
                 next_check=following,
                 next_check_zh=following_zh,
             ),
             clear_below=CLEAR,
+            horizon_h=outlook.hours,
         )

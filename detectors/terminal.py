@@ -13,10 +13,12 @@ import numpy as np
 from detectors.base import Axis, Detector, known_at, over_limit, rounded
 from detectors.compiled import F4, F8, I4, kernel
 from detectors.displacement import phase_current
-from detectors.frames import Frame
-from detectors.joint import (
+from detectors.drops import (
     COUNT,
+    CURRENT_MAX,
     DROP,
+    LEFT,
+    N_SEEN,
     N_STATE,
     OWN,
     PEERS,
@@ -26,19 +28,23 @@ from detectors.joint import (
     SHIFT,
     test_drops,
 )
+from detectors.frames import Frame
+from detectors.horizon import Growth
 from detectors.layout import CHANNEL, GroupLayout
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
 from grid.records import Evidence, Finding
 
 T: Final = CHANNEL["t_terminal"]
-LIMIT_C: Final = 90.0  # alarm of a well-known maker; it trips at 110
+LIMIT_C: Final = 90.0  # alarm of a well-known maker
+TRIP_C: Final = 110.0  # where the same maker's trips
+SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
 DANGER_C: Final = 70.0
 DANGER_K: Final = 30.0
 CLEAR: Final = 0.6
 WINDOW_HOURS: Final = (6.0, 48.0)
 # Fast and slow: K/A^2, share of the usual k, K rms explained, standard errors, share explained.
-LIMITS: Final = np.array([[0.015, 2.0, 2.0, 7.0, 0.6], [0.012, 2.0, 1.2, 8.0, 0.5]])
+LIMITS: Final = np.array([[0.01, 2.0, 1.2, 7.0, 0.6], [0.006, 1.5, 0.7, 8.0, 0.5]])
 # Without current a steady excess counts; the kernel's limit for that is a volt: one is 5 K here.
 KELVIN_BLIND: Final = 5.0
 
@@ -49,7 +55,7 @@ KELVIN_BLIND: Final = 5.0
 def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F8, warm: F8) -> None:
     """Excess over the area's middle and squared current of every device.
 
-    seen : float64[n, 4]  columns of `joint.observe_drops`; warm : float64[n]  degC, NaN unknown
+    seen : float64[n, 5]  columns of `drops.observe_drops`; warm : float64[n]  degC, NaN unknown
     """
     seen.fill(math.nan)
     for k in range(offsets.size - 1):
@@ -94,19 +100,20 @@ class TerminalDetector(Detector):
     """Every device that measures its terminals."""
 
     name: ClassVar[str] = "terminal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("hot_terminal",)
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n = layout.size
-        self.track = self._array("track", "device", (n, N_STATE), float)
+        self.track = self._array("track", "device", (n, N_STATE), np.float32)
         self.open = self._array("open", "device", n, np.int64)
+        self.growth = Growth(self, "growth", "device", n)
         step_s = layout.step_us / 1e6
         self.memory = 14.0 * 86400.0 / step_s
         self.learn = max(60.0, 3.0 * 86400.0 / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
-        self._seen = np.full((n, 4), np.nan)
+        self._seen = np.full((n, N_SEEN), np.nan)
         self._warm = np.full(n, np.nan)
         self._score = np.full(n, np.nan)
 
@@ -120,9 +127,11 @@ class TerminalDetector(Detector):
         observe_terminals(frame.values, layout.offsets, layout.nominal_v, self._seen, self._warm)
         args = (self.memory, self.learn, self.decay, LIMITS, False)
         test_drops(self._seen, self.track, self._score, self.open, *args)
+        rows = np.flatnonzero(self._score >= SUSPECT)
+        self.growth.follow(rows, frame.tick_us, self._seen[rows, OWN], self._seen[rows, LEFT])
         np.fmax(self._score, self._warm / LIMIT_C, out=self._score)
-        rows = over_limit(self._score, self.open, CLEAR, frame.tick_us)
-        return [self._finding(frame, *row) for row in rows]
+        hot = over_limit(self._score, self.open, CLEAR, frame.tick_us)
+        return [self._finding(frame, *row) for row in hot]
 
     def _finding(self, frame: Frame, p: int, score: float, since: int) -> Finding:
         layout = self.layout
@@ -135,6 +144,9 @@ class TerminalDetector(Detector):
         excess = float(self._seen[p, DROP])
         hot = self._warm[p] >= DANGER_C or excess >= DANGER_K
         severity: Severity = "P1" if hot else "P2"
+        # Trips where the neighbours' temperature and the heat of its peak current add up to that.
+        room = TRIP_C - (float(self._warm[p]) - excess)
+        outlook = self.growth.outlook(p, room / max(float(s[CURRENT_MAX]), 1.0))
         return Finding(
             self.name,
             "hot_terminal",
@@ -154,12 +166,26 @@ class TerminalDetector(Detector):
                     "added_k_per_a2": rounded(s[RESISTANCE], 4),
                     "added_rms_k": rounded(s[SHIFT], 2),
                     "frames_learned": int(s[COUNT]),
+                    **outlook.numbers(4),
                 },
                 limit=LIMIT_C if self._warm[p] >= LIMIT_C else float(LIMITS[1, 0]),
                 window=(since, frame.tick_us),
-                excluded=("weather and housing: the neighbours stay cool",),
+                peers=self._neighbours(p),
+                excluded=(
+                    "weather and housing: the neighbours stay cool",
+                    "more load: the excess is beyond what this current usually warms",
+                    "天气与表箱:邻表温度正常",
+                    "负荷增大:温升超过该电流平时所致",
+                ),
                 next_check="disconnect safely, open the terminal cover, rebuild the contact",
                 next_check_zh="安全断电,打开端子盖,重做接线端子",
             ),
             clear_below=CLEAR,
+            horizon_h=outlook.hours,
         )
+
+    def _neighbours(self, p: int) -> tuple[str, ...]:
+        """Up to eight devices of its area that measure their terminals too."""
+        layout = self.layout
+        others = [q for q in layout.devices_of(int(layout.area[p])) if q != p]
+        return tuple(layout.names[q] for q in others if not math.isnan(self._warm[q]))[:8]

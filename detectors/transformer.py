@@ -39,6 +39,26 @@ CLEAR: Final = (0.5, 0.9, 0.5)
 HOLD_US: Final = (26 * 3600 * 1_000_000, 0, 0)
 LEARN_STEPS_US: Final = 3 * 86400 * 1_000_000
 
+LOAD_DOUBT: Final = 0.1  # the load may be so much more or less than now, until the limit
+EXCLUDED: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "a short peak: two hours above rating, or fewer further above, are counted",
+        "missing meters: without a monitor 70 % of them must report",
+        "短时尖峰:须累计越限两小时(越限越多,时间越短)",
+        "缺数:无监测终端时须有七成电表上报",
+    ),
+    (
+        "a sensor: oil that jumps faster than it can is left out",
+        "load and weather: both are in the model",
+        "传感器故障:超出物理速度的突变已剔除",
+        "负荷与气温:模型已计入",
+    ),
+    (
+        "heating: at full load oil gains about 5 K in a quarter of an hour",
+        "过热:满载时油温一刻钟约升5K",
+    ),
+)
+
 # Columns of the float state.
 OIL, RISE_1, RISE_2, LOAD, DOSE, HEAVY_MIN, BASE, VAR, FAST, LAST_OIL, OTHER_OIL, REJECTS = range(
     12
@@ -329,7 +349,14 @@ class TransformerDetector(Detector):
             numbers["overload_dose_min"] = rounded(s[DOSE], 0)
             ambient = s[AMBIENT] if np.isfinite(s[AMBIENT]) else DEFAULT_AMBIENT_C
             if score >= 1.0:
-                horizon = hours_to_limit(s[:3].copy(), s[LOAD], ambient, self.constants)
+                horizon, low, high = (
+                    hours_to_limit(s[:3].copy(), s[LOAD] * more, ambient, self.constants)
+                    for more in (1.0, 1.0 + LOAD_DOUBT, 1.0 - LOAD_DOUBT)
+                )
+                if horizon is not None:
+                    numbers["horizon_low_h"] = None if low is None else rounded(low, 1)
+                    # With a little less load it may never come: then there is no later end.
+                    numbers["horizon_high_h"] = None if high is None else rounded(high, 1)
             if s[LOAD] > 1.5 or s[HOT] > 140.0:
                 severity = "P1"
             rule = "load above rating for two hours, or shorter when further above"
@@ -360,6 +387,7 @@ class TransformerDetector(Detector):
             rule_zh = "油温一刻钟内突变超过20K,物理上不可能"
             following = "check the temperature sensor and its wiring"
             following_zh = "检查温度传感器及其接线"
+        members = layout.names[int(layout.offsets[k]) : int(layout.offsets[k + 1])]
         return Finding(
             self.name,
             fault,
@@ -376,6 +404,9 @@ class TransformerDetector(Detector):
                 numbers,
                 limit=limit,
                 window=(int(self.since[k, what, 0]) or frame.tick_us, frame.tick_us),
+                # Against itself: its rating, its model, its sensor; the meters show the load.
+                peers=tuple(n for n in members if n not in devices)[:8] if what == 0 else (),
+                excluded=EXCLUDED[what],
                 next_check=following,
                 next_check_zh=following_zh,
             ),

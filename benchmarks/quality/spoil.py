@@ -38,6 +38,13 @@ def hole(batch: ReadingBatch, rng: np.random.Generator, *, days: float = 3.0) ->
     return batch.select((batch.time < start) | (batch.time >= start + int(days * DAY_US)))
 
 
+def gap(batch: ReadingBatch, rng: np.random.Generator, *, days: float = 33.0) -> ReadingBatch:
+    """The first five days happened so much earlier: nothing at all in between."""
+    early = batch.time < int(batch.time.min()) + 5 * DAY_US
+    away = np.where(early, int(days * DAY_US), 0)
+    return replace(batch, time=batch.time - away, received=batch.received - away)
+
+
 def spikes(batch: ReadingBatch, rng: np.random.Generator) -> ReadingBatch:
     """One oil temperature in five hundred jumps to 245 degC, one meter voltage in 2,000 to 0."""
     values = dict(batch.values)
@@ -55,6 +62,7 @@ SPOILERS: dict[str, Spoiler] = {
     "10 % twice": duplicates,
     "10 % a day late": disorder,
     "a 3-day hole": hole,
+    "a 33-day gap": gap,
     "spikes": spikes,
 }
 

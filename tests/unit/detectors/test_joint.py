@@ -3,14 +3,32 @@
 import numpy as np
 import pytest
 
+from detectors.drops import (
+    COUNT,
+    DROP,
+    KNOWN,
+    LEFT,
+    N_SEEN,
+    N_STATE,
+    N_WINDOW,
+    OWN,
+    REFERENCE,
+    RESISTANCE,
+    S_II,
+    SHARED,
+    test_drops,
+    test_long,
+)
 from detectors.engine import Engine
-from detectors.joint import COUNT, DROP, N_STATE, OWN, REFERENCE, SERVICE, SHARED, test_drops
+from detectors.joint import LONG, SERVICE
 from grid.records import Finding
 from tests.unit.detectors.street import START_US, Course, Street, growing, network, only, step_at
 
 ALONE = only("joint")
 steps = test_drops
 steps.__test__ = False
+long = test_long
+long.__test__ = False
 
 
 def judge(street: Street) -> list[Finding]:
@@ -77,9 +95,9 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     current = rng.gamma(2.0, 3.0, n)
     drop = 0.2 + 0.1 * current + rng.normal(0, 0.05, n)
     drop[560:] += 0.5 * current[560:]
-    state, score = np.zeros((1, N_STATE)), np.zeros(1)
+    state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
     decay = (float(np.exp(-0.25 / 6)), float(np.exp(-0.25 / 48)))
-    seen = np.zeros((1, 4))
+    seen = np.zeros((1, N_SEEN))
     for k in range(n):
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], current[k], 0.0, 1.0
         steps(seen, state, score, np.zeros(1, np.int64), 1e9, 300.0, decay, SERVICE, False)
@@ -91,3 +109,31 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     assert score[0] > 1.0
     assert state[0, COUNT] < n  # it stopped learning from the fault
     assert state[0, 12] == pytest.approx(expected, abs=0.02)
+
+
+def test_a_window_of_days_equals_least_squares_with_an_intercept() -> None:
+    """Oracle: weighted least squares over all that followed, means taken off."""
+    rng = np.random.default_rng(5)
+    n, keep = 200, 0.99
+    current, noise = rng.gamma(2.0, 1.0, n), rng.normal(0, 0.3, n)
+    left = 0.5 + 0.4 * current + noise
+    state, window = np.zeros((1, N_STATE), np.float32), np.zeros((1, N_WINDOW), np.float32)
+    state[0, [COUNT, KNOWN, S_II]] = 400.0, 400.0, 2.0
+    score, seen = np.full(1, np.nan), np.zeros((1, N_SEEN))
+    for k in range(n):
+        seen[0, [LEFT, OWN]], score[0] = (left[k], current[k]), np.nan
+        long(seen, np.zeros(1, np.int32), state, window, score, 336.0, 72.0, keep, LONG)
+    weight = np.sqrt(keep ** np.arange(n)[::-1])
+    design = np.c_[current, np.ones(n)]
+    (slope, _), *_ = np.linalg.lstsq(design * weight[:, None], left * weight, rcond=None)
+
+    assert state[0, RESISTANCE] == pytest.approx(slope, rel=1e-3)
+    assert score[0] > 1.0
+
+
+def test_a_customer_who_draws_more_from_the_day_the_joint_heats_is_found() -> None:
+    """The slope of the new current must not pass for the usual one."""
+    load = {"T1-B1-5": lambda d: 1500.0 * ((d > 5) & (d % 1 > 0.6))}
+    street = Street(network(meters=9), 9.0, load=load, joint={"T1-B1-5": step_at(5.0, 0.4)})
+
+    assert ("joint_resistance", "usage_point", "U-T1-B1-5") in raised(judge(street))

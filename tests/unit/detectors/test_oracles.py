@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from detectors import base, displacement, expected, joint, terminal
+from detectors import base, displacement, drops, expected, terminal
 from detectors.layout import CHANNEL
 from tests.unit.detectors.sixteen import (
     AREA,
@@ -82,8 +82,9 @@ def test_a_place_is_displaced_by_the_phasor_sum_of_its_phases(seed: int) -> None
     rng = np.random.default_rng(seed)
     phase = phases(rng)
     values = np.abs(frame(rng, phase, 0.0))  # nobody feeds in
-    sums, runs, areas = np.zeros((3, 10)), np.zeros((3, 10)), np.zeros((2, 10))
-    devices, offset = np.zeros((N, 10)), np.zeros((N, 3), np.float32)
+    n_place = displacement.N_PLACE
+    sums, runs, areas = np.zeros((3, 10)), np.zeros((3, n_place)), np.zeros((2, n_place))
+    devices, offset = np.zeros((N, n_place)), np.zeros((N, 3), np.float32)
     heard, usual = np.ones(N, np.int32), np.full((N, 3), np.nan, np.float32)
     displacement.observe(
         values, phase, OFFSETS, MONITOR, RUN, NOMINAL, offset, heard, usual,
@@ -140,8 +141,8 @@ def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> N
     values = frame(rng, phase)
     table = slots(phase)
     device, slot, at = (np.array(x) for x in zip(*table, strict=True))
-    services, branches = np.zeros((len(table), 4)), np.zeros((9, 4))
-    joint.observe_drops(
+    services, branches = np.zeros((len(table), drops.N_SEEN)), np.zeros((9, drops.N_SEEN))
+    drops.observe_drops(
         values, OFFSETS, MONITOR, RUN, NOMINAL, device.astype(np.int32), slot.astype(np.int8),
         at.astype(np.int8), np.full(len(table), -1, np.int32), np.zeros(0),
         np.full(len(table), np.nan, np.float32), np.zeros((3, 3, 6)), services, branches,
@@ -152,20 +153,22 @@ def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> N
         same[j] = False
         others = v[same]
         judged = not np.isnan(v[j]) and others.size >= 2
-        near = judged and np.ptp(np.append(others, v[j])) < joint.ODD_V
+        near = judged and np.ptp(np.append(others, v[j])) < drops.ODD_V
         if near:
-            assert services[j, joint.DROP] == pytest.approx(others.mean() - v[j], abs=1e-6)
-        assert judged == bool(~np.isnan(services[j, joint.DROP]))
+            assert services[j, drops.DROP] == pytest.approx(others.mean() - v[j], abs=1e-6)
+        assert judged == bool(~np.isnan(services[j, drops.DROP]))
 
 
 def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
     rng = np.random.default_rng(3)
     inputs = np.c_[rng.normal(U, 2, (300, 3)), rng.gamma(2, 3, (300, 3))]
-    y = 3.0 + inputs @ [0.9, 0.1, 0.0, -0.05, 0.02, 0.01] + rng.normal(0, 0.02, 300)
-    s, x = np.zeros(expected.N_LONE, np.float32), np.zeros(12)
+    own = rng.gamma(2, 2, 300)
+    inputs = np.c_[inputs, own]
+    y = 3.0 + inputs @ [0.9, 0.1, 0.0, -0.05, 0.02, 0.01, -0.12] + rng.normal(0, 0.02, 300)
+    s, x = np.zeros(expected.N_LONE, np.float32), np.zeros(2 * expected.INPUTS)
     left = []
     for k in range(300):
-        x[:6] = inputs[k]
+        x[: expected.INPUTS] = inputs[k]
         left.append(expected.follow(s, x, y[k], 1e9, True))
     design = np.c_[inputs, np.ones(300)]
     slow = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
@@ -196,7 +199,7 @@ def test_a_terminal_is_compared_with_the_middle_of_its_area(seed: int) -> None:
     t = values[:, CHANNEL["t_terminal"]].astype(float)
     t[3] += 40
     values[:, CHANNEL["t_terminal"]] = t
-    seen, warm = np.zeros((N, 4)), np.zeros(N)
+    seen, warm = np.zeros((N, drops.N_SEEN)), np.zeros(N)
     terminal.observe_terminals(values, OFFSETS, NOMINAL, seen, warm)
     for k in range(2):
         mine = t[AREA == k]

@@ -243,7 +243,8 @@ def test_each_device_speaks_at_its_node_for_or_against_lost_supply() -> None:
     weight, count = np.zeros((5, 3)), np.zeros((5, 3), np.int32)
     suspects = outage.weigh(
         node, np.zeros(5, np.int8), np.zeros(3, np.int32), np.full(3, NEVER), alive, gasp, missed,
-        np.full(5, 0.05, np.float32), np.ones(5, np.int64), np.zeros(5, np.int8),
+        np.full(5, 0.05, np.float32), np.ones(5, np.int64), np.ones(5, np.int64),
+        np.zeros(5, np.int8),
         np.array([0, 0, 0, 0, 0], np.uint8), np.full(5, NEVER), 9, False, weight, count,
     )  # fmt: skip
     silent = min(outage.SILENT_MAX, 3 * -math.log(np.float32(0.05)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from detectors.engine import Engine
@@ -162,3 +163,27 @@ def test_devices_without_interval_are_timed_from_their_data() -> None:
     street = Street(net, 2.0, dark={"T1-B1": DARK}, gasps=0.8)
 
     assert raised(judge(street)) == {("outage", "branch", "T1-B1")}
+
+
+def test_what_was_silent_before_the_burst_says_nothing_of_it() -> None:
+    """Two gasps of a branch, five other meters that lost their last reading: not the feeder."""
+    net = network(areas=3, meters=9)
+    street = Street(net, 2.0)
+    rows = street.readings()
+    begin = START_US + round(DARK[0] * 86400e6)
+    dark = np.array([n.startswith("T1-B2") for n in rows.device_names()])
+    mute = [f"T1-B1-{k}" for k in (1, 2)] + [f"T2-B1-{k}" for k in (1, 2, 3)]
+    lost = np.isin(np.array(rows.device_names()), mute) & (rows.time == START_US + 96 * 900_000_000)
+    kept = rows.select(~(dark & (rows.time >= begin)) & ~lost)
+    gasps = ReadingBatch.of(
+        ["T1-B2-1", "T1-B2-5"],
+        [0, 1],
+        [begin + 40_000_000] * 2,
+        {},
+        event=[EVENT_CODE["last_gasp"]] * 2,
+    )
+    engine = Engine(net, only("outage"))
+
+    found = engine.feed("s", ReadingBatch.concat([kept, gasps]).sort()) + engine.flush()
+
+    assert raised(found) == {("outage", "branch", "T1-B2")}

@@ -58,7 +58,7 @@ def test_one_phase_that_steps_up_and_stays_is_its_winding() -> None:
 
     assert raised(found) == {"transformer_winding"}
     assert found[0].evidence.numbers["phase"] == "b"
-    assert found[0].evidence.numbers["step_percent"] == pytest.approx(1.5, abs=0.4)
+    assert found[-1].evidence.numbers["step_percent"] == pytest.approx(1.5, abs=0.4)
     assert found[0].severity == "P2"
     assert (found[0].tick_us - START_US) / 86.4e9 < 7.0
 
@@ -103,3 +103,10 @@ def test_more_neutral_current_is_no_leakage() -> None:
     found = judge(amps=evening, leak=lambda t, n: 0.002 * np.maximum(n - 20.0, 0.0) * (t > 6))
 
     assert "insulation_leakage" not in raised(found)
+
+
+def test_a_step_of_less_than_a_percent_of_one_phase_is_seen_as_well() -> None:
+    found = judge(volts=lambda t, c: 1.7 * (t > 6) * (c == 1))
+
+    assert raised(found) == {"transformer_winding"}
+    assert found[-1].evidence.numbers["phase"] == "b"

@@ -78,11 +78,13 @@ def test_spoiled_readings_lose_or_gain_what_their_name_says() -> None:
     late = spoil.disorder(clean, rng)
     holed = spoil.hole(clean, rng)
     spiked = spoil.spikes(clean, rng)
+    torn = spoil.gap(clean, rng)
 
     assert 0.08 < len(doubled) / len(clean) - 1 < 0.12
     assert len(clean) == len(late) and (np.diff(late.time) < 0).any()
     assert (np.diff(late.received) >= 0).all()
     assert 3 * 96 == len(clean) - len(holed)
+    assert len(clean) == len(torn) and 33 * 1440 + 15 == np.diff(torn.time).max() // MINUTE_US
     assert 245.0 == spiked.value("t_oil").max()
 
 

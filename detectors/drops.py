@@ -1,0 +1,437 @@
+"""Drops below a reference that grow with a current: the kernels of joints and terminals.
+
+`observe_drops` gathers what services and branches show in a frame; `test_drops` learns each drop
+as `c + R I + K T` on healthy days and tests what is left over, in two windows, for an added
+resistance. Where no current is known, a drop that appears and stays is looked for instead.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from detectors.compiled import F4, F8, I1, I4, I8, kernel
+from detectors.displacement import phase_current
+from detectors.layout import CHANNEL
+
+V: Final = CHANNEL["v_a"]
+
+# Columns of what is seen: drop, own current, the branch's current, which reference was used; and,
+# once tested, what of the drop the usual one does not explain.
+DROP, OWN, SHARED, REFERENCE, LEFT = range(5)
+N_SEEN: Final = 5
+PEERS, MONITOR_REF, MODEL_REF = 1.0, 2.0, 3.0
+
+COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
+RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL, KNOWN, SLOPE, LONG = range(12, 20)
+WINDOW: Final = 20
+W, SI, SII, SE, SEI, SEE, SNN, SEN, LEVEL_VAR = range(9)
+N_WINDOW: Final = 9
+LAGGED, LAST = SNN, SEN  # in a window of days: product with the residual before, that residual
+LONG_FRAMES: Final = 48.0
+N_STATE: Final = WINDOW + 2 * N_WINDOW
+
+FREEZE_FRAMES: Final = 2880
+ODD_V: Final = 6.0
+BLIND_V: Final = 0.9  # V, where no current is known
+BLIND_T: Final = 9.0
+# Against what the transformer says a lone meter should read: volt in the fast and slow window, and
+# how far beyond the window's usual stray.
+MODEL_V: Final = (0.7, 0.35)
+MODEL_SIGMA: Final = (7.0, 9.0)
+MODEL_CONSTANT: Final = (0.75, 0.6)  # share of the residual's power that is a constant fall
+SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings known
+COUNTED: Final = 0.5  # of the usual current
+
+
+@kernel(
+    "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[::1],"
+    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], float32[::1],"
+    "float64[:, :, ::1], float64[:, ::1], float64[:, ::1])"
+)
+def observe_drops(
+    values: F4,
+    offsets: I4,
+    monitor: I4,
+    run: I4,
+    nominal: F8,
+    device: I4,
+    slot: I1,
+    at: I1,
+    lone: I4,
+    deviation: F8,
+    usual_i: F4,
+    sums: F8,
+    services: F8,
+    branches: F8,
+) -> None:
+    """What each service (a device's phase slot) and each phase of each branch shows in a frame.
+
+    device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
+    lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
+    sums : float64[n_runs, 3, 6]   scratch by branch and phase: volt, number, ampere, mean, odd ones
+    services : float64[m, 5], branches : float64[n_runs * 3, 5]   out; NaN drop = not seen
+    """
+    sums.fill(0.0)
+    services.fill(math.nan)
+    branches.fill(math.nan)
+    begin = 0
+    # Area by area, so that an area's rows are read from memory once for all three passes.
+    for k in range(offsets.size - 1):
+        u = nominal[k]
+        end = begin
+        while end < device.size and device[end] < offsets[k + 1]:
+            end += 1
+        first = -1
+        last = -1
+        for p in range(offsets[k], offsets[k + 1]):
+            if run[p] >= 0:
+                first = run[p] if first < 0 else first
+                last = run[p]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            if r < 0:
+                continue
+            i = phase_current(values, p, slot[j], u)
+            services[j, OWN] = i
+            if at[j] < 0:
+                continue
+            v = float(values[p, V + slot[j]])
+            if math.isnan(i):
+                i = float(usual_i[j])
+            elif math.isnan(usual_i[j]):
+                usual_i[j] = np.float32(i)
+            else:
+                usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
+            if 0.7 * u < v < 1.3 * u:
+                sums[r, at[j], 0] += v
+                sums[r, at[j], 1] += 1.0
+            if not math.isnan(i):
+                sums[r, at[j], 2] += i
+        # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
+        for r in range(first, last + 1):
+            for c in range(3):
+                if r >= 0 and sums[r, c, 1] > 0.0:
+                    sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            v = float(values[p, V + slot[j]])
+            if r < 0 or at[j] < 0 or not (0.7 * u < v < 1.3 * u):
+                continue
+            if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
+                sums[r, at[j], 4] += v
+                sums[r, at[j], 5] += 1.0
+        for r in range(first, last + 1):
+            for c in range(3):
+                if r >= 0 and sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
+                    sums[r, c, 0] -= sums[r, c, 4]
+                    sums[r, c, 1] -= sums[r, c, 5]
+        for j in range(begin, end):
+            p = device[j]
+            r = run[p]
+            i = services[j, OWN]
+            services[j, OWN] = math.nan
+            v = float(values[p, V + slot[j]])
+            if r < 0 or not (0.7 * u < v < 1.3 * u):
+                continue
+            c = at[j]
+            if lone[j] >= 0:
+                services[j, REFERENCE] = MODEL_REF
+                services[j, DROP] = -deviation[lone[j]]
+                services[j, OWN] = i
+                if c >= 0:
+                    services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+                continue
+            if c < 0:
+                continue
+            # Leave this one out of the mean, unless it was left out as odd.
+            odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
+            odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
+            others = sums[r, c, 1] - (0.0 if odd else 1.0)
+            if others < 2.0:
+                continue  # siblings missing now; another reference would be another drop
+            services[j, REFERENCE] = PEERS
+            services[j, DROP] = (sums[r, c, 0] - (0.0 if odd else v)) / others - v
+            services[j, OWN] = i
+            services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+        begin = end
+        m = monitor[k]
+        if m < 0:
+            continue
+        for r in range(first, last + 1):
+            for c in range(3):
+                v_m = float(values[m, V + c])
+                if r >= 0 and sums[r, c, 1] >= 1.0 and 0.7 * u < v_m < 1.3 * u:
+                    row = branches[3 * r + c]
+                    row[DROP] = v_m - sums[r, c, 0] / sums[r, c, 1]
+                    row[OWN] = sums[r, c, 2] if sums[r, c, 2] != 0.0 else math.nan
+                    row[SHARED] = sums[r, (c + 1) % 3, 2] + sums[r, (c + 2) % 3, 2]
+                    row[REFERENCE] = MONITOR_REF
+
+
+@kernel("UniTuple(float64, 2)(float32[::1])")
+def usual_slopes(s: F4) -> tuple[float, float]:
+    """Ohm of the own and of the branch's current on healthy days, by least squares."""
+    # A touch of ridge keeps them sane while little varied.
+    a_ii = s[S_II] + 0.05
+    a_tt = s[S_TT] + 0.05
+    det = a_ii * a_tt - s[S_IT] * s[S_IT]
+    if not det > 1e-9:
+        return 0.0, 0.0
+    r0 = (s[S_YI] * a_tt - s[S_YT] * s[S_IT]) / det
+    return r0, (s[S_YT] * a_ii - s[S_YI] * s[S_IT]) / det
+
+
+@kernel(
+    "void(float64[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
+    "UniTuple(float64, 2), float64[:, ::1], boolean)"
+)
+def test_drops(
+    seen: F8,
+    state: F4,
+    score: F8,
+    opened: I8,
+    memory: float,
+    learn: float,
+    decay: tuple[float, float],
+    limits: F8,
+    branch: bool,
+) -> None:
+    """Follow every drop by one frame.
+
+    seen : float64[m, 5]     from `observe_drops`; LEFT is filled in
+    state : float32[m, 38]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
+    opened : int64[m]        0 = not raised: then a score below a half is told as 0, as nobody asks
+    limits : float64[2 or 4, 5]   of the two windows, then those of lone services
+    branch : bool            `SHARED` are the other phases, so a neutral must be told apart
+    """
+    for k in range(seen.shape[0]):
+        s = state[k]
+        score[k] = math.nan
+        y = seen[k, DROP]
+        if math.isnan(y):
+            continue
+        if s[REF] != seen[k, REFERENCE]:
+            # Another reference is another drop: begin again.
+            for c in range(N_STATE):
+                s[c] = 0.0
+            s[REF] = seen[k, REFERENCE]
+        i = seen[k, OWN]
+        blind = math.isnan(i)
+        if blind:
+            i = 0.0
+        t = seen[k, SHARED]
+        if math.isnan(t):
+            t = 0.0
+        if s[KNOWN] == 0.0:
+            s[M_I] = i
+        if s[COUNT] == 0.0:
+            s[M_Y] = y
+            s[M_T] = t
+            s[VAR] = 0.25
+        dy = y - s[M_Y]
+        di = i - s[M_I]
+        dt = t - s[M_T]
+        r0, k0 = usual_slopes(s)
+        fed = s[KNOWN] >= learn
+        if fed:
+            r0 = s[SLOPE]
+        e = dy - r0 * di - k0 * dt
+        seen[k, LEFT] = e
+        sigma = math.sqrt(max(s[VAR], 0.01))
+        learned = s[COUNT] >= learn
+        best = 0.0
+        if learned:
+            s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
+            for j in range(2):
+                w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+                for c in range(LEVEL_VAR):
+                    w[c] *= decay[j]
+                w[W] += 1.0
+                w[SI] += i
+                w[SII] += i * i
+                w[SE] += e
+                w[SEI] += e * i
+                w[SEE] += e * e
+                # A neutral moves with the other phases too, at half weight and against.
+                n = i - 0.5 * t
+                w[SNN] += n * n
+                w[SEN] += e * n
+                if w[W] < 0.6 / (1.0 - decay[j]):
+                    continue
+                x = 0.0
+                row = j + 2 if s[REF] == MODEL_REF else j
+                unfed = blind or not fed or w[SII] < 1e-6
+                if unfed or s[REF] == MODEL_REF:
+                    level = w[SE] / w[W]
+                    constant = level * level * w[W] / max(w[SEE], 1e-9)
+                    if s[REF] == MODEL_REF:
+                        # Whatever this customer draws; a neighbour's evening is no constant fall.
+                        usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
+                        x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
+                        x = min(x, constant / MODEL_CONSTANT[j])
+                    else:
+                        x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
+                        x = min(x, constant / limits[row, 4])
+                    if x >= best:
+                        s[LEVEL] = level
+                        s[RESISTANCE] = math.nan
+                        s[SHIFT] = level
+                    best = max(best, x)
+                x = 0.0
+                # A falling resistance is no fault; and what explains less than half the volts
+                # that the limit asks for needs no closer look.
+                least = 0.25 * limits[row, 2] * limits[row, 2] * w[W] * w[SII]
+                if not unfed and w[SEI] >= 0.0 and (w[SEI] * w[SEI] > 0.99 * least or opened[k]):
+                    r = w[SEI] / w[SII]
+                    shift = r * math.sqrt(w[SII] / w[W])
+                    # How well the usual slope is known counts too: whoever draws more than ever
+                    # goes where it was never learned.
+                    known = max(s[S_II] * min(s[KNOWN], memory), 1e-3)
+                    se = 2.0 * sigma * math.sqrt(1.0 / w[SII] + 1.0 / known)
+                    x = min(
+                        r / max(limits[row, 0], limits[row, 1] * abs(r0)), shift / limits[row, 2]
+                    )
+                    x = min(x, r / se / limits[row, 3])
+                    x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[row, 4])
+                    # A neighbour's load moves the voltage whatever this customer draws: with an
+                    # intercept, the slope must remain.
+                    spread = w[SII] - w[SI] * w[SI] / w[W]
+                    slope = (w[SEI] - w[SE] * w[SI] / w[W]) / spread if spread > 0.5 else 0.0
+                    x = min(x, 2.0 * max(slope, 0.0) / max(r, 1e-9))
+                    # The same drop at less current than ever: the counting has fallen, not the
+                    # joint.
+                    if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:
+                        x = min(x, 0.5)
+                    if (
+                        branch
+                        and w[SEN] > 0.0
+                        and w[SEN] * w[SEN] * w[SII] > w[SEI] * w[SEI] * w[SNN]
+                    ):
+                        x = min(x, 0.5)
+                    if x >= best:
+                        s[RESISTANCE] = r
+                        s[SHIFT] = shift
+                        s[STDERR] = se
+                best = max(best, x)
+            score[k] = best
+        suspect = max(best, s[LONG])
+        if suspect > 0.5 and s[FROZEN] < FREEZE_FRAMES:
+            s[FROZEN] += 1.0
+            continue
+        if suspect <= 0.5:
+            s[FROZEN] = 0.0
+        s[COUNT] += 1.0
+        a = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
+        cut = 1.0
+        if learned and abs(e) > 4.0 * sigma:
+            cut = 4.0 * sigma / abs(e)
+        fit = r0 * di + k0 * dt + e * cut
+        s[M_Y] += a * fit
+        s[M_T] += a * dt
+        b = a * (1.0 - a)
+        s[S_TT] = (1.0 - a) * s[S_TT] + b * dt * dt
+        s[S_YT] = (1.0 - a) * s[S_YT] + b * fit * dt
+        if not blind:
+            # Currents may be known later than voltages.
+            s[KNOWN] += 1.0
+            a = 1.0 / s[KNOWN] if s[KNOWN] < memory else 1.0 / memory
+            b = a * (1.0 - a)
+            s[M_I] += a * di
+            s[S_II] = (1.0 - a) * s[S_II] + b * di * di
+            s[S_IT] = (1.0 - a) * s[S_IT] + b * di * dt
+            s[S_YI] = (1.0 - a) * s[S_YI] + b * fit * di
+            # The slope moves as soon as a new current is seen, the usual one by the calendar: a
+            # customer who begins to draw more the day the joint heats does not hide it.
+            slope, _ = usual_slopes(s)
+            rate = max(SETTLES / s[KNOWN], 1.0 / memory) if fed else 1.0
+            s[SLOPE] += rate * (slope - s[SLOPE])
+        for j in range(2 if s[REF] == MODEL_REF else 0):
+            # How far the window's mean strays on healthy days, however its readings cohere.
+            w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+            if w[W] > 0.0:
+                stray = w[SE] / w[W]
+                since = max(s[COUNT] - learn, 1.0)
+                w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (stray * stray - w[LEVEL_VAR])
+        if s[COUNT] > 8.0:
+            rate = 1.0 / (s[COUNT] - 7.0) if s[COUNT] - 7.0 < memory else 1.0 / memory
+            s[VAR] += rate * (e * e * cut * cut - s[VAR])
+
+
+@kernel(
+    "void(float64[:, ::1], int32[::1], float32[:, ::1], float32[:, ::1], float64[::1],"
+    "float64, float64, float64, float64[::1])"
+)
+def test_long(
+    seen: F8,
+    rows: I4,
+    state: F4,
+    window: F4,
+    score: F8,
+    memory: float,
+    learn: float,
+    keep: float,
+    limits: F8,
+) -> None:
+    """A window of days for the rows without siblings, after `test_drops`.
+
+    An hourly meter that draws an ampere on average tells 0.3 ohm apart from its noise only over
+    days. Residuals cohere from reading to reading; how much is measured, not assumed, and so is
+    how well the usual slope is known. Means are taken off: a constant fall is `test_drops`'
+    business, and over days the season moves it too.
+
+    rows : int32[m]          places in `seen`, `state`, `score`
+    window : float32[m, 9]   updated; keep : float  what is kept of it a frame
+    limits : float64[5]      ohm, share of the usual slope, volt rms explained, standard errors,
+                             share of the residual's variance explained
+    """
+    for j in range(rows.size):
+        k = rows[j]
+        s = state[k]
+        w = window[j]
+        e = seen[k, LEFT]
+        if math.isnan(e) or s[COUNT] < learn:
+            continue
+        i = seen[k, OWN]
+        if math.isnan(i) or s[KNOWN] < learn:
+            continue
+        for c in range(N_WINDOW):
+            if c != LAST:
+                w[c] *= keep
+        w[W] += 1.0
+        w[SI] += i
+        w[SII] += i * i
+        w[SE] += e
+        w[SEI] += e * i
+        w[SEE] += e * e
+        w[LAGGED] += e * w[LAST]
+        w[LAST] = e
+        ii = w[SII] - w[SI] * w[SI] / w[W]
+        ei = w[SEI] - w[SE] * w[SI] / w[W]
+        if w[W] < LONG_FRAMES or ii < 1.0 or ei <= 0.0:
+            s[LONG] = 0.0
+            continue
+        level = w[SE] / w[W]
+        ee = max(w[SEE] - w[SE] * level, 1e-9)
+        coherent = max(0.1, min(0.95, (w[LAGGED] - w[SE] * level) / ee))
+        r = ei / ii
+        shift = r * math.sqrt(ii / w[W])
+        left = max(ee - r * ei, 0.0025 * w[W]) / w[W]
+        known = max(s[S_II] * min(s[KNOWN], memory), 1e-3)
+        se = math.sqrt(left * (1.0 + coherent) / (1.0 - coherent) * (1.0 / ii + 1.0 / known))
+        x = min(r / max(limits[0], limits[1] * abs(s[SLOPE])), shift / limits[2])
+        x = min(x, min(r / se / limits[3], r * ei / ee / limits[4]))
+        if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:
+            x = min(x, 0.5)
+        if x > score[k] or math.isnan(score[k]):
+            score[k] = x
+            s[RESISTANCE] = r
+            s[SHIFT] = shift
+            s[STDERR] = se
+        s[LONG] = x
+        if x > 0.5 and s[FROZEN] >= FREEZE_FRAMES:
+            s[LONG] = 0.0
+            for c in range(N_WINDOW):
+                w[c] = 0.0  # after so long the new state is the usual one

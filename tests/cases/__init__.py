@@ -1,0 +1,1 @@
+"""Case folders: data and the alerts it must raise, written without Python (docs/detectors.md)."""

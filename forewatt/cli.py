@@ -176,7 +176,9 @@ def _live(commands: Any) -> None:
     )
     demo.add_argument("--open", action="store_true", help="open the operator's page in a browser")
     demo.add_argument("--data", type=Path, metavar="DIR", help="data folder; default: data/demo")
-    demo.add_argument("--scenario", type=Path, metavar="TOML", help="another town, another story")
+    demo.add_argument(
+        "--scenario", type=Path, metavar="STORY", help="another story: a name or a file"
+    )
 
     run = _add(commands, "run", "forewatt.run:run", "collect, store, judge and serve; production")
     _config(run)

@@ -4,6 +4,7 @@ The cache's name is a hash of everything that the dataset depends on, so a chang
 plays an old town. Old towns are removed, all but the newest few.
 """
 
+import difflib
 import hashlib
 import json
 import shutil
@@ -12,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from grid.errors import BadInput, ForewattError
 from grid.network import Network
@@ -22,9 +23,27 @@ KEPT = 3
 SIMULATE_S = 300.0
 
 
+STORIES: Final = Path(__file__).resolve().parents[1] / "simulators" / "scenarios"
+
+
 def demo_scenario() -> Path:
     """The story that is told when no other is named."""
-    return Path(__file__).resolve().parents[1] / "simulators" / "scenarios" / "demo.toml"
+    return STORIES / "demo.toml"
+
+
+def story_of(given: Path) -> Path:
+    """The file of a scenario: itself, or the one of the library that has this name."""
+    if given.is_file():
+        return given
+    kept = STORIES / given.with_suffix(".toml").name
+    if given.parent == Path() and kept.is_file():
+        return kept
+    near = difflib.get_close_matches(given.stem, [p.stem for p in STORIES.glob("*.toml")], 3)
+    raise BadInput(
+        "no such scenario",
+        file=str(given),
+        fix=f"name a TOML file or a story: {', '.join(near or ['storm_night', 'neutral_loose'])}",
+    )
 
 
 def town_key(scenario: Path) -> str:
@@ -101,10 +120,7 @@ class Towns:
 
     def start(self, scenario: Path) -> "Simulation":
         """The town of a scenario, ready or being simulated by a process of its own."""
-        if not scenario.is_file():
-            raise BadInput(
-                "no such scenario", file=str(scenario), fix="name a TOML file: --scenario"
-            )
+        scenario = story_of(scenario)
         place = self._folder / town_key(scenario)
         if place.is_dir():
             place.touch()

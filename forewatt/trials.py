@@ -24,6 +24,7 @@ from typing import Any, Final
 from detectors.scoring import read_truth
 from forewatt.cli import speed
 from forewatt.config import Config
+from forewatt.demo_town import STORIES
 from forewatt.trial_files import TrialFolder, read_json, write_whole
 from forewatt.trial_score import scored
 from forewatt.trial_settings import TrialSettings, known_settings
@@ -36,7 +37,7 @@ WAITING_MAX: Final = 8
 LABELS_MAX: Final = 2_000
 POLL_S: Final = 0.1
 END_S: Final = 5.0
-SCENARIOS: Final = Path(__file__).resolve().parents[1] / "simulators" / "scenarios"
+SCENARIOS: Final = STORIES
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from forewatt.demo import quoted
-from forewatt.demo_town import KEPT, TownData, Towns, demo_scenario, town_key
-from grid.errors import ForewattError
+from forewatt.demo_town import KEPT, TownData, Towns, demo_scenario, story_of, town_key
+from grid.errors import BadInput, ForewattError
 
 
 def test_another_scenario_is_another_town(tmp_path: Path) -> None:
@@ -18,6 +18,16 @@ def test_another_scenario_is_another_town(tmp_path: Path) -> None:
 
     assert town_key(demo_scenario()) == town_key(demo_scenario())
     assert town_key(demo_scenario()) != town_key(changed)
+
+
+def test_a_story_of_the_library_needs_its_name_only(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.touch()
+
+    assert story_of(Path("storm_night")) == demo_scenario().with_name("storm_night.toml")
+    assert story_of(own) == own
+    with pytest.raises(BadInput, match="storm_night"):
+        story_of(Path("strom_night"))
 
 
 def test_a_kept_town_is_not_simulated_again(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ REPLAY_MAX: Final = 5_000
 WAIT_S: Final = 1.0
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
 FIGURES_EVERY_S: Final = 5.0
-# After something was handed on, the hub lets news gather for so long a client: with many pages open
-# each is written to some twenty times a second, however much happens.
-GATHER_S, GATHER_S_MAX = 0.0001, 0.05
+# After something was handed on, the hub lets news gather for so long a client. A piece to each of
+# 500 pages costs a worker some 75 ms, so it must not do that for every single alert.
+GATHER_S, GATHER_S_MAX = 0.0005, 0.25
 
 
 @dataclass(frozen=True, slots=True)

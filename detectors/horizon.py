@@ -102,7 +102,7 @@ class Growth:
         if a <= 0.0:
             return NOTHING
         grown = Outlook(a, 24.0 * b)
-        if b < SURE * se_b or not a < limit:
+        if b <= 0.0 or b < SURE * se_b or not a < limit:
             return grown
         centre = max(-s1 / s0, 0.0)  # age of what the line was fitted to, hours
         now, rate = _compounding(a, b, centre)

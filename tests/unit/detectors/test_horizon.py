@@ -49,6 +49,15 @@ def test_size_and_growth_equal_weighted_least_squares(seed: int) -> None:
     assert (said.size, said.per_day / 24.0) == pytest.approx(tuple(fit), rel=1e-3)
 
 
+def test_what_does_not_grow_at_all_has_a_size_and_no_horizon() -> None:
+    """Exactly constant, as coarse values can be: neither growth nor doubt is left to divide by."""
+    growth = Owner().growth
+    for k in range(200):
+        growth.follow(np.array([0]), k * HOUR_US // 2 + 1, np.ones(1), np.ones(1))
+
+    assert Outlook(1.0, 0.0) == growth.outlook(0, 5.0)
+
+
 def test_a_contact_that_compounds_reaches_its_limit_within_the_interval() -> None:
     t = np.arange(200) / 4.0
     rate = np.log(50.0) / 96.0

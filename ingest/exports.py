@@ -25,6 +25,7 @@ from ingest.rows import Origin, Rows
 __all__ = ["SUFFIXES", "BadExport", "Exports"]
 
 STEP_US: Final = 900_000_000
+_PHASES: Final = ("p_a", "p_b", "p_c")
 SUFFIXES: Final = (".csv", ".txt", ".tsv", ".xlsx", ".xlsm")
 
 
@@ -117,10 +118,15 @@ class Exports:
     def withdrawn(self) -> Iterator[Rows]:
         """The cells that mended files have emptied, as rows with a number for each quantity.
 
-        A value that another line gives for the same meter and time stands.
+        A value that another line gives for the same meter and time stands, and so does the total
+        where all three phases are given: the checks make it of them.
         """
+        holding: defaultdict[str, list[Piece]] = defaultdict(list)
+        for piece in self._pieces:
+            for name in piece.values:
+                holding[name].append(piece)
         for name in dict.fromkeys(q for piece in self._pieces for q in piece.empty or ()):
-            given = [p for p in self._pieces if name in p.values]
+            given = holding[name]
             for piece in given:
                 if piece.empty is None or not piece.empty[name].any():
                     continue
@@ -128,6 +134,9 @@ class Exports:
                 device = piece.device[line]
                 time = piece.base_us[line] + point * piece.step_us
                 gone = ~_is_given(device, time, name, given)
+                if name == "p" and all(q in holding for q in _PHASES):
+                    summed = [_is_given(device, time, q, holding[q]) for q in _PHASES]
+                    gone &= ~np.logical_and.reduce(summed)
                 if gone.any():
                     yield Rows.of(
                         self.names,

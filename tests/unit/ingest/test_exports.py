@@ -245,6 +245,20 @@ def test_what_another_line_gives_for_the_same_cell_is_not_withdrawn() -> None:
     assert {("M2", 94): {"v_a"}, ("M2", 95): {"v_a"}} == withdrawn(exports)
 
 
+def test_a_total_that_was_never_given_stands_with_its_phases() -> None:
+    """Three-phase meters that leave the column of the total empty: the checks sum it up."""
+    text = (
+        "meter,time,p_a,p_b,p_c,p\n"
+        "M1,2026-03-01 00:15,100,200,300,\n"
+        "M1,2026-03-01 00:30,100,,300,\n"
+    )
+    exports = Exports(0)
+
+    exports.add(text.encode(), LONG, "a.csv", quality=REPLACES)
+
+    assert {("M1", 2): {"p_b", "p"}} == withdrawn(exports)
+
+
 def test_a_bad_cell_costs_itself_and_the_line_is_kept_for_those_who_look() -> None:
     text = "meter,time,v_a,p\nM1,2026-03-01,230,1\nM2,2026-03-01,abc,2\nM3,2026-03-01,231,3\n"
 

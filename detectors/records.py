@@ -331,8 +331,8 @@ class RecordsDetector(Detector):
                 )
                 yield from self._phase_of(int(rows[k]), at, variance[k], against)
         if strays:
-            for at in range(0, len(strays), TOGETHER):  # not all at once: memory is bounded
-                some = slice(at, at + TOGETHER)
+            for first in range(0, len(strays), TOGETHER):  # not all at once: memory is bounded
+                some = slice(first, first + TOGETHER)
                 yield from self._elsewhere(
                     np.array(strays[some]), np.array(bounds[some]), moves, references, labels, usual
                 )

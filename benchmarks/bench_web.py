@@ -253,7 +253,12 @@ def day(b: Bench) -> Rows:
                 if n % 10 == 9:  # somebody opens it: its chart is drawn in the place of the last
                     page.wait_for_function("id => id in window.seenAt", arg=id_)
                     page.locator(f'.feed-row[data-alert="{id_}"] > a').click()
-                    page.wait_for_selector(f'[data-alert-pane="{id_}"] [data-chart][data-state]')
+                    # Not for the element itself: the driver's hold on it would keep the whole pane.
+                    page.wait_for_function(
+                        "id => document.querySelector(`[data-alert-pane='${id}'] [data-state]`)"
+                        " !== null",
+                        arg=id_,
+                    )
                     page.mouse.move(5, 5)
                     page.evaluate("document.activeElement.blur()")
                     page.keyboard.press("n")
@@ -312,6 +317,7 @@ def storm(b: Bench) -> Rows:
         watched: dict[str, Any] = page.evaluate("window.watched")
         keys = [float(page.evaluate(KEYED, key)) for key in "jk" * 10]
         page.evaluate("document.activeElement.blur()")
+        page.evaluate("document.getElementById('feed').scrollTop = 0")  # else news go on waiting
         page.keyboard.press("n")
         page.wait_for_function("() => document.getElementById('new-pill').hidden")
         points = [p.id for p in site.grid.usage_points if p.transformer == "T7"][-1_000:]

@@ -190,21 +190,18 @@ def _thermal(a: AreaFacts, s: DetectorSettings) -> Answer:
 
 
 def _winding(a: AreaFacts, _: DetectorSettings) -> Answer:
-    if not a.monitor_all("v") and a.single_known + a.three_phase < 3:
+    if not a.monitor_all("v"):
         return (
             "no",
-            "three phase voltages of the transformer are needed",
-            "缺少配变三相电压",
+            "three phase voltages of the transformer are needed from its monitor",
+            "监测终端未上报配变三相电压",
         )
     return _YES
 
 
 def _unbalance(a: AreaFacts, _: DetectorSettings) -> Answer:
-    if a.monitor_all("i") or a.monitor_all("p"):
+    if a.monitor_all("i"):
         return _YES
-    by_phase = a.single_known >= LEAST_SHARE * max(a.meters, 1) or a.three_phase == a.meters
-    if a.meters and by_phase and a.share("i_a", "p") >= LEAST_SHARE:
-        return "partly", "from the sum of the meters of each phase", "按各相户表求和，供参考"
     return "no", "no monitor reports the current of each phase", "无监测终端分相电流"
 
 
@@ -258,10 +255,9 @@ def _momentary(a: AreaFacts, _: DetectorSettings) -> Answer:
 
 
 def _balance(a: AreaFacts, _: DetectorSettings) -> Answer:
-    has = {"e_import", "p"} & a.monitor_has or a.monitor_all("p")
-    if not has:
-        return "no", "no monitor reports energy or power", "无监测终端电量或功率"
-    if a.share("e_import", "p", "p_a") < 0.9 or a.heard < 0.9 * a.meters:
+    if "p" not in a.monitor_has and not a.monitor_all("p"):
+        return "no", "no monitor reports power", "无监测终端功率数据"
+    if a.share("p", "p_a") < 0.9 or a.heard < 0.9 * a.meters:
         return (
             "no",
             f"{a.heard} of {a.meters} meters report: the balance needs nine of ten",
@@ -271,9 +267,9 @@ def _balance(a: AreaFacts, _: DetectorSettings) -> Answer:
 
 
 def _leakage(a: AreaFacts, _: DetectorSettings) -> Answer:
-    if "i_residual" in a.monitor_has or a.share("i_residual") > 0:
+    if "i_residual" in a.monitor_has:
         return _YES
-    return "no", "no device reports i_residual", "无剩余电流数据"
+    return "no", "no monitor reports i_residual", "监测终端无剩余电流数据"
 
 
 def _meter(a: AreaFacts, _: DetectorSettings) -> Answer:

@@ -209,8 +209,13 @@ def _parquet_in_order(path: Path, order: str) -> bool:
 
 
 def _parquet(path: Path, notes: ReadNotes, chunk_rows: int) -> Iterator[ReadingBatch]:
-    parquet = pq.ParquetFile(path, read_dictionary=["device"])
-    wanted = _known_columns(path, parquet.schema_arrow.names, notes)
+    parquet = pq.ParquetFile(path)
+    schema = parquet.schema_arrow
+    wanted = _known_columns(path, schema.names, notes)
+    kind = schema.field("device").type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        # Names as numbers: each is decoded once. (Plain bytes must become text first.)
+        parquet = pq.ParquetFile(path, metadata=parquet.metadata, read_dictionary=["device"])
     names: tuple[str, ...] = ()
     for chunk in parquet.iter_batches(batch_size=chunk_rows, columns=wanted, use_threads=False):
         batch = _batch(pa.table(chunk), path, notes)

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from grid.dataset import read_dataset, write_events, write_readings
@@ -88,6 +90,36 @@ def test_a_file_without_time_names_the_fix(tmp_path: Path) -> None:
 
     with pytest.raises(BadInput, match="column 'time' is missing"):
         list(read_dataset(tmp_path).batches())
+
+
+def test_a_parquet_file_without_devices_names_the_fix(tmp_path: Path) -> None:
+    time = pa.array([0], pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({"time": time, "v_a": [230.0]}), tmp_path / "readings.parquet")
+
+    with pytest.raises(BadInput, match="column 'device' is missing"):
+        list(read_dataset(tmp_path).batches())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pa.array(["M1", "M2", "M1"]),
+        pa.array(["M1", "M2", "M1"], pa.large_string()),
+        pa.array(["M1", "M2", "M1"]).dictionary_encode(),
+        pa.array([b"M1", b"M2", b"M1"]),
+    ],
+    ids=lambda names: str(names.type),
+)
+def test_device_names_are_text_however_a_parquet_file_keeps_them(
+    tmp_path: Path, names: pa.Array
+) -> None:
+    time = pa.array([0, 1, 2], pa.timestamp("us", tz="UTC"))
+    table = pa.table({"time": time, "device": names, "v_a": [230.0, 231.0, 232.0]})
+    pq.write_table(table, tmp_path / "readings.parquet")
+
+    got = ReadingBatch.concat(list(read_dataset(tmp_path).batches(chunk_rows=2)))
+
+    assert ["M1", "M2", "M1"] == got.device_names().tolist()
 
 
 def test_a_folder_without_readings_says_what_to_put_there(tmp_path: Path) -> None:

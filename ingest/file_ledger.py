@@ -27,6 +27,7 @@ class Taken(NamedTuple):
 
     `state` is stored, copy (of a file with another name), refused (as a whole) or strangers (it
     names meters that the network does not have); `judged_by` is what the last two hang on.
+    `lines` of a refused file are those that its name had before: they count until it is mended.
     """
 
     name: str

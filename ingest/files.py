@@ -215,7 +215,8 @@ class FileCollector:
         self._metrics.messages += len(notes)
         self._metrics.bytes += sum(note.size for note in notes)
         for note in notes:
-            log.info("%s: %s %s, %d lines", self.name, note.name, _SAID[note.state], note.lines)
+            lines = 0 if note.state == "refused" else note.lines
+            log.info("%s: %s %s, %d lines", self.name, note.name, _SAID[note.state], lines)
 
     def _read(
         self,
@@ -239,7 +240,10 @@ class FileCollector:
             if not same and digest in digests:
                 return note._replace(state="copy")
             # Other content under a name that was stored: its rows count, not the earlier ones.
-            mended = known is not None and not same and known.state in ("stored", "strangers")
+            # So do those of a refused file whose name had lines before.
+            mended = known is not None and (
+                known.lines > 0 if known.state == "refused" else not same and known.state != "copy"
+            )
             quality = Quality.REPLACES | Quality.BACKFILL if mended else Quality.GOOD
             lines = exports.add(found.path, self._source.layout, name, quality=int(quality))
         except FileNotFoundError:
@@ -248,7 +252,8 @@ class FileCollector:
             start = found.path.read_bytes()[:_KEPT_BYTES] if found.size <= FILE_BYTES_MAX else b""
             source = f"file {self._source.layout.name} {name}"
             refused.append(refusal(source, str(bad), start, now_us))
-            return note._replace(state="refused", judged_by=self._layout_digest)
+            before = known.lines if known is not None and known.state != "copy" else 0
+            return note._replace(state="refused", judged_by=self._layout_digest, lines=before)
         stat = found.path.stat()
         if (stat.st_size, stat.st_mtime_ns) != (found.size, found.changed_ns):
             log.info("%s: %s changed while it was read; it is read again", self.name, name)

@@ -110,6 +110,31 @@ def test_a_mended_file_replaces_its_rows(rig: Rig) -> None:
     assert not any(q & Quality.REPLACES for q in rig.qualities()[:2])
 
 
+def test_a_file_that_could_not_be_read_in_between_is_a_mended_one_all_the_same(rig: Rig) -> None:
+    rig.write("a.csv", f"M1,{LINE1},9")
+    rig.take(1)
+    for broken in ("no heading\n", "none here either\n"):
+        (rig.inbox / "a.csv").write_text(broken)
+        rig.take(1)
+    rig.write("a.csv", f"M1,{LINE1},230")
+
+    rig.take(1)
+
+    first, second = rig.qualities()
+    assert [("M1", T1), ("M1", T1)] == rows(rig.journal)
+    assert second & Quality.REPLACES and not first & Quality.REPLACES
+
+
+def test_a_file_that_could_not_be_read_at_first_replaces_nothing(rig: Rig) -> None:
+    (rig.inbox / "a.csv").write_text("no heading\n")
+    rig.take(1)
+    rig.write("a.csv", f"M1,{LINE1},230")
+
+    rig.take(1)
+
+    assert [int(Quality.GOOD)] == [q & int(Quality.REPLACES) for q in rig.qualities()]
+
+
 def test_a_cell_that_a_mended_file_has_emptied_is_withdrawn(rig: Rig) -> None:
     rig.write("a.csv", f"M1,{LINE1},230", f"M2,{LINE1},9", f"M9,{LINE1},9")
     rig.take(1)

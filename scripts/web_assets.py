@@ -90,7 +90,8 @@ def main() -> None:
             f"{', '.join(wrong)} differ from web/assets.sha256; if the version in web/package.json "
             "was changed on purpose: .venv/bin/python scripts/web_assets.py --pin"
         )
-    VENDOR.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(VENDOR, ignore_errors=True)  # what an older version fetched is not shipped
+    VENDOR.mkdir(parents=True)
     for name, source in ASSETS.items():
         shutil.copyfile(MODULES / source, VENDOR / name)
 

@@ -79,7 +79,8 @@ def register(app: FastAPI, site: Site) -> None:
     desk = site.knowledge
 
     def versions_of(kind: str, key: str, role: Role) -> list[Version]:
-        """Every version, the newest first; a checklist that nobody has improved has its first."""
+        """The versions that a role sees, the newest first; a checklist that nobody has improved
+        has its first."""
         if kind not in KINDS:
             raise HTTPException(404, "not_found")
         try:
@@ -90,7 +91,8 @@ def register(app: FastAPI, site: Site) -> None:
             first = built_in(key)
             used = any(v.state == "published" for v in found)
             found = [*found, replace(first, state="replaced") if used else first]
-        if not found or not visible(found[0], role):
+        found = [v for v in found if visible(v, role)]
+        if not found:
             raise HTTPException(404, "no_article")
         return found
 
@@ -258,7 +260,9 @@ def register(app: FastAPI, site: Site) -> None:
             actor = viewer_of(request).actor
             if kind not in KINDS or what not in ("accept", "refuse", "withdraw"):
                 raise HTTPException(404, "not_found")
-            versions_of(kind, key, actor.role)  # what a role does not see it does not decide
+            # What a role does not see it does not decide.
+            if number not in {v.number for v in versions_of(kind, key, actor.role)}:
+                raise HTTPException(404, "no_article")
             try:
                 if what == "withdraw":
                     desk.withdraw(actor, KINDS[kind], key, number, form["remark"])

@@ -125,6 +125,22 @@ def test_what_is_about_energy_loss_alone_is_as_restricted_as_its_work(visit: Vis
     assert not any(x in page for x in ("energy_loss", "Where neutrals come loose"))
 
 
+def test_each_version_is_restricted_by_what_it_is_about_itself(visit: Visit) -> None:
+    """A proposal about something else must not open what was written about energy loss."""
+    engineer, clerk = visit("engineer"), visit("clerk")
+    about = {k: v for k, v in ARTICLE.items() if not k.startswith("fault")}
+    engineer.change("/knowledge/new", **about, fault_energy_loss="1")
+    visit("supervisor").change("/knowledge/articles/1/1/accept")
+    other = {**about, "title": "Which seal is whose", "body": "The green one."}
+    engineer.change("/knowledge/articles/1/edit", **other, fault_neutral_loose="1", reason="wider")
+
+    pages = [clerk.get(f"/knowledge/articles/1?version={n}").text for n in (1, 2)]
+
+    assert all("The green one." in page for page in pages)
+    assert not any(about["body"] in page for page in pages)
+    assert 404 == clerk.change("/knowledge/articles/1/1/withdraw", remark="x").status_code
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -250,10 +250,12 @@ def _notices(app: FastAPI, site: Site) -> None:
         viewer = viewer_of(request)
         now_us = site.clock.now_us()
         with site.ledger.reading() as reading:
-            found = reading.drafts(open_only=False, since_us=now_us - 7 * DAY_US)
+            # What waits is shown however old it is: it still goes out once it is approved.
+            waiting = reading.drafts()
+            recent = reading.drafts(open_only=False, since_us=now_us - 7 * DAY_US)
+            found = [*waiting, *(d for d in recent if d.state != "draft")]
             incidents = reading.incidents_by_id([d.incident_id for d in found])
             tickets = reading.tickets_by_incident(list(incidents))
-        waiting = [d for d in found if d.state == "draft"]
         shown: Draft | None = None
         people: list[Customer] = []
         if draft_id:

@@ -213,6 +213,14 @@ def test_a_text_is_previewed_corrected_and_sent_once(world: World, visit: Visit)
     assert "sent 48" in text_of(dispatcher.get("/notices").text)
 
 
+def test_a_text_that_waits_is_shown_however_old_it_is(world: World, visit: Visit) -> None:
+    dispatcher = visit("dispatcher")
+    dispatcher.change("/notices")
+    world.clock.us += 8 * DAY
+
+    assert 'href="/notices/1"' in dispatcher.get("/notices").text
+
+
 def test_who_sees_no_customer_sees_how_many_and_no_name(world: World, visit: Visit) -> None:
     operator = visit("operator")
     operator.change("/notices")

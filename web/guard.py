@@ -67,7 +67,7 @@ class Guard:
     def __init__(
         self, app: ASGIApp, people: People, cookie: str, public_url: str, drill: str = ""
     ) -> None:
-        self.app, self.drill = app, drill
+        self.app, self.drill, self.realm = app, drill, drill or "live"
         self.people = people
         self.cookie = cookie
         self.public_url = public_url.rstrip("/")
@@ -129,10 +129,13 @@ class Guard:
         )
         if request.method not in SAFE and not free and not self._own_page(request):
             return _refuse(request, 403, "foreign_origin")
+        if request.headers.get("x-realm", self.realm) != self.realm:
+            # A piece for a page of another realm: a drill was joined or left in another tab.
+            return _refuse(request, 403, "form_token")
         if viewer.may(right):
             return None
         if not viewer.signed_in:
-            return _to_sign_in(request)
+            return _to_sign_in(request, self.drill)
         return _refuse(request, 403, "role")
 
     def _own_page(self, request: Request) -> bool:
@@ -171,7 +174,7 @@ def wants_json(headers: Headers, path: str) -> bool:
     return path.startswith("/api/") or "application/json" in headers.get("accept", "")
 
 
-def _to_sign_in(request: Request) -> Response:
+def _to_sign_in(request: Request, drill: str) -> Response:
     path = request.url.path
     if wants_json(request.headers, path) or path == "/stream":
         return JSONResponse(
@@ -183,7 +186,9 @@ def _to_sign_in(request: Request) -> Response:
         # The page keeps what was typed and says so; nothing is swapped away.
         return _refuse(request, 401, "session_ended")
     query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"/signin?next={quote(path + query, safe='')}", 303)
+    # The drill is left with the session: its addresses would name other rows of the site.
+    back = f"/drills/{drill}" if drill else path + query
+    return RedirectResponse(f"/signin?next={quote(back, safe='')}", 303)
 
 
 def _refuse(request: Request, status: int, reason: str) -> Response:

@@ -68,7 +68,9 @@ def realm_of(request: Request, cookie: str) -> str | None:
     session = request.cookies.get(cookie, "")
     if not session or not realm.startswith(PREFIX):
         return None
-    return realm if hmac.compare_digest(proof, csrf_of(session)[:16]) else None
+    # As bytes: text that is not ASCII would be an error there.
+    own = hmac.compare_digest(proof.encode(), csrf_of(session)[:16].encode())
+    return realm if own else None
 
 
 class Rehearsals:
@@ -112,7 +114,8 @@ class Rehearsals:
             while len(self._apps) > APPS_MAX:
                 _, old = self._apps.popitem(last=False)
                 old.state.site.hub.stop()
-            self._left = {name: left for name, left in self._left.items() if name in self._apps}
+            for name in self._left.keys() - self._apps.keys():
+                self._left.pop(name, None)
             return made
 
     def _rehearsed(self, realm: str) -> WebSettings:
@@ -178,6 +181,8 @@ class Rehearsals:
             self._left[realm] = left[bisect_right(left, now_us) :]
         except ForewattError as e:
             log.warning("drill %s cannot go on: %s", realm, e)
+        except Exception:
+            log.exception("drill %s cannot go on", realm)  # the others do
 
 
 def _times(script: Script) -> list[int]:
@@ -187,6 +192,13 @@ def _times(script: Script) -> list[int]:
     )
 
 
+def answered_live(scope: Scope) -> bool:
+    """Whether the site's own app answers: its own pages, and the stream of a page of its own."""
+    if scope["path"] == "/stream":
+        return b"realm=live" in scope["query_string"].split(b"&")
+    return str(scope["path"]).startswith(LIVE)
+
+
 class DrillSwitch:
     """The outermost middleware: hands the working pages of who takes part to the drill's app."""
 
@@ -194,7 +206,7 @@ class DrillSwitch:
         self.app, self.rehearsals, self.cookie = app, rehearsals, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(LIVE):
+        if scope["type"] == "http" and not answered_live(scope):
             realm = realm_of(Request(scope), self.cookie)
             if realm is not None:
                 await (await self._answer(realm))(scope, receive, send)

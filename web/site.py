@@ -214,7 +214,8 @@ class Site:
         kept = self._known.get(key)
         if kept is None or now - kept[0] > KNOWN_KEPT_S:
             articles = self.knowledge.articles(fault=fault, kind="article")[:KNOWN_MAX]
-            similar = cases(self.ledger, self.network, role, fault=fault, limit=KNOWN_MAX)
+            # The site's own, in a drill too: that is where an address of a case leads.
+            similar = cases(self.knowledge.ledger, self.network, role, fault=fault, limit=KNOWN_MAX)
             kept = self._known[key] = (now, articles, similar)
         return kept[1], kept[2]
 

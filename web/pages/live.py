@@ -17,7 +17,12 @@ CHECK_S: Final = 5.0
 
 def register(app: FastAPI, site: Site) -> None:
     @app.get("/stream")
-    async def stream(request: Request, after: int | None = None, topics: str = "") -> Response:
+    async def stream(
+        request: Request, after: int | None = None, topics: str = "", realm: str = ""
+    ) -> Response:
+        if realm and realm != (site.settings.drill or "live"):
+            # A page of a drill that its reader has left: never the rows of another realm.
+            return JSONResponse({"error": "other_realm", "detail": "Load the page again."}, 409)
         resumed = request.headers.get("last-event-id", "")
         if resumed.isdecimal():
             after = int(resumed)

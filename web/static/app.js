@@ -177,6 +177,12 @@ async function reload() {
   }
   if (location.href !== asked || shown() !== pane) return;
   const fresh = new DOMParser().parseFromString(text, "text/html");
+  if (fresh.body.dataset.realm !== body.dataset.realm) {
+    // In another tab a drill was joined or left: its rows must not stand on this page.
+    if ($$("input[type=text], textarea").some((x) => x.value !== x.defaultValue)) dead();
+    else location.reload();
+    return;
+  }
   for (const section of $$("[data-live][id]")) {
     const next = fresh.getElementById(section.id);
     if (next && !dirty(section) && section.innerHTML !== next.innerHTML) {
@@ -244,7 +250,7 @@ function connect(address) {
     dead();
     if (source.readyState === EventSource.CLOSED) {
       // Refused for good (signed out, too many pages): try again, slowly, from where we were.
-      const from = last ? `/stream?after=${last}` : address;
+      const from = last ? address.replace(/after=\d+/, `after=${last}`) : address;
       setTimeout(() => connect(from), 3000);
     }
   };

@@ -8,6 +8,8 @@ from alerts.ledger import Ledger
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, LiveMemory, World
 from web.app import create_app
+from web.rehearsal import Rehearsals, answered_live
+from web.site import Site
 
 
 def text_of(page: str) -> str:
@@ -146,6 +148,94 @@ def test_a_form_of_the_site_is_refused_in_a_drill_and_the_other_way_round(
 
     assert (403, 403) == (old_tab.status_code, other_way.status_code)
     assert real != in_drill
+
+
+def test_a_page_of_the_site_gets_nothing_of_a_drill_that_was_joined_in_another_tab(
+    world: Rooms, visit: Visit
+) -> None:
+    """An operator's open feed must show no invented alarm, and a drill's page no real one."""
+    operator = visit("operator")
+    realm = start(operator)
+    enter(operator, realm)
+    piece = {"hx-request": "true"}
+
+    page = operator.get("/tickets").text
+    old_tab = operator.get("/desk", headers={**piece, "x-realm": "live"}).status_code
+    own_tab = operator.get("/tickets", headers={**piece, "x-realm": realm}).status_code
+    operator.csrf = re.findall(r'/leave"><input[^>]* value="(\w+)"', page)[0]
+    operator.change(f"/drills/{realm}/leave")
+    left = operator.get(f"/stream?after=0&realm={realm}")
+    other_way = operator.get("/tickets", headers={**piece, "x-realm": realm}).status_code
+
+    assert f'data-realm="{realm}"' in page and f"&amp;realm={realm}" in page
+    assert (403, 200, 403, 409) == (old_tab, own_tab, other_way, left.status_code)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "live"),
+    [
+        ("/stream", b"after=5&realm=live", True),
+        ("/stream", b"after=5&realm=drill-1", False),
+        ("/stream", b"after=5", False),
+        ("/tickets", b"realm=live", False),
+        ("/engineer/watch", b"", True),
+    ],
+)
+def test_the_stream_of_a_page_comes_from_where_the_page_came(
+    path: str, query: bytes, live: bool
+) -> None:
+    assert live == answered_live({"path": path, "query_string": query})
+
+
+def test_who_is_signed_out_in_a_drill_comes_back_to_the_drill_not_to_a_like_address(
+    world: Rooms, visit: Visit
+) -> None:
+    clerk = visit("clerk")
+    realm = start(visit("operator"))
+    enter(clerk, realm)
+    world.people.sessions.clear()
+
+    answer = clerk.get("/tickets/1", follow_redirects=False)
+
+    assert f"/signin?next=%2Fdrills%2F{realm}" == answer.headers["location"]
+
+
+def test_a_cookie_of_a_drill_that_is_no_ascii_is_no_drill(world: Rooms, visit: Visit) -> None:
+    clerk = visit("clerk")
+    session = f"forewatt-session={clerk.cookies['forewatt-session']}"
+    cookie = f"{session}; forewatt-drill=drill-x:é".encode("latin-1")
+
+    answer = clerk.get("/tickets", headers=[(b"cookie", cookie)])
+
+    assert (200, False) == (answer.status_code, "DRILL" in answer.text)
+
+
+def test_similar_cases_in_a_drill_are_those_of_the_site_where_their_address_leads(
+    world: Rooms, visit: Visit
+) -> None:
+    made = Rehearsals(world.settings, create_app)
+    realm = start(visit("operator"))
+
+    app = made.app(realm)
+
+    assert app is not None and app.state.site.knowledge.ledger is world.ledger
+    assert app.state.site.known_of("outage", "dispatcher") == Site(world.settings).known_of(
+        "outage", "dispatcher"
+    )
+
+
+def test_a_drill_that_breaks_does_not_stop_the_others(
+    world: Rooms, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realm = start(visit("operator"))
+    rehearsals = Rehearsals(world.settings, create_app)
+
+    def broken(realm: str) -> None:
+        raise KeyError(realm)
+
+    monkeypatch.setattr(rehearsals, "desk", broken)
+
+    rehearsals.advance(realm)  # what it raised would have ended the thread of all drills
 
 
 def test_the_drill_ends_with_the_session_and_signing_out_works_from_within(

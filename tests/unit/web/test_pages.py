@@ -117,7 +117,7 @@ def test_the_page_carries_the_number_from_which_the_stream_goes_on(
     with world.ledger.reading() as r:
         head = r.outbox_head()
 
-    assert f'data-stream="/stream?after={head}"' in visit("operator").get("/").text
+    assert f'data-stream="/stream?after={head}&amp;realm=live"' in visit("operator").get("/").text
 
 
 # -- tickets -----------------------------------------------------------------------------------

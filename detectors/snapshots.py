@@ -145,6 +145,13 @@ class Snapshot:
             device = position[device] if names else np.empty(0, np.int64)
             keep = device >= 0
             frame, device, words = frame[keep], device[keep], words[keep]
+        slots, following = int(frames.shape[g, 2]), int(frames.shape[g, 6])
+        if frame.size and int(frame.max()) >= following + slots:
+            # Two frames would share a slot, and readings stand at a time that is not theirs.
+            raise StaleSnapshot(
+                "the detector snapshot waits longer for late readings than the settings do now; "
+                "remove it and history is replayed"
+            )
         frames.reopen(g, frame, device, words)
 
 

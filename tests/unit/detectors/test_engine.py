@@ -70,6 +70,20 @@ def test_a_damaged_or_foreign_snapshot_is_refused_with_the_way_out() -> None:
         engine.restore(b"not a snapshot")
 
 
+def test_a_snapshot_of_more_open_frames_than_the_settings_allow_is_refused() -> None:
+    """Else the readings of two frames would be judged as those of one."""
+    net = network(areas=1)
+    rows = Street(net, 1.0).readings()
+    patient = Engine(net, DetectorSettings(lateness_s=4 * 3600.0))
+    patient.feed("s", rows)
+
+    with pytest.raises(StaleSnapshot, match="waits longer for late readings"):
+        Engine(net, DetectorSettings(lateness_s=900.0)).restore(patient.snapshot())
+    hasty = Engine(net, DetectorSettings(lateness_s=900.0))
+    hasty.feed("s", rows)
+    Engine(net, DetectorSettings(lateness_s=4 * 3600.0)).restore(hasty.snapshot())
+
+
 def test_an_edited_network_keeps_the_state_of_what_stayed() -> None:
     """T1 keeps what it learned; a meter moved to another phase starts afresh; removed ones go."""
     net = network(areas=2)

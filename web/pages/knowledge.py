@@ -219,13 +219,19 @@ def register(app: FastAPI, site: Site) -> None:
 
     def article(request: Request, key: str | None) -> Callable[[Fields], Version]:
         def propose(form: Fields) -> Version:
+            actor = viewer_of(request).actor
+            used = desk.published("article", key) if key else None
+            # What the writer's form does not offer, the writer does not take away.
+            kept = (
+                {f for f in used.faults if not may_see(FAULTS[f].work, actor.role)} if used else ()
+            )
             return desk.propose_article(
-                viewer_of(request).actor,
+                actor,
                 title=form["title"],
                 title_zh=form["title_zh"],
                 body=form["body"],
                 body_zh=form["body_zh"],
-                faults=[f for f in FAULTS if form[f"fault_{f}"]],
+                faults=[f for f in FAULTS if form[f"fault_{f}"] or f in kept],
                 key=key,
                 reason=form["reason"],
             )

@@ -125,6 +125,17 @@ def test_what_is_about_energy_loss_alone_is_as_restricted_as_its_work(visit: Vis
     assert not any(x in page for x in ("energy_loss", "Where neutrals come loose"))
 
 
+def test_who_does_not_see_a_fault_kind_does_not_take_it_from_an_article(visit: Visit) -> None:
+    engineer, clerk = visit("engineer"), visit("clerk")
+    about = {k: v for k, v in ARTICLE.items() if not k.startswith("fault")}
+    engineer.change("/knowledge/new", **about, fault_energy_loss="1", fault_neutral_loose="1")
+    visit("supervisor").change("/knowledge/articles/1/1/accept")
+
+    clerk.change("/knowledge/articles/1/edit", **about, fault_neutral_loose="1", reason="shorter")
+
+    assert "fault=energy_loss" in engineer.get("/knowledge/articles/1?version=2").text
+
+
 def test_each_version_is_restricted_by_what_it_is_about_itself(visit: Visit) -> None:
     """A proposal about something else must not open what was written about energy loss."""
     engineer, clerk = visit("engineer"), visit("clerk")

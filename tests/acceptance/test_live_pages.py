@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from alerts.notices import draft_notices
 from tests.acceptance.browser import PHONE, browser, desk, live, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, World, raised
@@ -147,6 +148,20 @@ def test_an_acknowledgement_is_seen_by_a_colleague_at_once(
         expect(theirs.page.locator(".feed-row").first).to_contain_text("✓ 王值班")
         expect(theirs.page.locator("#figures")).to_contain_text("2 oldest")
         assert mine.complaints == theirs.complaints == []
+
+
+def test_a_text_that_was_drafted_comes_up_for_whoever_approves(
+    browser: Browser, server: Server, world: World
+) -> None:
+    with desk(browser, server, "dispatcher") as d:
+        d.open("/notices")
+        live(d.page)
+
+        drafts = draft_notices(world.ledger, world.network, world.clock.now_us())
+
+        assert drafts
+        expect(d.page.locator("#notices-waiting .hit").first).to_be_visible()
+        assert d.complaints == []
 
 
 def test_a_call_comes_up_on_the_clerks_page_with_already_known(

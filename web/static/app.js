@@ -241,6 +241,7 @@ function connect(address) {
   on("incident", (item) => { feedEvent(item); news("incident", { ...item, incident: item.key }); });
   on("ticket", (item) => news("ticket", item));
   on("contact", (item) => news("contact", item));
+  on("notice", (item) => news("notice", item));
   on("figures", (item) => {
     const figures = $("#figures");
     if (figures) figures.outerHTML = item.html;

@@ -326,7 +326,7 @@ def storm(b: Bench) -> Rows:
         apply_events([raised("outage", "transformer", "T7", NOW, NEUTRAL)], site.ledger, site.grid)
         # What hung on this area before folds into the outage too, so there may be more of them.
         folded = """n => [...document.querySelectorAll(".feed-row .tag")].map(
-          x => Number(x.textContent.replace("×", ""))).filter(x => x > n).length"""
+          x => Number(x.textContent.replace(/[^0-9]/g, ""))).filter(x => x > n).length"""
         page.wait_for_function(folded, arg=len(points))
         ways = page.evaluate(folded, len(points))
         kept, size = page.locator(".feed-row").count(), size_of(page)

@@ -28,14 +28,14 @@ find_python() {
 pip_from_apt() {
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
     folder=$PWD/build/apt
-    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/root"
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/unpacked"
     apt() {
         timeout 300 apt-get -qq -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" \
             -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=1 "$@"
     }
     apt update >&2 && (cd "$folder" && apt download python3-pip-whl >&2) || return 1
-    dpkg -x "$folder"/python3-pip-whl_*.deb "$folder/root" || return 1
-    ls "$folder"/root/usr/share/python-wheels/pip-*.whl | tail -n 1
+    dpkg -x "$folder"/python3-pip-whl_*.deb "$folder/unpacked" || return 1
+    ls "$folder"/unpacked/usr/share/python-wheels/pip-*.whl | tail -n 1
 }
 
 fetch_uv() {

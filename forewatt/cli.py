@@ -499,8 +499,6 @@ def _collecting(commands: Any) -> None:
         _json(parser)
 
     gaps = _add(commands, "gaps", "forewatt.quarantine:gaps_command", "which readings are owed")
-    gaps.add_argument("--device", metavar="NAME", help="of one device")
-    gaps.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
     gaps.add_argument("--closed", action="store_true", help="those that are settled as well")
     twice = _add(
         commands,
@@ -508,9 +506,9 @@ def _collecting(commands: Any) -> None:
         "forewatt.quarantine:conflicts_command",
         "readings that came again unlike",
     )
-    twice.add_argument("--device", metavar="NAME", help="of one device")
-    twice.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
     for parser in (gaps, twice):
+        parser.add_argument("--device", metavar="NAME", help="of one device")
+        parser.add_argument("--limit", type=count, default=30, metavar="N", help="default: 30")
         _config(parser)
         _json(parser)
 

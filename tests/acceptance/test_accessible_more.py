@@ -15,8 +15,7 @@ from desk.drills import DrillDesk
 from desk.knowledge import KnowledgeDesk
 from storage.loads import Load
 from tests.acceptance.browser import browser, desk
-from tests.acceptance.needed import axe
-from tests.acceptance.test_accessible_pages import LOOKS, TAGS, drawn
+from tests.acceptance.looks import LOOKS, drawn, past_the_edge, violations
 from tests.unit.web.server import Server
 from tests.unit.web.test_drill_pages import Rooms
 from tests.unit.web.test_supply_pages import outage
@@ -80,25 +79,16 @@ def server(town: Rooms) -> Iterator[Server]:
 def test_axe_finds_nothing_and_nothing_runs_past_the_edge(
     role: str, language: str, browser: Browser, server: Server
 ) -> None:
-    source = axe()
     found: list[Any] = []
     with desk(browser, server, role, language=language) as d:
         for path in PAGES[role]:
             page = d.open(path)
-            page.evaluate(source)
             for (width, height), theme in LOOKS[language]:
                 page.set_viewport_size({"width": width, "height": height})
                 page.emulate_media(color_scheme=theme)
                 drawn(page)
-                result = page.evaluate(
-                    "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-                )
-                found += [
-                    (path, width, theme, v["id"], [n["target"] for n in v["nodes"]][:3])
-                    for v in result["violations"]
-                ]
-                over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                found += [(path, width, "past the edge", over)] if over > 0 else []
+                seen = violations(page) + past_the_edge(page)
+                found += [(path, width, theme, *v) for v in seen]
 
     assert found == []
     assert [c for c in d.complaints if "Content Security Policy" in c] == []

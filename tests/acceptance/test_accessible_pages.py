@@ -1,15 +1,14 @@
 """Every page, in both languages, light and dark, on a desk and on a phone, has no violation that
 axe can find (WCAG 2.2 A and AA), and no hostile text ever runs."""
 
-import os
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
-from tests.acceptance.browser import DESK, PHONE, browser, desk, server, world
-from tests.acceptance.needed import axe
+from tests.acceptance.browser import browser, desk, server, world
+from tests.acceptance.looks import LOOKS, drawn, violations
 from tests.acceptance.test_crew_phone import link
 from tests.unit.web.server import Server
 from tests.unit.web.test_pages import HOSTILE
@@ -18,7 +17,6 @@ from tests.unit.web.world import NEUTRAL, NOW, World, raised
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
 
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = {
     "operator": ("/", "/tickets", "/tickets/1", "/silences"),
     "clerk": ("/desk", "/desk?q=大学路", "/desk?q=330740005", "/tickets/3"),
@@ -44,48 +42,21 @@ def places(world: World) -> dict[str, str]:
     return {"crew": link(world)}
 
 
-def drawn(page: Page) -> None:
-    missing = "[data-chart]:not([data-state=drawn])"
-    page.wait_for_function(f"() => !document.querySelector('{missing}')")
-
-
-# With these four every pair of language, theme and width is looked at; all eight together with
-# FOREWATT_ALL_LOOKS=1, which takes twice the time.
-Theme = Literal["light", "dark"]
-LOOKS: dict[str, tuple[tuple[tuple[int, int], Theme], ...]] = {
-    "en-US": ((DESK, "light"), (PHONE, "dark")),
-    "zh-CN": ((PHONE, "light"), (DESK, "dark")),
-}
-if os.environ.get("FOREWATT_ALL_LOOKS") == "1":
-    every: tuple[tuple[tuple[int, int], Theme], ...] = (
-        (DESK, "light"), (DESK, "dark"), (PHONE, "light"), (PHONE, "dark"),
-    )  # fmt: skip
-    LOOKS = dict.fromkeys(LOOKS, every)
-
-
 @pytest.mark.parametrize("language", LOOKS)
 @pytest.mark.parametrize("role", PAGES)
 def test_axe_finds_nothing(
     role: str, language: str, browser: Browser, server: Server, world: World
 ) -> None:
-    source = axe()
     rest = places(world)
     found: list[Any] = []
     with desk(browser, server, role, language=language) as d:
         for path in PAGES[role]:
             page = d.open(path.format(**rest))
-            page.evaluate(source)
             for (width, height), theme in LOOKS[language]:
                 page.set_viewport_size({"width": width, "height": height})
                 page.emulate_media(color_scheme=theme)
                 drawn(page)
-                result = page.evaluate(
-                    "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-                )
-                found += [
-                    (path, width, theme, v["id"], [n["target"] for n in v["nodes"]][:3])
-                    for v in result["violations"]
-                ]
+                found += [(path, width, theme, *v) for v in violations(page)]
 
     assert found == []
 

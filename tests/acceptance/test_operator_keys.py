@@ -4,8 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.browser import PHONE, browser, desk, live, server, world
-from tests.acceptance.needed import axe
-from tests.acceptance.test_accessible_pages import TAGS, drawn
+from tests.acceptance.looks import drawn, past_the_edge, violations
 from tests.unit.web.server import Server
 from tests.unit.web.test_pages import alert_id
 from tests.unit.web.world import NOW, World
@@ -100,7 +99,6 @@ def test_an_alert_is_shelved_with_its_end_by_s(
 def test_h_opens_the_hand_over_sheet_and_axe_finds_nothing_on_it(
     browser: Browser, server: Server
 ) -> None:
-    source = axe()
     for language, dark, size in (("en-US", False, None), ("zh-CN", True, PHONE)):
         with desk(browser, server, language=language, dark=dark, size=size or (1440, 900)) as d:
             if size is None:
@@ -112,13 +110,7 @@ def test_h_opens_the_hand_over_sheet_and_axe_finds_nothing_on_it(
             for path in ("/handover", "/?q=nothing", "/"):
                 page = d.open(path)
                 drawn(page)
-                page.evaluate(source)
-                result = page.evaluate(
-                    "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-                )
-                found += [(path, v["id"]) for v in result["violations"]]
-                wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                found += [(path, "too wide")] if wide > 0 else []
+                found += [(path, *v) for v in violations(page) + past_the_edge(page)]
 
             assert found == []
             assert d.complaints == []

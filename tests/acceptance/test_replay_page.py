@@ -10,8 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from forewatt.trials import SCENARIOS, TrialRoom
 from tests.acceptance.browser import DESK, PHONE, browser, desk
-from tests.acceptance.needed import axe
-from tests.acceptance.test_accessible_pages import TAGS, drawn
+from tests.acceptance.looks import drawn, past_the_edge, violations
 from tests.trial_room import a_room
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
@@ -155,7 +154,6 @@ def test_axe_finds_nothing_on_the_replay(
     pages: Server,
     room: TrialRoom,
 ) -> None:
-    source = axe()
     with desk(browser, pages, "engineer", language=language, size=size, dark=dark) as d:
         found = []
         for path in ("/engineer/replay", done(room)):
@@ -163,12 +161,6 @@ def test_axe_finds_nothing_on_the_replay(
             drawn(page)
             if path == done(room):
                 page.locator("[data-chart] summary").click()
-            page.evaluate(source)
-            result = page.evaluate(
-                "tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", TAGS
-            )
-            found += [(path, v["id"]) for v in result["violations"]]
-            wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-            found += [(path, f"{wide} px too wide")] if wide > 0 else []
+            found += [(path, *v) for v in violations(page) + past_the_edge(page)]
 
         assert (found, d.complaints) == ([], [])

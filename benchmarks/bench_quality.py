@@ -8,6 +8,7 @@ Real data is read from a folder given with --data (station_area_1, iec60076_7, e
 those rows say so.
 
 Run: python benchmarks/bench_quality.py [--quick | --full] [--only towns,quiet,...] [--data DIR]
+Long runs: --processes judges several towns at once, --keep DIR simulates each town only once.
 """
 
 import argparse
@@ -15,16 +16,13 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-import numpy as np
 
 from benchmarks.quality import spoil, station, thermal, towns
 from detectors.scoring.intervals import Interval
@@ -54,6 +52,25 @@ SIZES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """What is asked for: how much, which seeds file, where real data and kept towns lie."""
+
+    size: Size
+    seeds: str
+    data: Path | None
+    keep: Path | None
+    processes: int
+
+    def judged(self, asked: Sequence[towns.Asked]) -> list[towns.TownResult]:
+        """The results of these towns, in their order."""
+        results = []
+        for n, result in enumerate(towns.judged_towns(asked, self.keep, self.processes), 1):
+            results.append(result)
+            _progress(f"{n} of {len(asked)} towns")
+        return results
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
 
@@ -73,21 +90,26 @@ def main() -> None:
     parser.add_argument("--towns", type=int, help="how many towns instead")
     parser.add_argument("--quiet-areas", type=int, help="how many areas of 50 meters instead")
     parser.add_argument("--step", type=int, help="seconds of a step of the simulation instead")
+    parser.add_argument("--variants", type=int, help="how many towns of each variant instead")
     parser.add_argument("--data", type=Path, help="folder of the real data")
+    parser.add_argument("--keep", type=Path, help="folder in which simulated towns stay")
+    parser.add_argument("--processes", type=int, default=1, help="towns judged at once")
     args = parser.parse_args()
     name = "full" if args.full else "medium" if args.medium else "quick"
     size = SIZES[name]
     size = replace(
         size,
         towns=args.towns or size.towns,
+        variants=size.variants if args.variants is None else args.variants,
         quiet_areas=args.quiet_areas or size.quiet_areas,
         step_s=args.step or size.step_s,
     )
+    run = Run(size, f"{args.seeds}_seeds.toml", args.data, args.keep, args.processes)
     print(_heading(name, args.seeds), flush=True)
     print("| what | goal | result | met |\n|---|---|---|---|", flush=True)
     for part in args.only.split(","):
         began = time.perf_counter()
-        for row in PARTS[part](size, f"{args.seeds}_seeds.toml", args.data):
+        for row in PARTS[part](run):
             met = {True: "yes", False: "no", None: ""}[row.met]
             print(f"| {row.what} | {row.goal} | {row.result} | {met} |", flush=True)
         seconds = time.perf_counter() - began
@@ -109,13 +131,10 @@ def _heading(size: str, seeds: str) -> str:
 # -- towns ----------------------------------------------------------------------------------------
 
 
-def town_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
+def town_rows(run: Run) -> list[Row]:
     """Clear faults in simulated towns."""
-    chosen = towns.seeds(seeds, "towns")[: size.towns]
-    results = []
-    for n, seed in enumerate(chosen, 1):
-        results.append(towns.run_scenario(towns.scenario(seed, step_s=size.step_s)))
-        _progress(f"towns: {n} of {len(chosen)}")
+    chosen = towns.seeds(run.seeds, "towns")[: run.size.towns]
+    results = run.judged([towns.town(seed, step_s=run.size.step_s) for seed in chosen])
     ours, rule = towns.pooled(results)
     rows = _score_rows("clear faults", ours, len(chosen))
     rows.append(Row("the same, one threshold", "", _brief(rule)))
@@ -134,20 +153,17 @@ def town_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
     return rows
 
 
-def variant_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
+def variant_rows(run: Run) -> list[Row]:
     """The same towns measured or delivered worse; recall of all kinds and false rate."""
-    chosen = towns.seeds(seeds, "towns")[: size.variants]
+    chosen = towns.seeds(run.seeds, "towns")[: run.size.variants]
     if not chosen:
         return [Row("poorer data", "", "not in the quick form")]
     rows = []
     for variant in towns.VARIANTS.values():
         if variant.name == "clear":
             continue
-        made = [
-            towns.run_scenario(towns.scenario(s, variant, step_s=size.step_s), variant)
-            for s in chosen
-        ]
-        ours, _ = towns.pooled(made)
+        asked = [towns.town(seed, variant, step_s=run.size.step_s) for seed in chosen]
+        ours, _ = towns.pooled(run.judged(asked))
         rows += _variant_rows(variant.name, ours)
     return rows
 
@@ -174,26 +190,20 @@ def _variant_rows(name: str, s: Score) -> list[Row]:
     return [Row(name, goal, f"{_brief(s)}; nothing found of: {blind or 'none'}", met)]
 
 
-def spoiled_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
-    """One town as it is and with its readings spoiled: recall may fall by less than 5 points."""
-    if not size.variants:
+def spoiled_rows(run: Run) -> list[Row]:
+    """Towns as they are and with their readings spoiled: recall may fall by less than 5 points."""
+    if not run.size.variants:
         return [Row("spoiled data", "", "not in the quick form")]
-    seed = towns.seeds(seeds, "towns")[0]
-    spec = towns.scenario(seed, step_s=size.step_s)
-    with tempfile.TemporaryDirectory(prefix="forewatt-quality-") as parent:
-        folder = Path(parent) / "town"
-        towns.keep_town(spec, folder)
-        clean, _ = towns.pooled([towns.judge_town(folder, seed)])
-        spoiled = {
-            name: towns.pooled([towns.judge_town(folder, seed, spoil=spoiler)])[0]
-            for name, spoiler in spoil.SPOILERS.items()
-        }
-        changed = spoil.wrong_phase_map(folder, np.random.default_rng([seed, 6]))
-        name = f"{changed} wrong phases in the map"
-        spoiled[name] = towns.pooled([towns.judge_town(folder, seed)])[0]
+    chosen = towns.seeds(run.seeds, "towns")[: run.size.variants]
+    names = ["", *spoil.SPOILERS, spoil.WRONG_PHASES]
+    judged: dict[str, Score] = {}
+    for name in names:
+        asked = [replace(towns.town(s, step_s=run.size.step_s), spoiler=name) for s in chosen]
+        judged[name], _ = towns.pooled(run.judged(asked))
+    clean = judged.pop("")
     base = clean.overall.recall.value or 0.0
     rows = []
-    for name, ours in spoiled.items():
+    for name, ours in judged.items():
         fall = base - (ours.overall.recall.value or 0.0)
         rows.append(
             Row(
@@ -259,18 +269,20 @@ def _causes(s: Score) -> str:
 # -- nothing happens ------------------------------------------------------------------------------
 
 
-def quiet_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
+def quiet_rows(run: Run) -> list[Row]:
     """A fleet in which nothing happens, ten areas of 50 meters a seed and a month."""
-    chosen = towns.seeds(seeds, "quiet")
+    chosen = towns.seeds(run.seeds, "quiet")
     tickets = urgent = 0
     meter_days = made_s = judged_s = 0.0
     kinds: dict[str, int] = {}
-    left, n = size.quiet_areas, 0
+    asked: list[towns.Asked] = []
+    left = run.size.quiet_areas
     while left > 0:
-        areas = min(left, 20)
+        areas, n = min(left, 20), len(asked)
         seed = chosen[n % len(chosen)] + 1000 * (n // len(chosen))
-        spec = towns.quiet(seed, areas, step_s=size.step_s)
-        result = towns.run_scenario(spec)
+        asked.append(towns.Asked(towns.quiet(seed, areas, step_s=run.size.step_s)))
+        left -= areas
+    for result in run.judged(asked):
         raised = [a for a in result.alerts if a.ticket]
         tickets += len(raised)
         urgent += sum(a.severity == "P1" for a in raised)
@@ -279,8 +291,6 @@ def quiet_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
         meter_days += result.exposure.meter_days
         made_s += result.simulate_s
         judged_s += result.judge_s
-        left, n = left - areas, n + 1
-        _progress(f"quiet fleet: {size.quiet_areas - left} of {size.quiet_areas} areas")
     allowed = 3.0 * meter_days / 300_000.0
     said = ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) or "none"
     return [
@@ -297,9 +307,9 @@ def quiet_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
 # -- real data ------------------------------------------------------------------------------------
 
 
-def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
+def station_rows(run: Run) -> list[Row]:
     """A real station area: untouched, with steps, with more resistance."""
-    folder = _found(data, "station_area_1")
+    folder = _found(run.data, "station_area_1")
     if folder is None:
         return [Row("station area", "", "not run: give --data DIR with station_area_1")]
     area = station.load_area(folder)
@@ -314,7 +324,7 @@ def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
             len(raised) <= 2 and not urgent,
         )
     ]
-    stepped = {v: station.step_trials(area, v, size.trials) for v in (-1.0, -0.5)}
+    stepped = {v: station.step_trials(area, v, run.size.trials) for v in (-1.0, -0.5)}
     for volts, within_h in ((-1.0, 168.0), (-1.0, 24.0), (-0.5, 168.0)):
         trials = stepped[volts]
         alerts = [t.alert_h for t in trials]
@@ -322,7 +332,7 @@ def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
         ticketed = station.share_within([t.ticket_h for t in trials], within_h)
         bound = max(
             station.share_within(h, within_h)
-            for h in station.bound_trials(area, volts, size.trials).values()
+            for h in station.bound_trials(area, volts, run.size.trials).values()
         )
         if (volts, within_h) == (-1.0, 168.0):
             goal, met = ">= 90 %", share >= 0.9
@@ -338,7 +348,7 @@ def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
                 met,
             )
         )
-    joints = station.joint_trials(area, 0.3, size.trials)
+    joints = station.joint_trials(area, 0.3, run.size.trials)
     carrying = [t for t in joints if t.moves_v >= 0.5]
     rest = [t for t in joints if t.moves_v < 0.5]
     share = station.share_within([t.alert_h for t in carrying], 168.0)
@@ -355,10 +365,10 @@ def station_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
     return rows
 
 
-def thermal_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
+def thermal_rows(run: Run) -> list[Row]:
     """The thermal kernel against the table; real transformers without overheat tickets."""
     rows = []
-    table = _found(data, "iec60076_7")
+    table = _found(run.data, "iec60076_7")
     if table is None:
         rows.append(Row("IEC 60076-7 table", "", "not run: give --data DIR with iec60076_7"))
     else:
@@ -366,7 +376,7 @@ def thermal_rows(size: Size, seeds: str, data: Path | None) -> list[Row]:
         worst = max(errors.values())
         said = ", ".join(f"{k} {v:.3f}" for k, v in errors.items())
         rows.append(Row("IEC 60076-7 table, largest error", "<= 0.1 K", f"{said} K", worst <= 0.1))
-    real = _found(data, "etth")
+    real = _found(run.data, "etth")
     if real is None:
         rows.append(Row("real transformers", "", "not run: give --data DIR with etth"))
         return rows
@@ -427,7 +437,7 @@ def _brief(s: Score) -> str:
     )
 
 
-PARTS: dict[str, Callable[[Size, str, Path | None], list[Row]]] = {
+PARTS: dict[str, Callable[[Run], list[Row]]] = {
     "towns": town_rows,
     "variants": variant_rows,
     "spoiled": spoiled_rows,

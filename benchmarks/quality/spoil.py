@@ -65,6 +65,7 @@ SPOILERS: dict[str, Spoiler] = {
     "a 33-day gap": gap,
     "spikes": spikes,
 }
+WRONG_PHASES = "5 % wrong phases in the map"  # spoils the network file, not the readings
 
 
 def wrong_phase_map(folder: Path, rng: np.random.Generator, share: float = 0.05) -> int:

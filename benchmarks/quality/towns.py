@@ -7,13 +7,16 @@ growth and life from seed to seed; nothing here knows a detector or a threshold.
 """
 
 import csv
+import hashlib
 import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.quality.incidents import AREAS, incidents
 from benchmarks.quality.run import judged
+from benchmarks.quality.spoil import SPOILERS, WRONG_PHASES, Spoiler, wrong_phase_map
 from detectors.scoring import (
     AlertLine,
     Exposure,
@@ -44,7 +48,6 @@ from simulators.spec import (
     WeatherSpec,
 )
 
-Spoil = Callable[[ReadingBatch, np.random.Generator], ReadingBatch]
 HERE = Path(__file__).parent
 DAYS = 21
 OVERLOADED_KVA = 160.0
@@ -137,30 +140,67 @@ class TownResult:
     exposure: Exposure
     baseline: list[AlertLine]
     first_contact_us: dict[str, int]
-    readings: int
     simulate_s: float
     judge_s: float
 
 
-def run_scenario(
-    spec: Scenario, variant: Variant = VARIANTS["clear"], spoil: Spoil | None = None
-) -> TownResult:
-    """Simulate, spoil and judge one scenario in a folder of its own, which goes afterwards."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One town to judge: what is simulated, how it is measured, what spoils it (a name)."""
+
+    spec: Scenario
+    variant: Variant = VARIANTS["clear"]
+    spoiler: str = ""
+
+
+def town(seed: int, variant: Variant = VARIANTS["clear"], step_s: int = 300) -> Asked:
+    """A town with its incidents, to be judged as `variant` measures it."""
+    return Asked(scenario(seed, variant, step_s=step_s), variant)
+
+
+def judged_towns(
+    asked: Sequence[Asked], keep: Path | None = None, processes: int = 1
+) -> Iterator[TownResult]:
+    """Simulate (once only, where `keep` holds the folder already) and judge, in the order asked."""
+    tasks = [(one, keep) for one in asked]
+    if processes == 1:
+        yield from map(_judged_town, tasks)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_judged_town, tasks)
+
+
+def _judged_town(task: tuple[Asked, Path | None]) -> TownResult:
+    asked, keep = task
     with tempfile.TemporaryDirectory(prefix="forewatt-quality-") as parent:
-        folder = Path(parent) / "town"
-        made = simulate(spec, folder)
-        _measure(folder, variant)
-        return judge_town(folder, spec.seed, made.readings, made.seconds, spoil)
+        folder = Path(parent) / "town" if keep is None else keep / _name(asked)
+        began = time.perf_counter()
+        if not folder.exists():
+            keep_town(asked.spec, folder, asked.variant)
+        made_s = time.perf_counter() - began
+        rng = np.random.default_rng([asked.spec.seed, 6])
+        if asked.spoiler == WRONG_PHASES:
+            folder = shutil.copytree(folder, Path(parent) / "spoiled")
+            wrong_phase_map(folder, rng)
+        return judge_town(folder, asked.spec.seed, made_s, SPOILERS.get(asked.spoiler))
+
+
+def _name(asked: Asked) -> str:
+    """A folder's name that changes with the scenario, the variant and the simulator's source."""
+    digest = hashlib.sha256(f"{asked.spec!r} {asked.variant!r}".encode())
+    for source in sorted((HERE.parents[1] / "simulators").rglob("*.py")):
+        digest.update(source.read_bytes())
+    return f"{asked.spec.seed}-{digest.hexdigest()[:16]}"
 
 
 def judge_town(
-    folder: Path, seed: int, readings: int = 0, simulate_s: float = 0.0, spoil: Spoil | None = None
+    folder: Path, seed: int, simulate_s: float = 0.0, spoiler: Spoiler | None = None
 ) -> TownResult:
-    """Judge a simulated folder; `spoil` changes its readings first."""
+    """Judge a simulated folder; `spoiler` changes its readings first."""
     dataset = read_dataset(folder)
     batches = list(dataset.batches())
-    if spoil is not None:
-        batches = [spoil(ReadingBatch.concat(batches), np.random.default_rng([seed, 5]))]
+    if spoiler is not None:
+        batches = [spoiler(ReadingBatch.concat(batches), np.random.default_rng([seed, 5]))]
     began = time.perf_counter()
     alerts = judged(dataset.network, batches)
     judge_s = time.perf_counter() - began
@@ -177,7 +217,6 @@ def judge_town(
         exposure,
         baseline,
         first,
-        readings,
         simulate_s,
         judge_s,
     )
@@ -223,10 +262,14 @@ def pooled(results: Sequence[TownResult]) -> tuple[Score, Score]:
 
 
 def keep_town(spec: Scenario, folder: Path, variant: Variant = VARIANTS["clear"]) -> None:
-    """Simulate into a folder that stays, for looking at (tuning seeds only)."""
+    """Simulate into a folder that stays, whole or not at all; only tuning seeds are looked at."""
     shutil.rmtree(folder, ignore_errors=True)
-    simulate(spec, folder)
-    _measure(folder, variant)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as parent:
+        made = Path(parent) / "town"
+        simulate(spec, made)
+        _measure(made, variant)
+        made.rename(folder)
 
 
 def _measure(folder: Path, variant: Variant) -> None:

@@ -370,6 +370,9 @@ def _data(commands: Any) -> None:
     pilot.add_argument("--out", type=Path, default=Path("pilot.html"), metavar="PAGE.html")
     pilot.add_argument("--budget", type=float, default=3.0, help="tickets a day; default: 3")
     pilot.add_argument("--country", choices=("CN", "EU"), help="voltage limits")
+    pilot.add_argument(
+        "--time-zone", default="Asia/Shanghai", metavar="ZONE", help="of the page's times"
+    )
     _json(pilot)
 
 

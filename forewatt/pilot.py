@@ -9,10 +9,11 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -33,6 +34,7 @@ LOOK_BACK_US = 90 * DAY_US
 CLEARED_BEFORE_US = 7 * DAY_US
 LATE_US = DAY_US
 DEFAULT_BUDGET = 3.0
+SITE_ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 # Words of past tickets that name a fault, longest first; the rest is read as "any fault".
 WORDS: Mapping[str, str] = {
@@ -317,6 +319,7 @@ def pilot(
     repairs: Path | None = None,
     budget: float = DEFAULT_BUDGET,
     country: str = "CN",
+    zone: ZoneInfo = SITE_ZONE,
 ) -> Pilot:
     """Backtest a folder and write the page to `out`, its alerts beside it."""
     if not budget > 0:
@@ -331,13 +334,13 @@ def pilot(
         continue
     result = lay_beside(load_alerts(alerts), past, watched.exposure(), Places(network), budget)
     beside = out.with_suffix(out.suffix + ".tmp")
-    beside.write_text(page(result, dataset.folder.name), encoding="utf-8")
+    beside.write_text(page(result, dataset.folder.name, zone), encoding="utf-8")
     beside.replace(out)
     return result
 
 
-def page(result: Pilot, name: str) -> str:
-    """The page of a pilot, one self-contained HTML text in both languages."""
+def page(result: Pilot, name: str, zone: ZoneInfo = SITE_ZONE) -> str:
+    """The page of a pilot, one self-contained HTML text in both languages; times in `zone`."""
     environment = Environment(
         loader=PackageLoader("forewatt"),
         autoescape=True,
@@ -345,31 +348,33 @@ def page(result: Pilot, name: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["day"] = _minute
+    environment.filters["minute"] = lambda time_us: _minute(time_us, zone)
     template = environment.get_template("pilot.html")
     return template.render(
         p=result,
         name=name,
         faults=FAULTS,
         severities=SEVERITY_NAMES,
-        days=_a_day(result),
-        start=_minute(result.exposure.start_us),
-        end=_minute(result.exposure.end_us),
+        days=_a_day(result, zone),
+        zone=zone.key,
     )
 
 
-def _minute(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+def _minute(time_us: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _a_day(p: Pilot) -> list[tuple[str, int]]:
-    """(date, tickets known that day) for each day of the data, UTC."""
-    first, last = p.exposure.start_us // DAY_US, p.exposure.end_us // DAY_US
-    counts = dict.fromkeys(range(first, last + 1), 0)
+def _a_day(p: Pilot, zone: ZoneInfo) -> list[tuple[str, int]]:
+    """(date, tickets known that day) for each of the zone's days in the data."""
+    first, last = (
+        datetime.fromtimestamp(t / 1e6, zone).date()
+        for t in (p.exposure.start_us, p.exposure.end_us)
+    )
+    counts = {first + timedelta(days=n): 0 for n in range((last - first).days + 1)}
     for a in p.tickets:
-        day = min(max(a.known_us // DAY_US, first), last)
-        counts[day] += 1
-    return [(_minute(d * DAY_US)[:10], n) for d, n in counts.items()]
+        day = datetime.fromtimestamp(a.known_us / 1e6, zone).date()
+        counts[min(max(day, first), last)] += 1
+    return [(day.isoformat(), n) for day, n in counts.items()]
 
 
 def summary(p: Pilot) -> str:
@@ -410,6 +415,7 @@ def pilot_command(args: argparse.Namespace) -> int:
         repairs=args.tickets,
         budget=args.budget,
         country=args.country or "CN",
+        zone=_zone(args.time_zone),
     )
     if args.json:
         print(json.dumps(result.as_dict(), ensure_ascii=False))
@@ -417,3 +423,12 @@ def pilot_command(args: argparse.Namespace) -> int:
         print(summary(result))
         print(f"page: {args.out}")
     return 0
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as problem:
+        raise BadInput(
+            f"{name!r} is no time zone", fix='use an IANA name such as "Asia/Shanghai"'
+        ) from problem

@@ -146,6 +146,20 @@ def test_pilot_writes_a_page_without_outside_files(
     assert "of 1 past repairs" in capsys.readouterr().out
     assert "<script" not in html and "http" not in html
     assert "What Forewatt would have known" in html and "本可提前知道" in html
+    assert "2026-03-01 08:00 – 2026-03-02 08:00 Asia/Shanghai" in html
+    assert "<td>2026-03-01 14:30</td>" in html and "<title>2026-03-02: " in html
+
+
+def test_pilot_takes_another_time_zone_and_refuses_an_unknown_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pilot.html"
+
+    assert 0 == main(["pilot", str(folder), "--out", str(out), "--time-zone", "Europe/Berlin"])
+    assert "2026-03-01 01:00 – 2026-03-02 01:00 Europe/Berlin" in out.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert 0 != main(["pilot", str(folder), "--out", str(out), "--time-zone", "Mars/Olympus"])
+    assert "'Mars/Olympus' is no time zone" in capsys.readouterr().err
 
 
 def repair(time_us: int, fault: str | None = "joint_resistance", reach: int = 1) -> Repair:

@@ -202,7 +202,7 @@ def _due(
 def _facts(
     network: Network, incident: Incident, ticket: Ticket, now_us: int, zone: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    place, place_zh = _place(network, incident)
+    place, place_zh = told_place(network, incident)
     start = local(incident.opened_us, zone)
     english = {"place": place, "start": f"{start:%d %b %H:%M}"}
     chinese = {"place": place_zh, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
@@ -211,7 +211,7 @@ def _facts(
     return english, chinese
 
 
-def _place(network: Network, incident: Incident) -> tuple[str, str]:
+def told_place(network: Network, incident: Incident) -> tuple[str, str]:
     """The place by the name that people know; never an id, nor what staff calls its equipment."""
     area = network.transformer_of(incident.asset_kind, incident.asset)
     above = dict(network.ancestors(incident.asset_kind, incident.asset))

@@ -19,7 +19,7 @@ from forewatt.health import HealthFile, read_reports
 from forewatt.historian import hold
 from forewatt.keeping import public_url
 from forewatt.metrics import prometheus_text
-from forewatt.notifying import notice_settings
+from forewatt.notifying import CUSTOMERS, notice_settings
 from forewatt.run import check_port
 from forewatt.site import Place, site_network
 from forewatt.trials import TrialRoom
@@ -119,6 +119,7 @@ def web_settings(config: Config, place: Place, database: Database, network: Netw
         desk=config.desk.settings(config.site.time_zone),
         head_end=_head_end(config),
         notices=notice_settings(config),
+        texts=any(receiver.what == CUSTOMERS for receiver in config.notify),
         kept=KeptAnswers(database),
         knowledge=PostgresLedger(database, "live") if realm != "live" else None,
         ledger_of=lambda name: PostgresLedger(database, name),

@@ -175,6 +175,11 @@ class Ticket:
     contacts: int = 0
     version: int = 1
 
+    @property
+    def found_by_system(self) -> bool:
+        """Whether readings opened it, before or without a call."""
+        return not self.episode.startswith("contact:")
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:

@@ -19,6 +19,7 @@ from desk.search import digits
 from web.api_calls import Body, change, query, writes
 from web.api_json import moment_us, refusal
 from web.limits import Limit
+from web.policy import PERSONAL_DATA
 from web.reliability import reliability
 from web.site import Site
 from web.viewer import Viewer, viewer_of
@@ -100,9 +101,10 @@ def register(app: FastAPI, site: Site) -> None:
         if name == "frequent":
             rules = frequent_rules(*site.desk_settings.frequent)
             rows = frequent_customers(site.ledger, site.board.places, now_us, rules)
+            named = viewer_of(request).may(PERSONAL_DATA)
             items = [
                 {
-                    "account": account,
+                    **({"account": account} if named else {}),
                     "rules": [{"rule": f.rule.key, "count": f.count, "level": f.level} for f in fs],
                 }
                 for account, fs in rows

@@ -31,6 +31,8 @@ TICKETS: Final[Right] = frozenset(
 CONTROL: Final[Right] = frozenset({"operator", "dispatcher", "engineer", "admin", "supervisor"})
 REPORTS: Final[Right] = CONTROL
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
+# Lists of many customers as a file: a clerk looks up one at a time and takes none home.
+CUSTOMERS_EXPORT: Final[Right] = frozenset({"dispatcher"})
 MEASURE: Final[Right] = frozenset({"engineer", "operator", "dispatcher"})
 ENGINEER: Final[Right] = frozenset({"engineer", "operator"})
 REPLAY: Final[Right] = frozenset({"engineer", "admin"})
@@ -65,6 +67,9 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/metrics"): ANYBODY,
     # customer: the token is the right
     ("GET", "/my/{token}"): ANYBODY,
+    ("GET", "/my"): ANYBODY,
+    ("POST", "/my/code"): ANYBODY,
+    ("POST", "/my/enter"): ANYBODY,
     ("POST", "/my/{token}/still-out"): ANYBODY,
     ("POST", "/my/{token}/report"): ANYBODY,
     ("POST", "/my/{token}/rate"): ANYBODY,
@@ -142,7 +147,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("GET", "/supply"): STAFF,
     ("POST", "/supply/{what}"): CONTROL,
     ("GET", "/supply/frequent"): STAFF,
-    ("GET", "/supply/frequent.csv"): COUNTER,
+    ("GET", "/supply/frequent.csv"): CUSTOMERS_EXPORT,
     ("GET", "/supply/calls"): COUNTER,
     ("GET", "/notices"): CONTROL,
     ("POST", "/notices"): CONTROL,

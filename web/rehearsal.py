@@ -45,7 +45,7 @@ LIVE: Final = (
     "/password",
     "/language",
     "/static",
-    "/my/",
+    "/my",
     "/crew",
     "/healthz",
     "/readyz",

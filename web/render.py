@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 from markupsafe import Markup
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -146,6 +147,16 @@ def spoken(texts: Iterable[str], language: str) -> list[str]:
     return [t for t in texts if chinese == any("\u4e00" <= c <= "\u9fff" for c in t)]
 
 
+def _address(request: Request) -> str:
+    """Where the page can be opened again; a form's answer, at the page that the form stood on."""
+    url = request.url
+    if request.method == "POST":
+        url = URL(request.headers.get("referer", ""))
+        if url.netloc != request.headers.get("host"):
+            return "/"
+    return f"{url.path}?{url.query}" if url.query else url.path
+
+
 class Renderer:
     """Templates and static files of `web/`, for one site."""
 
@@ -209,13 +220,12 @@ class Renderer:
         self, request: Request, template: str, values: Mapping[str, Any] | None = None
     ) -> Markup:
         """A template for this request's reader and viewer."""
-        query = f"?{request.url.query}" if request.url.query else ""
         made = self.html(
             template,
             self.reader(self.language(request)),
             viewer_of(request),
             path=request.url.path,
-            here=request.url.path + query,
+            here=_address(request),
             partial=request.headers.get("hx-request") == "true",
             vendored=self.vendored,
             rehearsing=realm_of(request, self.settings.cookie),

@@ -67,6 +67,7 @@ class WebSettings:
     desk : promised times, limits of frequent outages; None for the defaults
     knowledge : the ledger that keeps articles and checklists; None for `ledger` itself
     notices : how customers are told; None for the defaults
+    texts : whether a receiver for customers is configured, so that a code can reach a telephone
     kept : where answers to requests with a key are kept; None for this process
     head_end : who reads meters now (召测); None where nobody can
     ledger_of : the ledger of another realm, for drills; None where there are none
@@ -104,6 +105,7 @@ class WebSettings:
     knowledge: Ledger | None = None
     head_end: HeadEnd | None = None
     notices: NoticeSettings | None = None
+    texts: bool = False
     kept: Kept | None = None
     ledger_of: Callable[[str], LiveLedger] | None = None
     realms: Callable[[str], Sequence[str]] = _no_realms

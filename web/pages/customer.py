@@ -21,22 +21,25 @@ from desk.counter import mask_name
 from desk.ratings import REASONS, STARS
 from desk.words import told_name
 from grid.network import PlannedWork
-from grid.records import Contact, ContactKind, TicketState
+from grid.records import Contact, ContactKind
 from web.forms import Fields, form_of, whole
 from web.limits import Limit
+from web.links import read
+from web.pages.customer_door import OWN, STOP_OF, STOPS
 from web.site import Site
 
 AHEAD_US: Final = 30 * DAY_US
 KINDS: Final[tuple[ContactKind, ...]] = ("fault", "application", "enquiry", "complaint", "opinion")
-# The four stops of an outage as a customer sees them, by what the crew has reported.
-STOPS: Final = ("known", "on_the_way", "on_site", "restored")
-STOP_OF: Final[dict[TicketState, int]] = {
-    "accepted": 1,  # told is not yet on the way: no stop promises more than the sentence
-    "on_site": 2,
-    "restored": 3,
-    "verified": 3,
-    "callback": 3,
-}
+
+
+def next_update_us(answer: Answer, now_us: int) -> int | None:
+    """When the customer hears more at the latest: when the estimate ends, else when the next
+    promised step is due; None for what is not being worked on, or is late already."""
+    ticket = answer.ticket
+    if ticket is None or STOP_OF.get(ticket.state, 0) == len(STOPS) - 1:
+        return None
+    said = ticket.estimated_latest_us or ticket.estimated_restoration_us or ticket.due_us
+    return said if said is not None and said > now_us else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ def register(app: FastAPI, site: Site) -> None:
         address = request.client.host if request.client else ""
         if not by_address.take(address):
             raise HTTPException(429, "slow_down")
+        own = read(site.settings.secret, OWN, token)
+        if own is not None:
+            return str(own["account"])
         person = site.people.use_link(token)
         if person is None or not person.active or person.role != "customer" or not person.account:
             raise HTTPException(404, "no_link")
@@ -79,6 +85,7 @@ def register(app: FastAPI, site: Site) -> None:
             "stops": STOPS if answer.script == "known" else (),
             "stop": STOP_OF.get(ticket.state, 0) if ticket else 0,
             "estimate": estimate_of(answer),
+            "next_us": next_update_us(answer, site.clock.now_us()),
             "planned": planned_ahead(answer),
             "kinds": KINDS,
             "ratable": site.ratings.ratable(account)[:3],

@@ -264,7 +264,60 @@ if (body.dataset.stream) {
   addEventListener("offline", dead);
 }
 
-// -- keys: single letters, never while typing -------------------------------------------------
+// -- keys: single letters, never while typing; each may be changed (WCAG 2.1.4) -----------------
+
+// What somebody has chosen instead of a delivered key, in this browser: delivered -> chosen.
+const KEYS = "keys-mine";
+const keyFields = $$("[data-delivered]");
+let chosenKeys = {};
+try {
+  chosenKeys = JSON.parse(localStorage.getItem(KEYS) ?? "{}") ?? {};
+} catch {
+  // unreadable: the delivered ones stand
+}
+const chosenFor = (delivered) => chosenKeys[delivered] ?? delivered;
+const deliveredKeys = keyFields.map((field) => field.dataset.delivered);
+const meant = (key) =>
+  deliveredKeys.find((delivered) => chosenFor(delivered) === key) ?? (deliveredKeys.includes(key) ? "" : key);
+
+// What stands on buttons and in the list is what has to be pressed.
+function writeKeys(root) {
+  for (const field of keyFields) field.value = chosenFor(field.dataset.delivered).toUpperCase();
+  for (const cap of $$("kbd", root)) {
+    cap.dataset.was ??= cap.textContent;
+    const delivered = cap.dataset.was.toLowerCase();
+    if (deliveredKeys.includes(delivered)) cap.textContent = chosenFor(delivered).toUpperCase();
+  }
+}
+
+function choose(delivered, key) {
+  // Two that want one key change places, so that none is left without.
+  const other = deliveredKeys.find((x) => x !== delivered && chosenFor(x) === key);
+  if (other) chosenKeys[other] = chosenFor(delivered);
+  chosenKeys[delivered] = key;
+  for (const one of deliveredKeys) if (chosenKeys[one] === one) delete chosenKeys[one];
+  localStorage.setItem(KEYS, JSON.stringify(chosenKeys));
+  writeKeys(document);
+}
+
+for (const field of keyFields) {
+  field.addEventListener("focus", () => field.select());
+  field.addEventListener("keydown", (event) => {
+    // While an input method is on, only the place of the key is known.
+    const key = event.key === "Process" ? event.code.replace(/^(Key|Digit)/, "").toLowerCase() : event.key.toLowerCase();
+    if (event.ctrlKey || event.metaKey || event.altKey || !/^[a-z0-9/?.,;=-]$/.test(key)) return;
+    event.preventDefault();
+    choose(field.dataset.delivered, key);
+    field.select();
+  });
+  field.addEventListener("blur", () => writeKeys(document));
+}
+$("#keys-delivered")?.addEventListener("click", () => {
+  chosenKeys = {};
+  localStorage.removeItem(KEYS);
+  writeKeys(document);
+});
+$("#keys-open")?.addEventListener("click", () => $("#keys").showModal());
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
@@ -300,9 +353,10 @@ const own = (key) => {
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
-  if (typing(event.target)) return;
-  // Who dictates, or hits keys by accident, may do without letters (WCAG 2.1.4).
-  if (/^[a-z/]$/.test(event.key) && localStorage.getItem("keys-off") === "1") return;
+  if (typing(event.target) || $("dialog[open]")) return;
+  // Who dictates, or hits keys by accident, may do without: the list opens by its button as well.
+  if (event.key.length === 1 && localStorage.getItem("keys-off") === "1") return;
+  const key = event.key.length === 1 ? meant(event.key.toLowerCase()) : event.key;
   const act = {
     j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
     a: () => press($('[data-key="a"]')), t: () => press($('[data-key="t"]')),
@@ -310,9 +364,11 @@ addEventListener("keydown", (event) => {
     n: releasePill,
     g: () => { location.href = "/tickets"; },
     "?": () => $("#keys")?.showModal(),
-  }[event.key] ?? own(event.key);
+  }[key] ?? own(key);
   const scrollable = event.key.startsWith("Arrow") && !document.activeElement?.closest("[data-list], .feed-row");
   if (act && !scrollable) { event.preventDefault(); act(); }
+  // A page's own script (marking a band on a replay's chart) hears of the others.
+  else if (key.length === 1) dispatchEvent(new CustomEvent("key", { detail: key }));
 });
 
 const keysOff = $("#keys-off");
@@ -344,6 +400,7 @@ function countdown(bar) {
 
 function prepare(root) {
   drawCharts(root);
+  writeKeys(root);
   for (const bar of $$("[data-undo]:not([data-counting])", root)) countdown(bar);
   for (const box of $$("[data-check]", root)) {
     box.checked = localStorage.getItem(`check:${box.dataset.check}`) === "1";
@@ -375,6 +432,15 @@ function toast(text) {
   box.setAttribute("role", "alert");
   body.append(box);
   setTimeout(() => box.remove(), 8000);
+}
+
+// The language changes what is shown now: the alert that was opened since, the part zoomed into.
+for (const link of $$('a[href^="/language/"]')) {
+  link.addEventListener("click", () => {
+    const to = new URL(link.href);
+    to.searchParams.set("next", location.pathname + location.search);
+    link.href = to.pathname + to.search;
+  });
 }
 
 // Where the detail has no room beside the list, a line is a plain link to its own page.

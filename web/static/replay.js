@@ -42,8 +42,8 @@ if (trial?.dataset.over === "no") setTimeout(look, LOOK_MS);
 
 const form = $("#label-form");
 
-addEventListener("keydown", (event) => {
-  if (event.key !== "l" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select")) return;
+addEventListener("key", (event) => {
+  if (event.detail !== "l") return;
   const chart = $("[data-chart]");
   const on = chart.classList.toggle("labelling");
   chart.dataset.drag = on ? "label" : "zoom";

@@ -74,6 +74,15 @@ def test_an_estimate_says_when_it_was_made(customer: Visitor, world: World) -> N
     assert "19:24 as of 18:24" in page
 
 
+def test_the_customer_is_told_when_they_hear_more(customer: Visitor, world: World) -> None:
+    go_on(world, "estimate", estimated_us=NOW + HOUR)
+    due = re.sub(r"<[^>]+>", "", customer.get(MY).text)
+    go_on(world, "take", "dispatch", "arrive", "restore")
+
+    assert "Next update" + "by 19:24 at the latest" in due.replace("\n", "")
+    assert "Next update" not in customer.get(MY).text
+
+
 def test_a_report_hangs_on_what_is_known(customer: Visitor, world: World) -> None:
     page = customer.change(f"{MY}/report", kind="fault", text="all dark").text
 

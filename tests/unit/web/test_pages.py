@@ -388,6 +388,34 @@ def test_switching_the_language_keeps_the_page(visit: Visit) -> None:
     assert "已办结" in clerk.get("/tickets?show=done").text
 
 
+def test_after_a_refused_form_the_language_switch_leads_to_the_page_with_the_form(
+    visit: Visit,
+) -> None:
+    dispatcher = visit("dispatcher")
+    stale = {"version": "0", "text": "x", "_csrf": dispatcher.csrf}
+    head = {"referer": f"{HOST}/tickets/1?from=list"}
+    refused = dispatcher.post("/tickets/1/note", data=stale, headers=head)
+
+    switch = re.findall(r'href="(/language/zh-CN\?next=[^"]+)"', refused.text)[0]
+
+    assert 409 == refused.status_code
+    answer = dispatcher.get(html.unescape(switch), follow_redirects=False)
+    assert answer.headers["location"] == "/tickets/1?from=list"
+
+
+def test_what_readings_have_found_bears_a_badge_in_the_queues(visit: Visit) -> None:
+    clerk = visit("clerk")
+    sparks = {"account": "330710001", "external_id": "1", "channel": "phone", "kind": "fault",
+              "symptom": "danger"}  # fmt: skip
+    clerk.change("/desk/contacts", **sparks)
+
+    tickets, queue = clerk.get("/tickets").text, clerk.get("/desk").text.partition('id="queue"')[2]
+
+    found, all_ = tickets.count("found by system"), len(re.findall(r'id="ticket-\d', tickets))
+    assert (found, queue.count("found by system")) == (all_ - 1, all_ - 1)
+    assert found > 0
+
+
 def test_pages_work_for_somebody_without_javascript(world: World, visit: Visit) -> None:
     """Every action of the pages is a form with an address, every line a link."""
     page = visit("operator").get(f"/alerts/{alert_id(world, 'outage')}").text

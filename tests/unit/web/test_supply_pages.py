@@ -122,7 +122,7 @@ def test_the_daily_list_names_customers_at_the_counter_only(dark: World, visit: 
     assert not any(c.account in operator or c.name in operator for c in dark.network.customers)
 
 
-def test_the_list_can_be_taken_home_by_the_counter_and_that_is_noted(
+def test_a_dispatcher_takes_the_list_home_and_that_is_noted_a_clerk_does_not(
     dark: World, visit: Visit
 ) -> None:
     answer = visit("dispatcher").get("/supply/frequent.csv")
@@ -131,7 +131,9 @@ def test_the_list_can_be_taken_home_by_the_counter_and_that_is_noted(
     assert 96 == len(rows)
     assert {"60_days"} == {r["rule"] for r in rows}
     assert ("dispatcher", "export", "frequent") in dark.people.audited
-    assert 403 == visit("operator").get("/supply/frequent.csv").status_code
+    for role in ("clerk", "operator"):
+        assert 403 == visit(role).get("/supply/frequent.csv").status_code
+        assert "frequent.csv" not in visit(role).get("/supply/frequent").text
 
 
 def test_the_callers_answer_bears_the_badge(dark: World, visit: Visit) -> None:

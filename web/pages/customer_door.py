@@ -1,0 +1,147 @@
+"""My supply without a link: where the supply is known to be lost, for everybody; and the door to
+one's own page, by a code that goes to the telephone in the records.
+
+As small and as plain as the page behind it: no script. It names places by the names people know
+and never a customer; a place with few customers is left out, a single dark house is nobody's
+business.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from alerts.notices import told_place
+from desk.own_code import OwnCode
+from grid.network import PlannedWork
+from grid.records import Incident, Ticket, TicketState
+from web.forms import Fields, form_of, see
+from web.limits import Limit
+from web.links import sign
+from web.site import Site
+
+OWN: Final = "own supply"  # what a link is signed for
+OWN_S: Final = 12 * 3600.0
+CUSTOMERS_MIN: Final = 5
+AREAS_MAX: Final = 30
+WORKS_MAX: Final = 10
+AHEAD_US: Final = 7 * 86_400_000_000
+# The four stops of an outage as a customer sees them, by what the crew has reported.
+STOPS: Final = ("known", "on_the_way", "on_site", "restored")
+STOP_OF: Final[dict[TicketState, int]] = {
+    "accepted": 1,  # told is not yet on the way: no stop promises more than the sentence
+    "on_site": 2,
+    "restored": 3,
+    "verified": 3,
+    "callback": 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A place without supply: its name, ("", "") where it has none, and how far the repair is."""
+
+    name: tuple[str, str]
+    incident: Incident
+    ticket: Ticket | None
+
+
+def register(app: FastAPI, site: Site) -> None:
+    settings = site.settings
+    codes = OwnCode(site.ledger, site.network, site.clock, settings.secret, settings.notices)
+    by_address = Limit(120, 60.0)
+    sent_to = Limit(3, 3600.0)
+    asked_from = Limit(10, 3600.0)
+    tried = Limit(5, 900.0)
+    tried_from = Limit(30, 900.0)
+
+    def address_of(request: Request) -> str:
+        address = request.client.host if request.client else ""
+        if not by_address.take(address):
+            raise HTTPException(429, "slow_down")
+        return address
+
+    def areas() -> list[Area]:
+        with site.ledger.reading() as reading:
+            found = [
+                i
+                for i in reading.incidents(incident_class="supply", limit=10_000)
+                if i.fault == "outage" and i.customers >= CUSTOMERS_MIN
+            ]
+            found.sort(key=lambda i: -i.customers)
+            tickets = reading.tickets_by_incident([i.id for i in found[:AREAS_MAX]])
+        return [Area(told_place(site.network, i), i, tickets.get(i.id)) for i in found[:AREAS_MAX]]
+
+    def works() -> list[tuple[PlannedWork, str]]:
+        """Announced work of the week with the name of its place, the soonest first."""
+        now_us = site.clock.now_us()
+        ahead = [
+            w for w in site.network.planned if w.end_us > now_us and w.start_us < now_us + AHEAD_US
+        ]
+        ahead.sort(key=lambda w: w.start_us)
+        return [(w, place_of(w)) for w in ahead[:WORKS_MAX]]
+
+    def place_of(work: PlannedWork) -> str:
+        area = site.network.transformer_of(work.asset_kind, work.asset)
+        return area.name if area else ""
+
+    def page(
+        request: Request, *, sent: bool = False, problem: str = "", typed: Fields | None = None
+    ) -> Response:
+        values = {
+            "areas": areas(),
+            "works": works(),
+            "by_code": settings.texts,
+            "stops": STOPS,
+            "stop_of": STOP_OF,
+            "sent": sent,
+            "problem": problem,
+            "typed": typed or Fields(),
+        }
+        return site.render.page(request, "supply_area.html", values, status=422 if problem else 200)
+
+    @app.get("/my")
+    def area_state(request: Request) -> Response:
+        address_of(request)
+        return page(request)
+
+    @app.post("/my/code")
+    async def send_code(request: Request) -> Response:
+        form = await form_of(request)
+
+        def act() -> Response:
+            address, account = address_of(request), form["account"][:64]
+            if not settings.texts:
+                raise HTTPException(404, "no_link")
+            if not account or not form["phone"]:
+                return page(request, problem="my.say_both", typed=form)
+            if not asked_from.take(address):
+                raise HTTPException(429, "slow_down")
+            # The same answer whoever was meant, and however often.
+            if sent_to.take(account):
+                codes.send(account, form["phone"][:40])
+            return page(request, sent=True, typed=form)
+
+        return await run_in_threadpool(act)
+
+    @app.post("/my/enter")
+    async def enter(request: Request) -> Response:
+        form = await form_of(request)
+
+        def act() -> Response:
+            address, account = address_of(request), form["account"][:64]
+            if not tried_from.take(address) or not tried.take(account):
+                raise HTTPException(429, "slow_down")
+            if not codes.take(account, form["code"][:20]):
+                return page(request, sent=True, problem="my.code_wrong", typed=form)
+            tried.forget(account)
+            site.people.audit(account, "sign_in", "code")
+            return see(
+                f"/my/{sign(settings.secret, OWN, {'account': account}, time.time() + OWN_S)}"
+            )
+
+        return await run_in_threadpool(act)

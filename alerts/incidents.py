@@ -1,19 +1,20 @@
 """Which alerts are one cause: a pure function of the set of alerts on the supply tree.
 
-Two rules, both on event time. A cause explains what it brings about below itself: a loss of
+Three rules, all on event time. A cause explains what it brings about below itself: a loss of
 supply its silent meters, a broken neutral its wild voltages. What nothing explains is grouped
-with its like on the same line of supply. Because the whole set is grouped each time, the order in
-which alerts arrive cannot matter.
+with its like on the same line of supply. And a loss of supply where something had been growing is
+how that has ended: a joint that burns off is one repair. Because the whole set is grouped each
+time, the order in which alerts arrive cannot matter.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from alerts.places import Asset, Places
-from alerts.settings import HOUR_US
+from alerts.settings import DAY_US, HOUR_US
 from grid.faults import FAULTS, Work
 from grid.records import Alert, Incident, Ticket
 from storage.desk_records import altered
@@ -37,9 +38,17 @@ EXPLAINED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     for below in brought
 }
 
+# What ends in a loss of supply at its own place: a contact burns off, a transformer trips. A loss
+# a step up or down leaves other customers dark and keeps a ticket and a place of its own.
+PRECURSORS: Final[frozenset[str]] = frozenset({"joint", "winding", "thermal", "insulation"})
+# A contact that has gone quiet is not mended: for as long as preventive work on a serious defect
+# may wait, the loss of supply there is its end.
+PRECURSOR_US: Final = 7 * DAY_US
+
 # Alerts of one event are found within minutes of each other, slow families within the hour.
 SLACK_US: Final = HOUR_US
 _OPPOSITE: Final = {"over_voltage", "under_voltage"}
+_MENDED: Final = ("restored", "verified", "callback")
 
 
 @dataclass(frozen=True)
@@ -61,16 +70,35 @@ class Standing:
 
     @cached_property
     def own(self) -> tuple[Alert, ...]:
-        """The alerts of the incident's own class: the cause, not what it explains."""
+        """The alerts that are the cause, not what it explains: those of the incident's class, a
+        loss of supply with what had been growing there."""
         cls = self.incident.incident_class
-        return tuple(a for a in self.alerts if class_of(a) == cls)
+        return tuple(a for a in self.alerts if same_cause(class_of(a), cls))
+
+    @cached_property
+    def leading(self) -> tuple[Alert, ...]:
+        """Of its own alerts those that say what it is now: a loss of supply, not its precursor."""
+        return tuple(a for a in self.own if class_of(a) == "supply") or self.own
 
     @cached_property
     def quiet_since_us(self) -> int | None:
-        """When the last of its own alerts ended; None while one lasts, or if it has none."""
-        ends = [a.cleared_us for a in self.own]
+        """When the last of its leading alerts ended; None while one lasts, or if it has none.
+
+        Supply that is back is back, though the joint that had burnt off is watched for longer.
+        """
+        ends = [a.cleared_us for a in self.leading]
         known = [e for e in ends if e is not None]
         return max(known) if known and len(known) == len(ends) else None
+
+    @property
+    def over(self) -> bool:
+        """Whether all of its own alerts have ended; False if it has none."""
+        return bool(self.own) and all(a.cleared_us is not None for a in self.own)
+
+    @property
+    def reported_mended(self) -> bool:
+        """Whether people have said that the work on its ticket is done."""
+        return self.ticket is not None and self.ticket.state in _MENDED
 
     @property
     def touched(self) -> bool:
@@ -104,6 +132,7 @@ class Member:
     alert: Alert | None = None
     pinned: bool = False
     released: frozenset[int] = frozenset()  # incidents it was found to be no part of
+    apart: bool = False  # a loss that was announced, a defect reported mended: no end of another
 
     @property
     def order(self) -> tuple[int, str]:
@@ -123,7 +152,24 @@ def class_of(alert: Alert) -> str:
     return FAULTS[alert.fault].incident_class
 
 
-def member(alert: Alert, *, pinned: bool = False, released: frozenset[int] = frozenset()) -> Member:
+def same_cause(one: str, other: str) -> bool:
+    """Whether alerts of two classes can be one cause, and not one explained by the other.
+
+    >>> same_cause("joint", "supply"), same_cause("comms", "supply"), same_cause("joint", "winding")
+    (True, False, False)
+    """
+    if "supply" in (one, other):
+        return {one, other} <= {"supply", *PRECURSORS}
+    return one == other
+
+
+def member(
+    alert: Alert,
+    *,
+    pinned: bool = False,
+    released: frozenset[int] = frozenset(),
+    apart: bool = False,
+) -> Member:
     """An alert as a member."""
     return Member(
         alert.id,
@@ -136,34 +182,53 @@ def member(alert: Alert, *, pinned: bool = False, released: frozenset[int] = fro
         alert,
         pinned,
         released,
+        apart,
     )
 
 
 def members_of(
-    standing: Standing, places: Places, released: Mapping[str, frozenset[int]]
+    standing: Standing,
+    places: Places,
+    released: Mapping[str, frozenset[int]],
+    announced: Collection[str] = (),
 ) -> list[Member]:
     """The members of an open incident; one that people reported is a member of its own.
 
-    What people have merged into it from elsewhere is left out: the tree must not undo it.
+    `announced` : alerts that announced work explains. What people have merged into it from
+    elsewhere is left out: the tree must not undo it.
     """
-    incident, pinned = standing.incident, standing.pinned
+    incident, pinned, mended = standing.incident, standing.pinned, standing.reported_mended
     cls = incident.incident_class
     out = [
-        member(a, pinned=pinned and class_of(a) == cls, released=released.get(a.id, frozenset()))
+        member(
+            a,
+            pinned=pinned and same_cause(class_of(a), cls),
+            released=released.get(a.id, frozenset()),
+            apart=mended or a.id in announced,
+        )
         for a in standing.alerts
         if not standing.held
         or (
             places.steps_between((a.asset_kind, a.asset), standing.asset) is not None
-            and class_of(a) == cls
+            and same_cause(class_of(a), cls)
         )
     ]
     if standing.reported:
-        start = min([incident.opened_us, *(a.raised_us for a in standing.own)])
+        start = min([incident.opened_us, *(a.raised_us for a in standing.leading)])
         until = standing.quiet_since_us
         key = f"incident:{incident.id}"
         out.append(
             Member(
-                key, cls, incident.fault, standing.asset, start, until, incident.id, None, pinned
+                key,
+                cls,
+                incident.fault,
+                standing.asset,
+                start,
+                until,
+                incident.id,
+                None,
+                pinned,
+                apart=mended,
             )
         )
     return out
@@ -232,11 +297,40 @@ def _join(
             first = rest.setdefault(incident_id, m)
             if _reaches(m, first) and _reaches(first, m):
                 parent[find(m.key)] = find(first.key)
+    for growing, lost in _ends(roots, find, places):
+        parent[find(growing.key)] = find(lost.key)
     found: dict[str, Cluster] = {}
     for m in roots:
         found.setdefault(find(m.key), Cluster([], [])).own.append(m)
     # Members of one incident that stands by itself stay together whatever the tree says.
     return _keep_pinned_together(list(found.values()))
+
+
+def _ends(
+    roots: Sequence[Member], find: Callable[[str], str], places: Places
+) -> list[tuple[Member, Member]]:
+    """(what was growing, the loss of supply that is its end), one loss for each growing cause.
+
+    Only where the loss as a whole is located counts: a joint at one customer does not end in the
+    outage of the whole area, though that customer was the first to go dark.
+    """
+    losses: dict[str, list[Member]] = defaultdict(list)
+    for m in roots:
+        if m.incident_class == "supply":
+            losses[find(m.key)].append(m)
+    at_top: dict[Asset, list[Member]] = defaultdict(list)
+    for one in losses.values():
+        top = min((places.node(m.asset) for m in one), key=lambda n: (places.depth(n), n))
+        at_top[top] += [m for m in one if places.node(m.asset) == top and not m.apart]
+    ended: dict[str, tuple[Member, Member]] = {}
+    for m in roots:
+        if m.incident_class in PRECURSORS and not m.apart:
+            for lost in at_top.get(places.node(m.asset), ()):
+                until = lost.raised_us if m.cleared_us is None else m.cleared_us + PRECURSOR_US
+                strangers = lost.incident_id in m.released or m.incident_id in lost.released
+                if not strangers and m.raised_us - SLACK_US <= lost.raised_us <= until:
+                    ended.setdefault(find(m.key), (m, lost))
+    return list(ended.values())
 
 
 def _keep_pinned_together(clusters: list[Cluster]) -> list[Cluster]:
@@ -295,10 +389,10 @@ def located(s: Standing, places: Places) -> Asset:
     """Where the cause is: for a spreading class the highest of what its alerts name, else where
     it was first seen. What people reported or work on stays unless the machine looks higher; where
     a person has said that it is, it is."""
-    own = s.own
+    own = s.leading
     if not own or s.incident.located_by is not None:
         return s.asset
-    if s.incident.incident_class in SPREADING:
+    if class_of(own[0]) in SPREADING:
         named = {(a.asset_kind, a.asset) for a in own}
         if s.reported:
             named.add(s.asset)
@@ -312,17 +406,26 @@ def located(s: Standing, places: Places) -> Asset:
 
 
 def summarise(s: Standing, places: Places) -> Incident:
-    """The incident as its alerts make it: fault, severity, place, start, customers."""
-    incident, own = s.incident, s.own
+    """The incident as its alerts make it: class, fault, severity, place, start, customers.
+
+    Once supply is lost it is a loss of supply, and begins when that began: this is what customers
+    are told.
+    """
+    incident, own = s.incident, s.leading
     gravest = worst(own)
     if gravest is None:
         return replace(incident, customers=len(places.customers(s.asset)))
     kind, asset = located(s, places)
-    reported = () if incident.first_contact_us is None else (incident.first_contact_us,)
+    first_us = incident.first_contact_us
+    ended = len(own) < len(s.own)  # who called days before the loss did not call about it
+    if first_us is not None and ended and first_us < min(a.raised_us for a in own) - SLACK_US:
+        first_us = None
+    reported = () if first_us is None else (first_us,)
     return altered(
         incident,
+        incident_class=class_of(gravest),
         fault=gravest.fault,
-        severity=gravest.severity,
+        severity=min(a.severity for a in s.own),  # "P1" < "P2"
         asset_kind=kind,
         asset=asset,
         opened_us=min((*reported, *(a.raised_us for a in own))),
@@ -334,6 +437,6 @@ def summarise(s: Standing, places: Places) -> Incident:
 
 def fault_of_work(s: Standing) -> tuple[str, Work]:
     """(fault, kind of work) the ticket asks for, as the gravest alert has it."""
-    gravest = worst(s.own)
+    gravest = worst(s.leading)
     fault = gravest.fault if gravest else s.incident.fault
     return fault, FAULTS[fault].work

@@ -6,6 +6,7 @@ from typing import Final
 
 from alerts.ledger import Asset
 from alerts.memory_tables import MemoryTables
+from grid.faults import SUPPLY_FAULTS
 from grid.records import (
     Alert,
     AlertEvent,
@@ -120,8 +121,15 @@ class AlertMemory(MemoryTables):
         return sorted(out, key=lambda w: (w.alert_id, w.why, w.ref))
 
     def _own_alerts(self, incident_id: int) -> list[Alert]:
+        """Its alerts that nothing explains; of a loss of supply not the joint that grew there."""
         found = self.alerts_of([incident_id]).get(incident_id, ())
-        return [a for a in found if all(m.kind != "upstream" for m in self.mute_rows.get(a.id, ()))]
+        lost = self.incident_rows[incident_id].incident_class == "supply"
+        return [
+            a
+            for a in found
+            if all(m.kind != "upstream" for m in self.mute_rows.get(a.id, ()))
+            and (not lost or a.fault in SUPPLY_FAULTS)
+        ]
 
     def _quiet_since(self, incident_id: int) -> int | None:
         """When an incident was closed, or the last of its own alerts ended."""
@@ -136,11 +144,10 @@ class AlertMemory(MemoryTables):
         incident = self.incident_rows.get(alert.incident_id or 0)
         if incident is None or incident.closed_us is not None:
             return False
-        top = [
-            a
-            for a in self._own_alerts(incident.id)
-            if (a.asset_kind, a.asset) == (incident.asset_kind, incident.asset)
-        ]
+        own = self._own_alerts(incident.id)
+        if all(a.id != alert.id for a in own):
+            return False
+        top = [a for a in own if (a.asset_kind, a.asset) == (incident.asset_kind, incident.asset)]
         ends = [a.cleared_us for a in top if a.cleared_us is not None]
         return (
             (alert.asset_kind, alert.asset) != (incident.asset_kind, incident.asset)

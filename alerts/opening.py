@@ -20,10 +20,15 @@ def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str
     incident = main.incident
     place = (incident.asset_kind, incident.asset)
     fault, work = fault_of_work(main)
-    gravest = worst(main.own)
+    gravest = worst(main.leading)
     horizon_h = gravest.horizon_h if gravest else None
     customers = places.customers(place)
     rank = prioritise(fault, incident.severity, customers, horizon_h)
+    before = worst(main.own)
+    if before is not None and before is not gravest:
+        # A terminal that has burnt off is no less dangerous for having taken the supply with it.
+        as_before = prioritise(before.fault, before.severity, customers, before.horizon_h)
+        rank = max(rank, as_before, key=lambda r: r.value)
     area = places.transformer_of(place)
     return {
         "fault": fault,
@@ -32,7 +37,8 @@ def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str
         "asset": incident.asset,
         "severity": incident.severity,
         "customers": len(customers),
-        "opened_us": incident.known_us,
+        # Its first evidence; what follows from the loss of supply is counted from the loss.
+        "opened_us": min([incident.known_us, *(a.known_us for a in main.own)]),
         "manager": area.manager if area else None,
         "priority": rank.value,
         "priority_reason": rank.reason,

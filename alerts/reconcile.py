@@ -64,10 +64,18 @@ class Reconciler(TicketKeeping):
         known = [a.id for s in self.standing.values() for a in s.alerts]
         self._mutes = dict(self.tx.mutes([*known, *(a.id for a in new)]))
         apart = self.tx.released([*known, *(a.id for a in new)])
+        announced = {
+            i for i, mutes in self._mutes.items() if any(m.kind == "maintenance" for m in mutes)
+        }
         members = [
-            m for s in self.standing.values() for m in rules.members_of(s, self.places, apart)
+            m
+            for s in self.standing.values()
+            for m in rules.members_of(s, self.places, apart, announced)
         ]
-        members += [rules.member(a, released=apart.get(a.id, frozenset())) for a in new]
+        members += [
+            rules.member(a, released=apart.get(a.id, frozenset()), apart=a.id in announced)
+            for a in new
+        ]
         clusters = rules.group(members, self.places)
         homes = self._homes(clusters)
         self._settle(clusters, homes, before, set(again))
@@ -80,7 +88,7 @@ class Reconciler(TicketKeeping):
         for index, cluster in enumerate(clusters):
             for m in cluster.own:  # oldest first: an incident follows its first alert
                 s = self.standing.get(m.incident_id or 0)
-                if s is None or s.incident.incident_class != m.incident_class:
+                if s is None or not rules.same_cause(m.incident_class, s.incident.incident_class):
                     continue
                 if m.alert is None or s.incident.id not in claimed:
                     claimed[s.incident.id] = index
@@ -125,15 +133,15 @@ class Reconciler(TicketKeeping):
                     if m.alert is not None and m.incident_id in self.standing:
                         self._detach(m.alert)
         for index, main_id in main_of.items():
-            self._attach(clusters[index].own, homes[index], main_id)
+            self._attach(clusters[index].own, homes[index], main_id, own=True)
         self._relocate(before)  # a place may become free for a cause of its own
         self.tx.expect(incidents=len(waiting), tickets=len(waiting))
         for index in waiting:
             main_of[index] = self._new(clusters[index])
-            self._attach(clusters[index].own, [], main_of[index])
+            self._attach(clusters[index].own, [], main_of[index], own=True)
         for index, main_id in main_of.items():
             explained = clusters[index].explained
-            self._attach(explained, homes[index], main_id)
+            self._attach(explained, homes[index], main_id, own=False)
             for m in explained:
                 if m.incident_id in gone:
                     into.setdefault(m.incident_id, main_id)
@@ -168,7 +176,7 @@ class Reconciler(TicketKeeping):
             for incident_id in sorted(moving):
                 s = self.standing[incident_id]
                 there = rules.summarise(s, self.places)
-                if (there.asset_kind, there.asset) == s.asset:
+                if _key(there) == _key(s.incident):
                     moved.add(incident_id)
                 elif not self._taken(there):
                     self.tx.put_incident(there)
@@ -179,7 +187,8 @@ class Reconciler(TicketKeeping):
             moving -= moved
 
     def _new(self, cluster: Cluster) -> int:
-        first = next(m for m in cluster.own if m.alert is not None)
+        told = [m for m in cluster.own if m.alert is not None]
+        first = next((m for m in told if m.incident_class == "supply"), told[0])
         alert = first.alert
         assert alert is not None
         made = self.tx.add_incident(
@@ -199,13 +208,14 @@ class Reconciler(TicketKeeping):
         self.standing[made.id] = Standing(made, ())
         return made.id
 
-    def _attach(self, members: list[Member], home: list[Standing], main_id: int) -> None:
+    def _attach(
+        self, members: list[Member], home: list[Standing], main_id: int, *, own: bool
+    ) -> None:
         """Let every alert of a cause point at its incident, muted if it only follows from it."""
         stay = {s.incident.id for s in home if s.touched}
         for m in members:
             if m.alert is None:
                 continue
-            own = m.incident_class == self.standing[main_id].incident.incident_class
             target = m.incident_id if own and m.incident_id in stay else main_id
             assert target is not None
             alert = m.alert
@@ -261,11 +271,13 @@ class Reconciler(TicketKeeping):
     def _refresh(self, incident_id: int, before: Standing | None) -> None:
         s = self.standing[incident_id]
         incident = rules.summarise(s, self.places)
+        if _key(incident) != _key(s.incident) and self._taken(incident):
+            # Two crews already work on what seems one cause: both stay what and where they are.
+            cls = s.incident.incident_class
+            incident = replace(
+                incident, asset_kind=s.asset[0], asset=s.asset[1], incident_class=cls
+            )
         place = (incident.asset_kind, incident.asset)
-        if place != s.asset and self._taken(incident):
-            # Two crews already work on what seems one cause: both stay where they are.
-            incident = replace(incident, asset_kind=s.asset[0], asset=s.asset[1])
-            place = s.asset
         if before is None or incident != before.incident:
             if before is not None:
                 incident = altered(incident, version=s.incident.version + 1)
@@ -280,7 +292,7 @@ class Reconciler(TicketKeeping):
         s = replace(s, ticket=self._ticket(s, before))
         s = self._flag(s)
         self.standing[incident_id] = s
-        if s.ticket is None and s.quiet_since_us is not None:
+        if s.ticket is None and s.over:
             self._end(s, "closed")
 
     def _taken(self, incident: Incident) -> bool:
@@ -303,6 +315,11 @@ class Reconciler(TicketKeeping):
     def _publish(self, incident: Incident, change: str) -> None:
         data = incident_data(incident, change)
         self.tx.publish("incident", str(incident.id), incident.known_us, data)
+
+
+def _key(incident: Incident) -> tuple[str, str, str]:
+    """What only one open incident can be."""
+    return incident.asset_kind, incident.asset, incident.incident_class
 
 
 def publish_alert(tx: Transaction, alert: Alert) -> None:

@@ -126,6 +126,8 @@ class ServiceClock:
         return self.start_us + self.paused_us + round(length_us * share)
 
 
+# Steps from which the clocks run anew.
+_ANEW: Final = ("reopen", "supply_lost")
 _BEYOND: Final[dict[Metric, tuple[TicketState, ...]]] = {
     "dispatch": (
         "dispatched",
@@ -158,7 +160,7 @@ def clocks(
     """
     if ticket.state in ("merged", "cancelled"):
         return []
-    again = [i for i, s in enumerate(steps) if s.action == "reopen"]
+    again = [i for i, s in enumerate(steps) if s.action in _ANEW]
     life = steps[again[-1] :] if again else steps
     start_us = life[0].at_us if again else ticket.opened_us
     if ticket.work != "repair":
@@ -189,7 +191,13 @@ def clocks(
 
 def _first(steps: Iterable[Step], states: Sequence[TicketState]) -> int | None:
     return next(
-        (s.at_us for s in steps if s.to_state in states and s.from_state != s.to_state), None
+        (
+            s.at_us
+            for s in steps
+            # A crew that was there already when supply was lost has arrived.
+            if s.to_state in states and (s.from_state != s.to_state or s.action == "supply_lost")
+        ),
+        None,
     )
 
 

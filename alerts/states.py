@@ -177,6 +177,7 @@ ACTIONS: Final[dict[str, Action]] = {
 MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "open": ("opened", "生成工单"),
     "worsened": ("grew worse", "情况加重"),
+    "supply_lost": ("has failed: supply lost", "隐患已发展为停电"),
     "moved": ("located elsewhere", "定位更新"),
     "confirmed": ("place confirmed", "定位确认"),
     "contact": ("a customer reported it", "客户来电"),

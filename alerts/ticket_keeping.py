@@ -15,6 +15,7 @@ from alerts.opening import facts_of, open_ticket, ticket_data
 from alerts.places import Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
+from grid.faults import FAULTS
 from grid.records import Ticket
 from storage.desk_records import Mute, Step, altered
 
@@ -105,7 +106,9 @@ class TicketKeeping:
         at_us = max((a.known_us for a in s.own), default=ticket.opened_us)
         if changed != ticket:
             action = "updated"
-            if changed.severity < ticket.severity:  # "P1" < "P2"
+            if _loses_supply(ticket.fault, changed.fault):
+                action = "supply_lost"
+            elif changed.severity < ticket.severity:  # "P1" < "P2"
                 action = "worsened"
             elif (changed.asset_kind, changed.asset) != (ticket.asset_kind, ticket.asset):
                 action = "moved"
@@ -175,3 +178,8 @@ class TicketKeeping:
         if made.episode in self._episodes:
             self._episodes[made.episode] = made
         return made
+
+
+def _loses_supply(before: str, now: str) -> bool:
+    """Whether what was growing has ended in a loss of supply."""
+    return FAULTS[now].incident_class == "supply" != FAULTS[before].incident_class

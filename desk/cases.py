@@ -104,7 +104,7 @@ def _case(reading: Reading, network: Network, ticket: Ticket) -> Case:
         opened_us=ticket.opened_us,
         verdict=VERDICTS[ticket.verdict or "no_fault"],
         cause=(cause.name, cause.name_zh),
-        known_before_min=None if first_us is None else (first_us - incident.known_us) / 60e6,
+        known_before_min=None if first_us is None else (first_us - ticket.opened_us) / 60e6,
         hours=None if done_us is None else (done_us - ticket.opened_us) / 3600e6,
         evidence=tuple(a.evidence for a in alerts if a.ticket or len(alerts) == 1),
         steps=tuple(_steps(ticket, steps)),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from alerts.incidents import class_of, same_cause
 from alerts.ledger import FINAL_STATES, Ledger
 from alerts.service import Metric, ServiceLevel, clocks
 from alerts.states import OPEN_STATES, STATES
@@ -238,8 +239,8 @@ def avoided(tickets: Iterable[Ticket], incidents: Mapping[int, Incident]) -> Avo
         first_us = incident.first_contact_us
         if first_us is None:
             never += t.verdict in TRUE
-        elif incident.known_us < first_us:
-            leads.append((first_us - incident.known_us) / 60e6)
+        elif (known_us := min(incident.known_us, t.opened_us)) < first_us:
+            leads.append((first_us - known_us) / 60e6)
             known += incident.contacts
         else:
             after += 1
@@ -301,7 +302,7 @@ def detector_quality(
 
 
 def _own(alert: Alert, ticket: Ticket) -> bool:
-    return FAULTS[alert.fault].incident_class == FAULTS[ticket.fault].incident_class
+    return same_cause(class_of(alert), FAULTS[ticket.fault].incident_class)
 
 
 def to_csv(rows: Sequence[Any]) -> str:

@@ -218,6 +218,8 @@ FAULTS: Final[dict[str, Fault]] = {
     )
 }
 
+SUPPLY_FAULTS: Final = tuple(k for k, f in FAULTS.items() if f.incident_class == "supply")
+
 
 def fault(kind: str) -> Fault:
     """The catalogue entry of a kind.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from grid.faults import SUPPLY_FAULTS
 from grid.records import (
     Alert,
     AlertEvent,
@@ -112,7 +113,12 @@ class AlertTables(TableView):
         self._do("release", [self._key, alert_id, incident_id, at_us])
 
     def waking(self, now_us: int, grace_us: int) -> list[Waking]:
-        given = {"realm": self._key, "now_us": now_us, "before_us": now_us - grace_us}
+        given = {
+            "realm": self._key,
+            "now_us": now_us,
+            "before_us": now_us - grace_us,
+            "supply": list(SUPPLY_FAULTS),
+        }
         return [Waking(**row) for row in self._all(self._queries["waking"], given)]
 
     def silences(self, since_us: int, until_us: int) -> list[Silence]:

@@ -84,13 +84,15 @@ WITH muted AS (
     SELECT id, kind, ref, ref::bigint AS cause FROM muted WHERE kind = 'upstream'
 ), own AS (
     SELECT a.id, a.incident_id, a.asset_kind, a.asset, a.condition, a.cleared_us
-    FROM alert a
+    FROM alert a JOIN incident i ON i.id = a.incident_id
     WHERE a.realm = %(realm)s AND NOT EXISTS (
         SELECT FROM alert_mute m
         WHERE m.realm = a.realm AND m.alert_id = a.id AND m.kind = 'upstream')
     AND a.incident_id IN (
         SELECT cause FROM upstream
         UNION SELECT id FROM incident WHERE realm = %(realm)s AND closed_us IS NULL)
+    -- Of a loss of supply its own alerts only, not the joint that had been growing there.
+    AND (i.incident_class <> 'supply' OR a.fault = ANY(%(supply)s))
 ), quiet AS (
     SELECT i.id,
         coalesce(i.closed_us, CASE WHEN bool_and(o.cleared_us IS NOT NULL)

@@ -16,7 +16,7 @@ from alerts.roles import Actor
 from alerts.tickets import TicketDesk
 from desk.counter import Counter
 from grid.records import AlertEvent, Contact
-from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
+from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock, after, raised, town
 
 CHIEF = Actor("赵值班", "operator")
 T1, U1 = ("transformer", "T1"), ("usage_point", "T1-B1-1")
@@ -66,6 +66,21 @@ class NoticesContract:
         assert office.drafted(31) == []
         office.at(60, "estimate", estimated_us=START + 5 * HOUR)
         assert office.drafted(61) == ["etr_change"]
+
+    def test_customers_hear_of_an_outage_that_a_known_defect_has_ended_in(
+        self, ledger: Ledger
+    ) -> None:
+        winding = raised("transformer_winding", T1, at=-2 * DAY)
+        apply_events([winding], ledger, town())
+        clock = StandingClock(START - DAY)
+        assert draft_notices(ledger, town(), clock.us) == []
+
+        office = Office(ledger)
+
+        assert office.drafted(1) == ["power_out"]
+        (draft,) = office.notices.drafts()
+        assert "since 01 Mar 08:00" in draft.text
+        assert draft.recipients == 6
 
     def test_nothing_is_sent_before_somebody_has_read_it(self, ledger: Ledger) -> None:
         office = Office(ledger)

@@ -121,6 +121,31 @@ class SettleContract:
         assert actions[-2:] == ["nested", "condition_cleared"]
         assert settle(ledger, town(), START + 9 * HOUR).woken == {}
 
+    def test_a_joint_that_has_burnt_off_holds_nothing_back(self, ledger: Ledger) -> None:
+        """The branch is back; one of its customers is not, another's meter is silent."""
+        b1, u2 = ("branch", "T1-B1"), ("usage_point", "T1-B1-2")
+        outage = raised("outage", b1, HOUR)
+        feed(ledger, raised("joint_resistance", b1), outage)
+        feed(ledger, raised("outage", U1, HOUR), raised("comms_failure", u2, 70 * MINUTE))
+        (main,) = tickets(ledger)
+        assert (main.fault, main.asset) == ("outage", "T1-B1")
+        feed(ledger, after(outage, "cleared", 2 * HOUR))
+
+        settled = settle(ledger, town(), START + 2 * HOUR + GRACE_US)
+
+        assert settled.woken == {"nested": 1}
+        assert {t.asset: t.fault for t in tickets(ledger)} == {
+            "T1-B1": "outage",
+            "T1-B1-1": "outage",
+        }
+        late = settle(ledger, town(), START + 3 * HOUR + GRACE_US)
+        assert late.woken == {"left": 1}
+        assert {t.asset: t.fault for t in tickets(ledger)} == {
+            "T1-B1": "outage",
+            "T1-B1-1": "outage",
+            "T1-B1-2": "comms_failure",
+        }
+
     def test_a_new_outage_explains_again_what_an_old_one_had_let_go(self, ledger: Ledger) -> None:
         outage = raised("outage", T1)
         comms = raised("comms_failure", U1, MINUTE)

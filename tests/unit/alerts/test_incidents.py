@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from alerts.apply import apply_events
-from alerts.incidents import EXPLAINS
+from alerts.incidents import EXPLAINS, PRECURSORS
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
 from grid.faults import FAULTS
@@ -170,6 +170,119 @@ def test_what_people_already_work_on_is_not_merged_away() -> None:
     assert ["comms_failure", "outage"] == sorted(t.fault for t in tickets(ledger))
 
 
+@pytest.mark.parametrize(
+    ("growing", "lost", "asset"),
+    [
+        ("joint_resistance", "outage", U1),
+        ("momentary", "outage", B1),
+        ("hot_terminal", "outage", U1),
+        ("joint_resistance", "phase_loss", B1),
+        ("transformer_winding", "outage", T1),
+    ],
+)
+def test_what_was_growing_and_takes_the_supply_with_it_is_one_repair(
+    growing: str, lost: str, asset: tuple[str, str]
+) -> None:
+    ledger = applied(raised(growing, asset), raised(lost, asset, at=2 * DAY))
+
+    (ticket,) = tickets(ledger)
+    (incident,) = incidents(ledger)
+    assert (ticket.fault, ticket.severity, ticket.work) == (lost, "P1", "repair")
+    assert (ticket.number, ticket.opened_us) == ("20260301-0001", START + 30_000_000)
+    assert ticket.due_us == START + 2 * DAY + 30_000_000 + 45 * MINUTE
+    assert (incident.incident_class, incident.asset) == ("supply", asset[1])
+    assert incident.opened_us == START + 2 * DAY, "customers are told since when it is dark"
+    with ledger.reading() as r:
+        assert [s.action for s in r.steps(ticket.id)] == ["open", "supply_lost"]
+    assert [line["ticket"] for line in alert_lines(ledger)] == [True, False]
+
+
+def test_a_burnt_terminal_ranks_no_lower_for_having_taken_the_supply_with_it() -> None:
+    ledger = applied(raised("hot_terminal", U1))
+    before = tickets(ledger)[0].priority
+
+    apply_events([raised("outage", U1, at=DAY)], ledger, town())
+
+    assert tickets(ledger)[0].priority == before
+
+
+@pytest.mark.parametrize(("days", "count"), [(6, 1), (8, 2)])
+def test_a_contact_that_went_quiet_is_not_mended_for_as_long_as_it_may_wait(
+    days: int, count: int
+) -> None:
+    joint = raised("joint_resistance", U1)
+    ledger = applied(
+        joint, after(joint, "cleared", HOUR), raised("outage", U1, at=HOUR + days * DAY)
+    )
+
+    assert count == len(tickets(ledger))
+
+
+@pytest.mark.parametrize("lost", [T1, B1, U2])
+def test_supply_lost_elsewhere_is_a_ticket_of_its_own(lost: tuple[str, str]) -> None:
+    ledger = applied(raised("joint_resistance", U1), raised("outage", lost, at=HOUR))
+
+    assert ["joint_resistance", "outage"] == sorted(t.fault for t in tickets(ledger))
+
+
+def test_a_joint_gets_its_ticket_back_when_the_outage_is_found_further_up() -> None:
+    ledger = applied(raised("joint_resistance", U1), raised("outage", U1, at=HOUR))
+    (before,) = tickets(ledger)
+
+    apply_events([raised("outage", T1, at=HOUR + MINUTE)], ledger, town())
+
+    now = {t.fault: t for t in tickets(ledger)}
+    assert {"joint_resistance": "T1-B1-1", "outage": "T1"} == {f: t.asset for f, t in now.items()}
+    assert (now["joint_resistance"].id, now["joint_resistance"].severity) == (before.id, "P2")
+    assert {"joint", "supply"} == {i.incident_class for i in incidents(ledger)}
+
+
+def test_a_joint_found_only_after_the_supply_was_back_is_work_of_its_own() -> None:
+    outage = raised("outage", U1)
+    ledger = applied(outage, after(outage, "cleared", HOUR), raised("joint_resistance", U1, at=DAY))
+
+    assert 2 == len(tickets(ledger))
+
+
+def test_announced_work_at_a_joint_is_not_its_failure() -> None:
+    work = PlannedWork("usage_point", U1[1], START + DAY, START + DAY + 4 * HOUR, "处理接头")
+    ledger = applied(
+        raised("joint_resistance", U1), raised("outage", U1, at=DAY + HOUR), planned=[work]
+    )
+
+    (ticket,) = tickets(ledger)
+    assert (ticket.fault, ticket.severity) == ("joint_resistance", "P2")
+
+
+@pytest.mark.parametrize(("state", "count"), [("on_site", 1), ("restored", 2)])
+def test_supply_lost_after_the_defect_was_reported_mended_is_new_work(
+    state: str, count: int
+) -> None:
+    ledger, network = MemoryLedger(), town()
+    apply_events([raised("joint_resistance", U1)], ledger, network)
+    with ledger.transaction() as tx:
+        (ticket,) = tx.tickets()
+        gone = replace(ticket, state=state)  # type: ignore[arg-type]
+        assert tx.change_ticket(gone, ticket.version, replace(tx.steps(ticket.id)[0]))
+
+    apply_events([raised("outage", U1, at=DAY)], ledger, network)
+
+    assert count == len(tickets(ledger))
+    assert "outage" in {t.fault for t in tickets(ledger)}
+
+
+def test_supply_that_is_back_is_noted_though_the_burnt_joint_is_watched_on() -> None:
+    outage = raised("outage", U1, at=DAY)
+    ledger = applied(
+        raised("joint_resistance", U1), outage, after(outage, "cleared", DAY + 2 * HOUR)
+    )
+
+    (ticket,) = tickets(ledger)
+    with ledger.reading() as r:
+        steps = [s.action for s in r.steps(ticket.id)]
+    assert steps == ["open", "supply_lost", "condition_cleared"]
+
+
 def test_announced_work_opens_no_ticket_and_says_why() -> None:
     work = PlannedWork("transformer", "T1", START, START + 4 * HOUR, "更换配变")
     ledger = applied(raised("outage", T1, at=HOUR), planned=[work])
@@ -246,6 +359,17 @@ CASES = {
         raised("over_voltage", U1, at=HOUR),
         raised("under_voltage", U2, at=HOUR + MINUTE),
     ],
+    "a joint that burns off": [
+        raised("joint_resistance", U1, at=-DAY),
+        raised("momentary", B1, at=-2 * HOUR),
+        raised("outage", U1),
+        raised("comms_failure", U1, at=MINUTE),
+    ],
+    "a joint below a larger outage": [
+        raised("hot_terminal", U1, at=-DAY),
+        raised("outage", U1),
+        raised("outage", T1, at=MINUTE),
+    ],
     "nothing to do with each other": [
         raised("outage", T1),
         raised("transformer_thermal", T2),
@@ -269,6 +393,7 @@ def test_a_night_of_trouble_groups_alike_in_any_order(seed: int) -> None:
     rng = random.Random(seed)
     places = [F1, T1, T2, B1, U1, U2, ("usage_point", "T2-B2-3"), ("device", "T1-mon")]
     faults = ["outage", "comms_failure", "under_voltage", "neutral_loose", "joint_resistance"]
+    faults += ["transformer_winding"] if seed % 2 else []
     chosen = {(rng.choice(faults), rng.choice(places)): rng.randint(0, 400) for _ in range(9)}
     events = [raised(f, p, at=m * MINUTE) for (f, p), m in chosen.items()]
     lengths = [rng.choice([0, 30, 300]) for _ in events]
@@ -284,3 +409,8 @@ def test_a_night_of_trouble_groups_alike_in_any_order(seed: int) -> None:
 def test_what_a_class_explains_is_a_class_of_the_catalogue() -> None:
     classes = {f.incident_class for f in FAULTS.values()}
     assert set().union(EXPLAINS, *EXPLAINS.values()) <= classes
+
+
+def test_what_ends_in_a_loss_of_supply_is_never_explained_by_one() -> None:
+    assert PRECURSORS <= {f.incident_class for f in FAULTS.values()}
+    assert not PRECURSORS & set().union(*EXPLAINS.values())

@@ -101,6 +101,17 @@ def test_a_reopened_ticket_starts_again() -> None:
     assert found["arrive"].met_us is None
 
 
+def test_when_supply_is_lost_the_clocks_of_a_repair_run_from_the_loss() -> None:
+    story = Story("transformer_winding").at(5, "dispatch").at(6, "arrive")
+    lost = raised("outage", ("transformer", "T1"), at=2 * DAY)
+
+    apply_events([lost], story.ledger, town())
+
+    found = story.clocks(2 * 24 * 60 + 60)
+    assert found["restore"].start_us == KNOWN + 2 * DAY
+    assert (found["dispatch"].met_us, found["arrive"].met_us) == (KNOWN + 2 * DAY,) * 2
+
+
 def test_a_ticket_that_waits_for_a_call_has_a_day() -> None:
     story = Story()
     for minute, action in ((1, "dispatch"), (2, "arrive"), (3, "restore"), (4, "call_back")):

@@ -18,7 +18,7 @@ from desk.counter import Counter
 from grid.network import Network, PlannedWork
 from grid.records import AlertEvent, Contact, Ticket, TicketState
 from storage.desk_records import LastSeen, Step, SwitchState
-from tests.unit.alerts.town import HOUR, MINUTE, START, StandingClock, after, raised, town
+from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock, after, raised, town
 
 T1 = ("transformer", "T1")
 NOW = START + HOUR
@@ -162,6 +162,17 @@ def test_an_estimate_is_part_of_the_sentence() -> None:
     assert answer.estimated_us == NOW + 2 * HOUR
     assert "by 11:00" in answer.sentence
     assert "预计11:00前恢复" in answer.sentence_zh
+
+
+def test_a_joint_that_has_burnt_off_is_told_as_an_outage_since_it_burnt_off() -> None:
+    u1 = ("usage_point", "T1-B1-1")
+    joint, outage = raised("joint_resistance", u1, at=-2 * DAY), raised("outage", u1)
+    answer = counter(joint, outage).answer("A11")
+
+    assert (answer.supply, answer.script) == ("off", "known")
+    assert answer.sentence.startswith("Your area has been without power since 08:00")
+    assert answer.ticket is not None
+    assert answer.ticket.opened_us == START - 2 * DAY + 30_000_000
 
 
 def test_a_growing_fault_is_told_as_a_fault_not_as_an_outage() -> None:

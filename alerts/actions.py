@@ -112,7 +112,7 @@ def _dispatch(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Cha
         raise MissingDetail(
             "team",
             f"Name the team to dispatch to: {', '.join(choices) or 'any name'}.",
-            f"请选择派往的班组:{'、'.join(choices) or '填写班组名称'}。",
+            f"请选择派往的班组：{'、'.join(choices) or '填写班组名称'}。",
             choices,
         )
     changed = replace(changed, team=str(data["team"]))
@@ -139,7 +139,7 @@ def _hold(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:
         raise MissingDetail(
             "reason",
             f"Choose why it is put on hold: {names}.",
-            f"请选择挂起原因:{'、'.join(r[1] for r in HOLD_REASONS.values())}。",
+            f"请选择挂起原因：{'、'.join(r[1] for r in HOLD_REASONS.values())}。",
             tuple(HOLD_REASONS),
         )
     data = {"reason": code, "pauses_clock": HOLD_REASONS[code][2]}
@@ -164,7 +164,7 @@ def _close(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change
         raise MissingDetail(
             "verdict",
             f"Choose a verdict: {', '.join(VERDICTS)}.",
-            f"请选择结论:{'、'.join(zh for _, zh in VERDICTS.values())}。",
+            f"请选择结论：{'、'.join(zh for _, zh in VERDICTS.values())}。",
             tuple(VERDICTS),
         )
     fitting = causes_for(verdict)
@@ -172,7 +172,7 @@ def _close(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change
         raise MissingDetail(
             "cause_code",
             f"Choose a cause that fits the verdict: {', '.join(fitting)}.",
-            f"请选择与结论相符的原因:{'、'.join(CAUSES[c].name_zh for c in fitting)}。",
+            f"请选择与结论相符的原因：{'、'.join(CAUSES[c].name_zh for c in fitting)}。",
             fitting,
         )
     now_us = at.now_us
@@ -220,7 +220,7 @@ def _open_incident_again(tx: Transaction, ticket: Ticket, now_us: int) -> None:
     if other is not None and other.id != ticket.id:
         raise Conflict(
             f"Ticket {other.number} is open for the same cause; go on there.",
-            f"同一故障已有工单{other.number},请在该工单上处理。",
+            f"同一故障已有工单{other.number}，请在该工单上处理。",
             other,
         )
     if incident.closed_us is not None:
@@ -237,14 +237,14 @@ def _merge(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change
         state = STATES[target.state]
         raise Conflict(
             f"Ticket {target.number} is {state.name}; choose another open ticket as the main one.",
-            f"工单{target.number}为“{state.name_zh}”,请选择另一张未办结的主单。",
+            f"工单{target.number}为“{state.name_zh}”，请选择另一张未办结的主单。",
             target,
         )
     if "inspection" in (ticket.work, target.work) and ticket.work != target.work:
         # The calls of customers would follow to where the counter may not look.
         raise Conflict(
             f"Ticket {target.number} is other work than {ticket.number}: inspections stay apart.",
-            f"工单{target.number}与{ticket.number}类别不同,稽查工单不与其他工单合并。",
+            f"工单{target.number}与{ticket.number}类别不同，稽查工单不与其他工单合并。",
             target,
         )
     now_us = at.now_us
@@ -319,7 +319,7 @@ def _prioritise(at: Moment, ticket: Ticket, rule: Action, details: Details) -> C
         raise MissingDetail(
             "priority",
             f"Give the priority as a whole number from 0 to {PRIORITY_MAX}; larger comes first.",
-            f"优先级应为0至{PRIORITY_MAX}的整数,越大越先处理。",
+            f"优先级应为0至{PRIORITY_MAX}的整数，越大越先处理。",
         )
     reason = _reason(details)
     data = {"computed": ticket.priority, "priority": value}
@@ -333,7 +333,7 @@ def _future(at: Moment, value: object) -> int:
         raise MissingDetail(
             "estimated_us",
             "Give a time after now and within a year for the expected restoration.",
-            "预计恢复时间应晚于现在,且在一年之内。",
+            "预计恢复时间应晚于现在，且在一年之内。",
         )
     return whole
 

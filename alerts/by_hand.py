@@ -56,7 +56,7 @@ class TicketByHand:
                 raise MissingDetail(
                     "alert",
                     "The alert has ended; there is nothing to repair.",
-                    "该告警已结束,无需生成工单。",
+                    "该告警已结束，无需生成工单。",
                 )
             held = tx.open_tickets([incident.id]).get(incident.id)
             if held is not None:
@@ -69,7 +69,7 @@ class TicketByHand:
             if closed is not None:
                 raise Conflict(
                     f"It has had the ticket {closed.number}; reopen that one.",
-                    f"该告警已有工单{closed.number},请重新打开该工单。",
+                    f"该告警已有工单{closed.number}，请重新打开该工单。",
                     closed,
                 )
             made = open_ticket(

@@ -31,7 +31,7 @@ class NotFound(DeskError):
         self.key = key
         super().__init__(
             f"There is no {what} {key}; search for it by number, account or address.",
-            f"没有找到{what_zh}{key},请按编号、户号或地址查询。",
+            f"没有找到{what_zh}{key}，请按编号、户号或地址查询。",
         )
 
 
@@ -81,8 +81,8 @@ class StaleTicket(DeskError):
             f"Ticket {ticket.number} was changed meanwhile by {who}"
             f"{f' ({did.name})' if did else ''}: it is now {state.name}; "
             f"reload it and decide again.",
-            f"工单{ticket.number}刚被{who}{f'“{did.name_zh}”' if did else '更新'},"
-            f"现为“{state.name_zh}”,请刷新后再操作。",
+            f"工单{ticket.number}刚被{who}{f'“{did.name_zh}”' if did else '更新'}，"
+            f"现为“{state.name_zh}”，请刷新后再操作。",
         )
 
 
@@ -104,7 +104,7 @@ class ForbiddenTransition(DeskError):
         super().__init__(
             f"Ticket {ticket.number} is {state.name}, so it cannot be changed by "
             f"'{asked.name}'; possible now: {can}.",
-            f"工单{ticket.number}为“{state.name_zh}”,不能“{asked.name_zh}”;现在可以:{can_zh}。",
+            f"工单{ticket.number}为“{state.name_zh}”，不能“{asked.name_zh}”；现在可以：{can_zh}。",
         )
 
 
@@ -117,7 +117,7 @@ class WrongRole(DeskError):
         who_zh = "、".join(ROLE_NAMES[r][1] for r in roles)
         super().__init__(
             f"'{name}' is not open to the role {ROLE_NAMES[role][0]}; ask one of: {who}.",
-            f"{ROLE_NAMES[role][1]}不能“{name_zh}”,请联系:{who_zh}。",
+            f"{ROLE_NAMES[role][1]}不能“{name_zh}”，请联系：{who_zh}。",
         )
 
 

@@ -36,7 +36,7 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
     "power_out": (
         "{place}: the supply has failed since {start}. We know about it and are working on it; "
         "you need not report it.",
-        "{place}自{start}起停电,我们已知悉并正在处理,您无需报修。",
+        "{place}自{start}起停电，我们已知悉并正在处理，您无需报修。",
     ),
     "initial_etr": (
         "{place}: the supply is expected to be back {until}.",
@@ -44,7 +44,7 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
     ),
     "etr_change": (
         "{place}: the supply is now expected to be back {until}. We are sorry.",
-        "{place}恢复供电的预计时间调整为{until},给您带来不便,敬请谅解。",
+        "{place}恢复供电的预计时间调整为{until}，给您带来不便，敬请谅解。",
     ),
     "inform_dispatched": (
         "{place}: a crew is on its way.",
@@ -52,7 +52,7 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
     ),
     "power_restored": (
         "{place}: the supply is back. If yours is not, please call us.",
-        "{place}已恢复供电。如您家仍无电,请来电告知。",
+        "{place}已恢复供电。如您家仍无电，请来电告知。",
     ),
 }
 # Frequent changes cost trust: a smaller shift of the estimate is not told.
@@ -88,7 +88,7 @@ def render(template: str, facts: Mapping[str, str]) -> str:
             raise MissingDetail(
                 name,
                 f"The notice needs '{name}', which is not known; take it out of the text.",
-                f"通知模板缺少“{name}”,请修改内容。",
+                f"通知模板缺少“{name}”，请修改内容。",
                 tuple(facts),
             )
     return template.format(**facts)
@@ -329,7 +329,7 @@ class NoticeDesk:
         if draft.state != "draft":
             raise Conflict(
                 f"This notice was {draft.state} by {draft.decided_by}; nothing was sent again.",
-                f"该通知已由{draft.decided_by}处理,未重复发送。",
+                f"该通知已由{draft.decided_by}处理，未重复发送。",
             )
         return draft
 

@@ -107,10 +107,10 @@ def _reminder(ticket: Ticket, clock: ServiceClock, rung: int, now_us: int) -> Re
     minutes = abs(clock.due_us - now_us) // 60_000_000
     if clock.due_us > now_us:
         text = f"Ticket {ticket.number}: {name} is due in {minutes} min."
-        text_zh = f"工单{ticket.number}:{name_zh}还剩{minutes}分钟到期。"
+        text_zh = f"工单{ticket.number}：{name_zh}还剩{minutes}分钟到期。"
     else:
         text = f"Ticket {ticket.number}: {name} is {minutes} min late; note the reason."
-        text_zh = f"工单{ticket.number}:{name_zh}已超时{minutes}分钟,请说明原因。"
+        text_zh = f"工单{ticket.number}：{name_zh}已超时{minutes}分钟，请说明原因。"
     to = dict(RUNGS)[rung]
     return Reminder(ticket, clock.metric, rung, clock.due_us, to, text, text_zh)
 

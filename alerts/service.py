@@ -40,14 +40,14 @@ class ServiceLevel:
 PRESETS: Final[dict[str, ServiceLevel]] = {
     "promise": ServiceLevel(
         "public promise (average)",
-        "供电服务承诺(平均)",
+        "供电服务承诺（平均）",
         10,
         {"urban": 45, "rural": 90, "remote": 120},
         {"urban": 180, "rural": 240, "remote": 240},
     ),
     "regulation": ServiceLevel(
         "regulation (limit)",
-        "监管要求(上限)",
+        "监管要求（上限）",
         15,
         {"urban": 60, "rural": 120, "remote": 240},
         {"urban": 180, "rural": 240, "remote": 240},

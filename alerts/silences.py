@@ -102,7 +102,7 @@ class SilenceDesk:
             raise MissingDetail(
                 "asset",
                 f"There is no {asset[0]} '{asset[1]}' in the network; choose one that exists.",
-                f"台账中没有{asset[1]},请重新选择。",
+                f"台账中没有{asset[1]}，请重新选择。",
             )
         if fault is not None and fault not in FAULTS:
             names = tuple(FAULTS)
@@ -122,7 +122,7 @@ class SilenceDesk:
             raise MissingDetail(
                 "end_us",
                 f"Give an end after now, at most {days} days from the beginning.",
-                f"结束时间应晚于现在,且不超过开始后{days}天。",
+                f"结束时间应晚于现在，且不超过开始后{days}天。",
             )
 
     def end(self, silence_id: int, actor: Actor) -> Silence:

@@ -183,7 +183,7 @@ MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "contact": ("a customer reported it", "客户来电"),
     "condition_cleared": ("the readings are normal again", "数据已恢复正常"),
     "condition_returned": ("the condition is back", "异常再次出现"),
-    "nested": ("a part goes on elsewhere", "部分用户仍未恢复,另行处理"),
+    "nested": ("a part goes on elsewhere", "部分用户仍未恢复，另行处理"),
     "survived": ("the announced work has ended, the condition lasts", "检修结束后异常仍在"),
     "updated": ("brought up to date", "信息更新"),
 }
@@ -210,7 +210,7 @@ def allowed(ticket: Ticket, role: Role) -> tuple[str, ...]:
 VERDICTS: Final[dict[Verdict, tuple[str, str]]] = {
     "confirmed_fault": ("fault confirmed", "确认故障"),
     "confirmed_precursor": ("developing fault confirmed", "确认隐患"),
-    "no_fault": ("no fault found", "未发现故障(误报)"),
+    "no_fault": ("no fault found", "未发现故障（误报）"),
     "customer_side": ("on the customer's side", "客户内部故障"),
     "planned_work": ("planned work", "计划停电"),
     "data_or_mapping_error": ("wrong data or mapping", "数据或台账错误"),

@@ -111,7 +111,7 @@ class StormDesk:
             raise MissingDetail(
                 "estimated_us",
                 "Give a range after now and within a year, its beginning first.",
-                "预计恢复时间范围应晚于现在且在一年之内,起点在前。",
+                "预计恢复时间范围应晚于现在且在一年之内，起点在前。",
             )
         with self.ledger.transaction() as tx:
             rows = tx.incidents(incident_class="supply", limit=100_000)

@@ -175,7 +175,7 @@ class TicketDesk:
             raise MissingDetail(
                 "action",
                 f"There is no action '{action}'; use one of: {', '.join(ACTIONS)}.",
-                f"没有“{action}”这个操作,可用:{'、'.join(ACTIONS)}。",
+                f"没有“{action}”这个操作，可用：{'、'.join(ACTIONS)}。",
                 tuple(ACTIONS),
             )
         used = self._checklist(action, ticket_id)

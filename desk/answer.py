@@ -139,7 +139,10 @@ class Answer:
 
 _STEPS: Final[dict[Script, tuple[tuple[str, str], ...]]] = {
     "known": (
-        ("Note the call on the known ticket; open no second one.", "把来电挂到已知工单,不另开单。"),
+        (
+            "Note the call on the known ticket; open no second one.",
+            "把来电挂到已知工单，不另开单。",
+        ),
         ("Ask for anybody on medical devices.", "询问家中是否有人使用医疗设备。"),
     ),
     "planned": (
@@ -148,12 +151,12 @@ _STEPS: Final[dict[Script, tuple[tuple[str, str], ...]]] = {
     "arrears": (
         (
             "Say what is open and how it can be paid; supply returns after payment.",
-            "告知欠费情况和缴费方式,缴清后恢复供电。",
+            "告知欠费情况和缴费方式，缴清后恢复供电。",
         ),
         ("Open no repair ticket.", "不开抢修工单。"),
     ),
     "closed": (
-        ("The account is closed: check name and address.", "该户已销户,请核对户名和地址。"),
+        ("The account is closed: check name and address.", "该户已销户，请核对户名和地址。"),
     ),
     "in_home": (
         (
@@ -166,14 +169,14 @@ _STEPS: Final[dict[Script, tuple[tuple[str, str], ...]]] = {
         ),
         (
             "If it trips again, an electrician has to look at the house wiring.",
-            "再次跳闸的,请联系电工检查户内线路。",
+            "再次跳闸的，请联系电工检查户内线路。",
         ),
-        ("If the customer sees smoke or sparks, open a ticket.", "有冒烟、火花的,立即开单。"),
+        ("If the customer sees smoke or sparks, open a ticket.", "有冒烟、火花的，立即开单。"),
     ),
     "unclear": (
         ("Ask whether the neighbours have power.", "询问邻居家是否有电。"),
         ("Ask whether the breaker at the meter has tripped.", "询问表箱开关是否跳闸。"),
-        ("Take the report: the area is checked.", "登记报修,安排核查。"),
+        ("Take the report: the area is checked.", "登记报修，安排核查。"),
     ),
 }
 
@@ -217,7 +220,7 @@ def say(
     if script == "arrears":
         return (
             "Your supply is switched off because of unpaid bills; it returns after payment.",
-            "您的用电因欠费已停,缴清后即可恢复供电。",
+            "您的用电因欠费已停，缴清后即可恢复供电。",
         )
     if script == "closed":
         return ("This account is closed.", "该户已办理销户。")
@@ -226,20 +229,20 @@ def say(
         why = planned.reason or "announced work"
         return (
             f"There is announced work in your area ({why}), planned until {end}.",
-            f"您所在区域正在进行计划检修({planned.reason or '计划工作'}),计划至{end_zh}结束。",
+            f"您所在区域正在进行计划检修（{planned.reason or '计划工作'}），计划至{end_zh}结束。",
         )
     if script == "in_home":
         at, at_zh = day_time(judged.seen_us or now_us, now_us, zone)
         return (
             f"Your meter had power at {at}, so the trouble is probably inside the house; "
             "let us look at your switches together.",
-            f"您的电能表{at_zh}供电正常,问题可能在户内,我们一起看看家里的开关。",
+            f"您的电能表{at_zh}供电正常，问题可能在户内，我们一起看看家里的开关。",
         )
     if script == "known" and incident is not None:
         return _known(judged, now_us, zone, incident, ticket)
     return (
         "We have no fault known in your area; I take your report and we check at once.",
-        "您所在区域暂无已知故障,我为您登记并马上安排核查。",
+        "您所在区域暂无已知故障，我为您登记并马上安排核查。",
     )
 
 
@@ -253,14 +256,14 @@ def _known(
         )
         if judged.supply == "on":
             first = f"There was an outage in your area since {known}; your meter has power again."
-            first_zh = f"您所在区域{known_zh}起停电,您的电能表现已恢复供电。"
+            first_zh = f"您所在区域{known_zh}起停电，您的电能表现已恢复供电。"
         else:
             first = f"{place} has been without power since {known}; we know about it."
-            first_zh = f"{place_zh}自{known_zh}起停电,我们已知悉。"
+            first_zh = f"{place_zh}自{known_zh}起停电，我们已知悉。"
     else:
         name, name_zh = told_name(incident.fault)
         first = f"We have known of a fault in your area ({name}) since {known}."
-        first_zh = f"您所在区域{known_zh}起有供电异常({name_zh}),我们已知悉。"
+        first_zh = f"您所在区域{known_zh}起有供电异常（{name_zh}），我们已知悉。"
     doing, doing_zh = _doing(ticket)
     until, until_zh = "", ""
     if ticket is not None and ticket.estimated_restoration_us is not None:
@@ -283,5 +286,5 @@ def _doing(ticket: Ticket | None) -> tuple[str, str]:
         "restored": ("The work is done.", "现场已处理完毕。"),
         "verified": ("The work is done.", "现场已处理完毕。"),
         "callback": ("The work is done.", "现场已处理完毕。"),
-        "on_hold": ("It is arranged for later.", "已登记,将另行安排。"),
+        "on_hold": ("It is arranged for later.", "已登记，将另行安排。"),
     }.get(ticket.state, ("", ""))

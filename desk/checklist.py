@@ -60,7 +60,7 @@ class ChecklistDesk:
             if now is None or now.state in FINAL_STATES:
                 raise Conflict(
                     f"Ticket {ticket.number} is done; its checklist stays as it is.",
-                    f"工单{ticket.number}已办结,检查表不再更改。",
+                    f"工单{ticket.number}已办结，检查表不再更改。",
                     now,
                 )
             given = {"part": part, "index": index, "version": used.version, "done": done}

@@ -159,7 +159,7 @@ class Counter(Answers):
             if ticket.state in FINAL_STATES:
                 raise Conflict(
                     f"Ticket {ticket.number} is done; take the call as a new report.",
-                    f"工单{ticket.number}已办结,请重新登记报修。",
+                    f"工单{ticket.number}已办结，请重新登记报修。",
                     ticket,
                 )
             answer = self._answer(tx, contact.account) if contact.account else None
@@ -174,13 +174,13 @@ class Counter(Answers):
             raise MissingDetail(
                 "external_id",
                 "Give the contact's id in readable characters.",
-                "来电记录编号含有无法识别的字符,请更正。",
+                "来电记录编号含有无法识别的字符，请更正。",
             )
         if not 0 <= contact.time_us <= self.clock.now_us() + AHEAD_MAX_US:
             raise MissingDetail(
                 "time",
                 "Give the time of the contact, between 1970 and a year from now.",
-                "来电时间有误,应在1970年之后、一年之内。",
+                "来电时间有误，应在1970年之后、一年之内。",
             )
         return replace(contact, text=plain(contact.text), phone=plain(contact.phone, 40))
 

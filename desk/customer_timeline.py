@@ -26,7 +26,7 @@ NOTICE_STATES: Final[Mapping[str, tuple[str, str]]] = {
     "waiting": ("on its way", "待发送"),
     "sent": ("sent", "已发送"),
     "dead": ("could not be delivered", "发送失败"),
-    "withheld": ("withheld (drill)", "未发送(演练)"),
+    "withheld": ("withheld (drill)", "未发送（演练）"),
 }
 
 
@@ -95,7 +95,7 @@ def _ticket(t: Ticket) -> list[StoryEntry]:
     opened = f"Ticket {t.number} opened: {fault.name}"
     entries = [
         StoryEntry(
-            t.opened_us, "ticket", opened, f"工单{t.number}建立:{fault.name_zh}", number=t.number
+            t.opened_us, "ticket", opened, f"工单{t.number}建立：{fault.name_zh}", number=t.number
         )
     ]
     if t.closed_us is not None:
@@ -105,7 +105,7 @@ def _ticket(t: Ticket) -> list[StoryEntry]:
                 t.closed_us,
                 "ticket",
                 f"Ticket {t.number}: {state}",
-                f"工单{t.number}:{state_zh}",
+                f"工单{t.number}：{state_zh}",
                 number=t.number,
             )
         )
@@ -117,13 +117,13 @@ def _outages(reading: Reading, line: Sequence[Asset], now_us: int) -> list[Story
     for (start_us, end_us), planned in of_line(reading, line, now_us, now_us - YEAR_US):
         minutes = (end_us - start_us) // 60_000_000
         why, why_zh = ("announced", "计划停电") if planned else ("not announced", "故障停电")
-        lasts, lasts_zh = (" and lasts", ",仍在持续") if end_us >= now_us else ("", "")
+        lasts, lasts_zh = (" and lasts", "，仍在持续") if end_us >= now_us else ("", "")
         out.append(
             StoryEntry(
                 start_us,
                 "outage",
                 f"No supply for {minutes} min ({why}){lasts}",
-                f"停电{minutes}分钟({why_zh}){lasts_zh}",
+                f"停电{minutes}分钟（{why_zh}）{lasts_zh}",
             )
         )
     return out
@@ -133,7 +133,7 @@ def _notice(n: ToldNotice) -> StoryEntry:
     name, name_zh = TRIGGER_NAMES.get(n.trigger, (n.trigger, n.trigger))  # type: ignore[call-overload]
     state, state_zh = NOTICE_STATES[n.state]
     return StoryEntry(
-        n.created_us, "notice", f"Notice, {name}: {state}", f"通知({name_zh}):{state_zh}", n.text
+        n.created_us, "notice", f"Notice, {name}: {state}", f"通知（{name_zh}）：{state_zh}", n.text
     )
 
 

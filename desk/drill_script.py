@@ -19,7 +19,7 @@ from grid.records import AlertEvent, Contact, Evidence, Finding, Verdict
 Scene = Literal["outage", "neutral", "joint", "false_alarm", "storm"]
 
 SCENES: Final[dict[Scene, tuple[str, str]]] = {
-    "outage": ("An area loses supply; some meters stay silent", "台区停电,部分表计失联"),
+    "outage": ("An area loses supply; some meters stay silent", "台区停电，部分表计失联"),
     "neutral": ("A neutral grows loose, then breaks", "零线虚接发展为断线"),
     "joint": ("A joint heats up on a branch", "分支接头过热"),
     "false_alarm": ("An alarm with nothing behind it", "误报一例"),
@@ -30,7 +30,7 @@ CALLERS: Final = 5
 _SEEN: Final[dict[str, tuple[str, str]]] = {
     "outage": (
         "Last gasps from most meters of the area, nothing since.",
-        "台区多数表计上报停电,此后无数据。",
+        "台区多数表计上报停电，此后无数据。",
     ),
     "neutral_loose": (
         "Phase voltages move apart in step with load.",
@@ -38,7 +38,7 @@ _SEEN: Final[dict[str, tuple[str, str]]] = {
     ),
     "neutral_broken": (
         "Phase voltages far apart: one high, others low.",
-        "三相电压严重偏移,一相偏高、其余偏低。",
+        "三相电压严重偏移，一相偏高、其余偏低。",
     ),
     "joint_resistance": (
         "Voltage falls with current on this branch only.",
@@ -187,6 +187,6 @@ class _Writer:
                     f"drill:{self.start_us}:{here[1]}:{n}",
                     from_us + n * wait_us,
                     account=account,
-                    text="家里没电了" if n % 2 == 0 else "灯忽明忽暗,家里电压不正常",
+                    text="家里没电了" if n % 2 == 0 else "灯忽明忽暗，家里电压不正常",
                 )
             )

@@ -107,7 +107,7 @@ class DrillDesk:
             if _drill(tx, self.ledger.realm) is not None:
                 raise Conflict(
                     f"{self.ledger.realm} has been played; start a new one.",
-                    f"{self.ledger.realm}已有演练,请另开一场。",
+                    f"{self.ledger.realm}已有演练，请另开一场。",
                 )
             given = {"scene": script.scene, "seed": seed, "start_us": now_us}
             tx.add_human_input(HumanInput("drill_start", _SUBJECT, actor.name, now_us, given))

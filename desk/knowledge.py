@@ -231,7 +231,7 @@ class KnowledgeDesk:
                 raise Conflict(
                     "Another version came into use since this was written; propose it again on "
                     "top of that one.",
-                    "编写期间已有新版本启用,请在新版本基础上重新提交。",
+                    "编写期间已有新版本启用，请在新版本基础上重新提交。",
                 )
             given = {"version": number, "accepted": accept, "remark": remark}
             return self._say(tx, actor, "review", kind, key, given)
@@ -304,7 +304,7 @@ def _decided(version: Version) -> Conflict:
     name, name_zh = STATE_NAMES[version.state]
     return Conflict(
         f"Version {version.number} is decided already ({name}); look at it again.",
-        f"版本{version.number}已处理({name_zh}),请刷新。",
+        f"版本{version.number}已处理（{name_zh}），请刷新。",
     )
 
 

@@ -149,13 +149,13 @@ class LocateDesk:
             if incident.closed_us is not None or version not in (None, incident.version):
                 raise Conflict(
                     "The incident has changed or ended meanwhile; look at it again.",
-                    "该故障事件已变化或结束,请刷新。",
+                    "该故障事件已变化或结束，请刷新。",
                 )
             there = tx.incidents(assets=[asset], incident_class=incident.incident_class)
             if any(i.id != incident.id for i in there):
                 raise Conflict(
                     f"Another incident is open at {asset[1]}; merge the tickets instead.",
-                    f"{asset[1]}已有未结束的故障事件,请改为并单。",
+                    f"{asset[1]}已有未结束的故障事件，请改为并单。",
                     tx.open_tickets([there[0].id]).get(there[0].id),
                 )
             return self._placed(tx, incident, asset, actor, reason, now_us)

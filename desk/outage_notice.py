@@ -60,28 +60,28 @@ def _lines(
     line = feeder.name or feeder.id if feeder else "-"
     switch = (section.switch or section.name or section.id) if section else "-"
     out = [
-        (f"Ticket: {ticket.number} ({fault.name})", f"工单:{ticket.number}({fault.name_zh})"),
-        (f"Line: {line}; switch: {switch}", f"线路:{line};开关:{switch}"),
-        (f"Areas: {shown or '-'}", f"停电台区:{shown_zh or '-'}"),
+        (f"Ticket: {ticket.number} ({fault.name})", f"工单：{ticket.number}（{fault.name_zh}）"),
+        (f"Line: {line}; switch: {switch}", f"线路：{line}；开关：{switch}"),
+        (f"Areas: {shown or '-'}", f"停电台区：{shown_zh or '-'}"),
         (
             f"Customers: {len(customers)}, to be called first: {len(first)}",
-            f"影响客户:{len(customers)}户,其中重要及敏感客户{len(first)}户",
+            f"影响客户：{len(customers)}户，其中重要及敏感客户{len(first)}户",
         ),
         (
             f"Since: {start}; customer-hours: {hours:.1f}",
-            f"停电时间:{start_zh};停电时户数:{hours:.1f}",
+            f"停电时间：{start_zh}；停电时户数：{hours:.1f}",
         ),
     ]
     if ticket.estimated_restoration_us is not None:
         end, end_zh = until_words(ticket, now_us, zone)
         end, end_zh = end.removeprefix("by "), end_zh.removesuffix("前")
-        out.append((f"Restoration expected: {end}", f"预计恢复供电:{end_zh}"))
+        out.append((f"Restoration expected: {end}", f"预计恢复供电：{end_zh}"))
     else:
-        out.append(("Restoration expected: not yet known", "预计恢复供电:尚未确定"))
+        out.append(("Restoration expected: not yet known", "预计恢复供电：尚未确定"))
     out.append(
         (
             "To say: the outage is known and being worked on; no further report is needed.",
-            "答复口径:该停电我们已知悉并正在处理,无需重复报修。",
+            "答复口径：该停电我们已知悉并正在处理，无需重复报修。",
         )
     )
     return out

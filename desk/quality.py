@@ -93,20 +93,20 @@ def _story(
     what, what_zh = f"{fault.name} at {place}", f"{place}{fault.name_zh}"
     totals = (
         f"{calls} call{'s' if calls != 1 else ''}, {count} ticket{'s' if count != 1 else ''}",
-        f"{calls}个来电,{count}张工单",
+        f"{calls}个来电，{count}张工单",
     )
     if lead_s is None:
         since, since_zh = span((now_us - known_us) / 1e6)
         sentence = f"{what}: known for {since}, nobody has called yet; {totals[0]}."
-        sentence_zh = f"{what_zh}:已知{since_zh},尚无客户来电;{totals[1]}。"
+        sentence_zh = f"{what_zh}：已知{since_zh}，尚无客户来电；{totals[1]}。"
     elif lead_s > 0:
         lead, lead_zh = span(lead_s)
         sentence = f"{what}: known {lead} before the first call; {totals[0]}."
-        sentence_zh = f"{what_zh}:比首个来电早{lead_zh}发现;{totals[1]}。"
+        sentence_zh = f"{what_zh}：比首个来电早{lead_zh}发现；{totals[1]}。"
     else:
         late, late_zh = span(-lead_s)
         sentence = f"{what}: the first call came {late} before it was known; {totals[0]}."
-        sentence_zh = f"{what_zh}:首个来电早于系统发现{late_zh};{totals[1]}。"
+        sentence_zh = f"{what_zh}：首个来电早于系统发现{late_zh}；{totals[1]}。"
     return Headline(incident, ticket, lead_s, calls, count, sentence, sentence_zh)
 
 

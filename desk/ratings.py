@@ -108,7 +108,7 @@ class RatingDesk:
             if ticket.state != "closed":
                 raise Conflict(
                     f"Ticket {ticket.number} is not closed yet; rate it afterwards.",
-                    f"工单{ticket.number}尚未归档,归档后再评价。",
+                    f"工单{ticket.number}尚未归档，归档后再评价。",
                     ticket,
                 )
             given = {"account": account, "stars": stars, "reason": reason, "text": plain(text)}

@@ -178,7 +178,7 @@ class ReadNow:
         if problem:
             raise HeadEndFailed(
                 f"No meter was asked: {problem}. Try again later or call the head-end's desk.",
-                "召测未成功,请稍后重试或联系采集主站。",
+                "召测未成功，请稍后重试或联系采集主站。",
             )
         return answers
 
@@ -190,11 +190,11 @@ class ReadNow:
             if lately & set(devices):
                 raise TooOften(
                     "That meter was asked within the last minute; wait for its answer.",
-                    "该表一分钟内已召测,请稍候。",
+                    "该表一分钟内已召测，请稍候。",
                 )
             if len(self._asked) + len(devices) > self._per_minute:
                 raise TooOften(
                     f"{self._per_minute} meters were asked within the last minute; wait a little.",
-                    "召测过于频繁,请稍候。",
+                    "召测过于频繁，请稍候。",
                 )
             self._asked.extend((now_us, d) for d in devices)

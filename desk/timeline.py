@@ -76,7 +76,7 @@ def _contact(c: Contact) -> TimelineEntry:
     who = c.account or c.phone[-4:] or "-"
     text = f"account {who} {kind[0]} ({channel[0]})"
     return TimelineEntry(
-        c.time_us, "contact", who, text, f"户号{who}{kind[1]}({channel[1]})", c.text
+        c.time_us, "contact", who, text, f"户号{who}{kind[1]}（{channel[1]}）", c.text
     )
 
 

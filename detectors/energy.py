@@ -258,9 +258,9 @@ class EnergyDetector(Detector):
         }
         culprits = [p for p in members if self.suspect[p]]
         excluded = ("a loose joint: it loses volts, not kilowatts",)
-        zh = ("接头发热:只损失电压,不损失大量电量",)
+        zh = ("接头发热：只损失电压，不损失大量电量",)
         following = "check the mapping of meters to this transformer first, then inspect"
-        following_zh = "先核对台区户变关系,再现场稽查"
+        following_zh = "先核对台区户变关系，再现场稽查"
         if culprits:
             p = culprits[0]
             d = self.devices[p]
@@ -271,7 +271,7 @@ class EnergyDetector(Detector):
             numbers["counted_of_usual"] = rounded(d[M_P] / max(d[LONG], 1.0), 2)
             numbers["explained"] = rounded(d[C_RP] ** 2 / max(d[V_P] * s[V_R], 1e-9), 2)
             following = "inspect this meter: wiring, seals, bypass, current transformer"
-            following_zh = "稽查该户:接线、封印、旁路、互感器"
+            following_zh = "稽查该户：接线、封印、旁路、互感器"
             members = culprits
         return Finding(
             self.name,

@@ -63,15 +63,15 @@ EXCLUDED: Final = (
     "a neighbour's load: the drop follows this current alone",
     "a loose neutral: no other phase rises",
     "a new load: the drop is beyond what this current usually takes",
-    "邻户负荷:压降仅随自身电流变化",
-    "中性线松动:其他相电压未升高",
-    "新增负荷:压降超过该电流平时所致",
+    "邻户负荷：压降仅随自身电流变化",
+    "中性线松动：其他相电压未升高",
+    "新增负荷：压降超过该电流平时所致",
 )
 BLIND_EXCLUDED: Final = (
     "an evening's load: the fall is there day and night",
     "the supply: the neighbours and the transformer did not fall",
-    "晚高峰负荷:昼夜均偏低",
-    "供电侧:邻户与变压器电压未降低",
+    "晚高峰负荷：昼夜均偏低",
+    "供电侧：邻户与变压器电压未降低",
 )
 # Two windows: ohm, share of the usual slope, volt rms explained, standard errors, share explained.
 # Services have two rows more: against what the transformer says a lone meter should read.
@@ -312,13 +312,13 @@ class JointDetector(Detector):
         severity: Severity = "P1" if sure and heat > HAZARD_W else "P2"
         blind = not np.isfinite(s[RESISTANCE])
         rule = "the drop below the neighbours has grown with the customer's own current"
-        rule_zh = "相对邻户的压降随自身电流增大:接头接触电阻增大"
+        rule_zh = "相对邻户的压降随自身电流增大：接头接触电阻增大"
         if branch:
             rule = "the drop of one phase of this branch has grown with its current"
-            rule_zh = "该线路一相压降随电流增大:相线接头接触电阻增大"
+            rule_zh = "该线路一相压降随电流增大：相线接头接触电阻增大"
         if blind:
             rule = "the voltage has fallen below the neighbours' and stays there"
-            rule_zh = "电压持续低于邻户:疑似接头不良"
+            rule_zh = "电压持续低于邻户：疑似接头不良"
             severity = "P2" if s[SHIFT] > 3.0 else "P3"
         table = BRANCH if branch else SERVICE
         return Finding(

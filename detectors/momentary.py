@@ -212,7 +212,7 @@ class MomentaryDetector(Detector):
             tuple(layout.names[p] for p in members),
             Evidence(
                 "the supply was lost for moments again and again within a day, at this place alone",
-                "该处一天内多次瞬时失压,同电源其他位置正常",
+                "该处一天内多次瞬时失压，同电源其他位置正常",
                 {
                     "events_a_day": rounded(self.events[node], 1),
                     "deepest_dip_pct": rounded(100.0 * self.deepest[node], 0),
@@ -223,10 +223,10 @@ class MomentaryDetector(Detector):
                 peers=self._others(members),
                 excluded=(
                     "a storm or a recloser upstream: it would dip everywhere below it",
-                    "雷雨或上级重合闸:其下游全部电表都会瞬降",
+                    "雷雨或上级重合闸：其下游全部电表都会瞬降",
                 ),
                 next_check="patrol this stretch for trees and loose clamps; check its joints",
-                next_check_zh="巡视该段线路,查树障、松动线夹与接头",
+                next_check_zh="巡视该段线路，查树障、松动线夹与接头",
             ),
             clear_below=CLEAR,
         )

@@ -69,9 +69,9 @@ EXCLUDED: Final = (
     "overload of one phase: another phase rises",
     "a joint in one phase explains less",
     "a lost phase: the line voltages are whole",
-    "单相过载:另有相电压升高",
-    "单相接头不良:不足以解释",
-    "缺相:线电压正常",
+    "单相过载：另有相电压升高",
+    "单相接头不良：不足以解释",
+    "缺相：线电压正常",
 )
 SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
 
@@ -307,7 +307,7 @@ class NeutralDetector(Detector):
                 "phase voltages drift apart in step with the unbalance current: "
                 "the neutral has gained resistance"
             )
-            rule_zh = "相电压随不平衡电流反向偏移:中性线接触电阻增大"
+            rule_zh = "相电压随不平衡电流反向偏移：中性线接触电阻增大"
             following = (
                 "measure the neutral joints from the transformer to this asset under load, "
                 "tighten them"
@@ -319,9 +319,9 @@ class NeutralDetector(Detector):
                 "some phases rise while others fall beyond the limit in two intervals: "
                 "the neutral is open"
             )
-            rule_zh = "连续两个周期部分相电压升高、部分降低且越限:中性线断开"
+            rule_zh = "连续两个周期部分相电压升高、部分降低且越限：中性线断开"
             following = "warn the customers to switch off; repair the neutral today, shock hazard"
-            following_zh = "通知用户断开电器;当日修复中性线,有触电危险"
+            following_zh = "通知用户断开电器；当日修复中性线，有触电危险"
         return Finding(
             self.name,
             FAULTS[what],

@@ -228,7 +228,7 @@ class OddDetector(Detector):
                 peers=("all meters of the same interval",),
                 excluded=(
                     "what the other families know: this is for what none of them describes",
-                    "其他检测项已知的故障:此项仅列未能归类者",
+                    "其他检测项已知的故障：此项仅列未能归类者",
                 ),
                 next_check="look at its curves beside its neighbours'; nothing is proved",
                 next_check_zh="对照邻户曲线查看；仅供参考，未作定论",

@@ -515,7 +515,7 @@ class RecordsDetector(Detector):
                 peers=(f"all phases of the {'other transformers' if moved else 'transformer'}",),
                 excluded=(
                     "a fault of this meter: it moves as closely as its new neighbours do",
-                    "电能表故障:其电压与新邻户同步变化",
+                    "电能表故障：其电压与新邻户同步变化",
                 ),
                 next_check=f"correct the {what} of this meter on record; it is judged as measured",
                 next_check_zh=f"核对并更正该表档案{what_zh}；检测已按实测关系进行",
@@ -604,12 +604,12 @@ class RecordsDetector(Detector):
                 peers=("the sum of its meters",) if key == "ct_ratio" else ("the nominal voltage",),
                 excluded=(
                     "missing meters: they would make it more, not less",
-                    "缺表:只会使比值偏大而非偏小",
+                    "缺表：只会使比值偏大而非偏小",
                 )
                 if key == "ct_ratio"
                 else (
                     "a fault of supply: it does not stay so even",
-                    "供电故障:不会如此稳定",
+                    "供电故障：不会如此稳定",
                 ),
                 next_check=f"correct {key} on record, or the wiring of the transformer",
                 next_check_zh="核对互感器变比与接线，更正档案",

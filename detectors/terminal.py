@@ -159,7 +159,7 @@ class TerminalDetector(Detector):
             (layout.names[p],),
             Evidence(
                 "the terminal is warmer than its neighbours' by more than its current explains",
-                "端子温度高于邻表,且超过其电流所能解释的温升",
+                "端子温度高于邻表，且超过其电流所能解释的温升",
                 {
                     "terminal_c": rounded(self._warm[p], 1),
                     "above_neighbours_k": rounded(excess, 1),
@@ -174,11 +174,11 @@ class TerminalDetector(Detector):
                 excluded=(
                     "weather and housing: the neighbours stay cool",
                     "more load: the excess is beyond what this current usually warms",
-                    "天气与表箱:邻表温度正常",
-                    "负荷增大:温升超过该电流平时所致",
+                    "天气与表箱：邻表温度正常",
+                    "负荷增大：温升超过该电流平时所致",
                 ),
                 next_check="disconnect safely, open the terminal cover, rebuild the contact",
-                next_check_zh="安全断电,打开端子盖,重做接线端子",
+                next_check_zh="安全断电，打开端子盖，重做接线端子",
             ),
             clear_below=CLEAR,
             horizon_h=outlook.hours,

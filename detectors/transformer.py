@@ -44,18 +44,18 @@ EXCLUDED: Final[tuple[tuple[str, ...], ...]] = (
     (
         "a short peak: two hours above rating, or fewer further above, are counted",
         "missing meters: without a monitor 70 % of them must report",
-        "短时尖峰:须累计越限两小时(越限越多,时间越短)",
-        "缺数:无监测终端时须有七成电表上报",
+        "短时尖峰：须累计越限两小时（越限越多，时间越短）",
+        "缺数：无监测终端时须有七成电表上报",
     ),
     (
         "a sensor: oil that jumps faster than it can is left out",
         "load and weather: both are in the model",
-        "传感器故障:超出物理速度的突变已剔除",
-        "负荷与气温:模型已计入",
+        "传感器故障：超出物理速度的突变已剔除",
+        "负荷与气温：模型已计入",
     ),
     (
         "heating: at full load oil gains about 5 K in a quarter of an hour",
-        "过热:满载时油温一刻钟约升5K",
+        "过热：满载时油温一刻钟约升5K",
     ),
 )
 
@@ -360,9 +360,9 @@ class TransformerDetector(Detector):
             if s[LOAD] > 1.5 or s[HOT] > 140.0:
                 severity = "P1"
             rule = "load above rating for two hours, or shorter when further above"
-            rule_zh = "负载率超过额定值达两小时(越限越多,时间越短)"
+            rule_zh = "负载率超过额定值达两小时（越限越多，时间越短）"
             following = "plan to shift load or uprate; look for one new large customer"
-            following_zh = "安排负荷转移或增容;查是否有新增大用户"
+            following_zh = "安排负荷转移或增容；查是否有新增大用户"
         elif what == 1:
             fault, limit = "transformer_thermal", HOT_SPOT_LIMIT_C
             numbers["oil_c"] = rounded(s[LAST_OIL], 1)
@@ -374,17 +374,17 @@ class TransformerDetector(Detector):
                 rule_zh = "油温持续高于负荷与环境温度所能解释的水平"
             else:
                 rule = "hot spot above 120 degC by IEC 60076-7, or oil above 105 degC"
-                rule_zh = "按IEC 60076-7热点温度超过120℃,或顶层油温超过105℃"
+                rule_zh = "按IEC 60076-7热点温度超过120℃，或顶层油温超过105℃"
             if s[HOT] > 140.0:
                 severity = "P1"
             following = "check oil level, cooling and connections; reduce the load"
-            following_zh = "检查油位、散热与接头,降低负荷"
+            following_zh = "检查油位、散热与接头，降低负荷"
         else:
             fault, limit, severity = "sensor_fault", JUMP_K, "P4"
             kind, asset = "device", layout.names[monitor]
             numbers = {"oil_c": rounded(s[LAST_OIL], 1), "jumps": rounded(s[REJECTS], 1)}
             rule = "oil temperature jumps by more than 20 K in a quarter of an hour: impossible"
-            rule_zh = "油温一刻钟内突变超过20K,物理上不可能"
+            rule_zh = "油温一刻钟内突变超过20K，物理上不可能"
             following = "check the temperature sensor and its wiring"
             following_zh = "检查温度传感器及其接线"
         members = layout.names[int(layout.offsets[k]) : int(layout.offsets[k + 1])]

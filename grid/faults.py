@@ -80,7 +80,7 @@ FAULTS: Final[dict[str, Fault]] = {
         Fault(
             "joint_resistance",
             "heating joint",
-            "接头过热(接触电阻增大)",
+            "接头过热（接触电阻增大）",
             "joint",
             "P2",
             "preventive",

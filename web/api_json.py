@@ -156,7 +156,7 @@ def moment_us(query: Mapping[str, str], name: str, now_us: int) -> int | None:
         raise MissingDetail(
             name,
             f"Give '{name}' as microseconds UTC or RFC 3339, between 1970 and a year from now.",
-            f"“{name}”应为1970年之后、一年之内的时间(UTC微秒数或RFC 3339格式)。",
+            f"“{name}”应为1970年之后、一年之内的时间（UTC微秒数或RFC 3339格式）。",
         )
     return time_us
 

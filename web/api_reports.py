@@ -47,7 +47,7 @@ def register(app: FastAPI, site: Site) -> None:
             raise MissingDetail(
                 "from",
                 f"Give a span that ends after it begins, at most {DAYS_MAX} days.",
-                f"时间范围应先起后止,不超过{DAYS_MAX}天。",
+                f"时间范围应先起后止，不超过{DAYS_MAX}天。",
             )
         return start_us, end_us
 

@@ -163,5 +163,5 @@ def _with_time(done: Done) -> str:
         parts.append(done.note)
     if done.late_s >= 60:
         minutes = round(done.late_s / 60)
-        parts.append(f"(离线,{minutes} 分钟前 / sent {minutes} min later)")
+        parts.append(f"（离线，{minutes} 分钟前 / sent {minutes} min later）")
     return " · ".join(parts)

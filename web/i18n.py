@@ -53,6 +53,11 @@ class Words:
     def __init__(self, language: Language) -> None:
         self.language: Language = language
         self._sentences = catalogue(language)
+        # Between pieces that a page puts together; Chinese has its own, with no space after.
+        chinese = language == "zh-CN"
+        self.colon, self.semicolon, self.list_mark = (
+            ("：", "；", "、") if chinese else (": ", "; ", ", ")
+        )
 
     def __call__(self, key: str, /, **values: object) -> str:
         if "n" in values and values["n"] == 1 and f"{key}.one" in self._sentences:

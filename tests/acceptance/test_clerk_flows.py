@@ -119,13 +119,15 @@ def test_a_note_stays_inside_and_a_text_leaves_only_when_approved(
         page.locator("#ticket-note textarea").fill("internal: the switch is old")
         page.locator("#ticket-note button").click()
 
-        text.fill("您所在区域停电,正在抢修。")
+        text.fill("您所在区域停电，正在抢修。")
         page.locator("#texts button.primary").first.click()
 
         expect(page.locator("#texts")).to_contain_text("sent")
         with world.ledger.reading() as r:
             drafts = r.drafts(open_only=False)
-        assert [("approved", "您所在区域停电,正在抢修。")] == [(x.state, x.text_zh) for x in drafts]
+        assert [("approved", "您所在区域停电，正在抢修。")] == [
+            (x.state, x.text_zh) for x in drafts
+        ]
         assert all("old" not in x.text + x.text_zh for x in drafts)
 
 

@@ -58,7 +58,7 @@ def register(app: FastAPI, site: Site, rehearsals: Rehearsals) -> None:
                 if len(rehearsals.running()) >= OPEN_MAX:
                     raise Conflict(
                         f"{OPEN_MAX} drills go on already; end one of them first.",
-                        f"已有{OPEN_MAX}场演练进行中,请先结束一场。",
+                        f"已有{OPEN_MAX}场演练进行中，请先结束一场。",
                     )
                 if form["scene"] not in SCENES:
                     raise MissingDetail("scene", "Choose a scene.", "请选择演练场景。")

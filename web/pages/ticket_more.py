@@ -64,7 +64,7 @@ def ask_meters(site: Site, page: TicketPage, viewer: Viewer) -> Mapping[str, Ans
         raise MissingDetail(
             "devices",
             "Every meter around it has been heard since.",
-            "周边电表均已有数据,无需召测。",
+            "周边电表均已有数据，无需召测。",
         )
     answers = site.read_now.ask(
         picture.silent[:DEVICES_MAX], viewer.actor, incident_id=page.incident.id

@@ -89,7 +89,7 @@ class NoticesContract:
 
         before = self.told(ledger, "power_out")
         shown, people = office.notices.preview(draft.id)
-        count = office.notices.approve(draft.id, CHIEF, text_zh="中山路停电,正在抢修。")
+        count = office.notices.approve(draft.id, CHIEF, text_zh="中山路停电，正在抢修。")
 
         assert (before, count, len(people), shown.recipients) == (set(), 6, 6, 6)
         assert len(self.told(ledger, "power_out")) == 6
@@ -99,7 +99,7 @@ class NoticesContract:
         assert (kept.state, kept.decided_by, kept.text_zh) == (
             "approved",
             "赵值班",
-            "中山路停电,正在抢修。",
+            "中山路停电，正在抢修。",
         )
 
     @staticmethod

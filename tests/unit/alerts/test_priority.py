@@ -40,7 +40,7 @@ def test_the_reason_names_what_decided_in_both_languages() -> None:
     rank = prioritise("outage", "P1", [VENTILATOR, HOSPITAL, HOME])
 
     assert rank.reason == "supply lost; 1 on life support; 1 critical; 3 customers"
-    assert rank.reason_zh == "已停电,生命支持客户1户,重要客户1户,影响3户"
+    assert rank.reason_zh == "已停电，生命支持客户1户，重要客户1户，影响3户"
 
 
 def test_a_repair_is_due_when_the_crew_has_promised_to_arrive() -> None:

@@ -46,12 +46,12 @@ def test_everything_about_a_customer_is_on_one_line_newest_first() -> None:
 
     assert [(e.kind, e.text_zh) for e in story] == [
         ("planned", "计划停电开始"),
-        ("application", "业务申请(营业厅)"),
-        ("ticket", "工单20260301-0001:归档"),
-        ("notice", "通知(停电告知):待发送"),
-        ("contact", "故障报修(电话)"),
-        ("ticket", "工单20260301-0001建立:停电"),
-        ("outage", "停电120分钟(故障停电)"),
+        ("application", "业务申请（营业厅）"),
+        ("ticket", "工单20260301-0001：归档"),
+        ("notice", "通知（停电告知）：待发送"),
+        ("contact", "故障报修（电话）"),
+        ("ticket", "工单20260301-0001建立：停电"),
+        ("outage", "停电120分钟（故障停电）"),
     ]
     assert [e.said for e in story if e.kind in ("contact", "application")] == [
         "增容到12千瓦",

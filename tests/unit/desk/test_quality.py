@@ -29,7 +29,7 @@ def test_the_headline_counts_from_knowing_to_the_first_call() -> None:
     assert told is not None
     assert (told.contacts, told.tickets) == (6, 1)
     assert told.sentence.endswith("known 3 h 12 min before the first call; 6 calls, 1 ticket.")
-    assert told.sentence_zh.endswith("比首个来电早3小时12分发现;6个来电,1张工单。")
+    assert told.sentence_zh.endswith("比首个来电早3小时12分发现；6个来电，1张工单。")
 
 
 def test_the_story_is_told_for_a_day_after_its_ticket_is_closed() -> None:

@@ -77,13 +77,13 @@ def test_a_broken_promise_comes_with_the_reason_that_was_noted() -> None:
     month.fault("outage", T1, 0)
     month.at(5, "dispatch", 1)
     month.at(65, "arrive", 1)
-    month.at(70, "note", 1, text="道路积水,绕行")
+    month.at(70, "note", 1, text="道路积水，绕行")
 
     (breach,) = month.report().breaches[:1]
     assert (breach.metric, breach.reason) == ("restore", "")
     late = next(b for b in month.report().breaches if b.metric == "arrive")
     assert late.late_min == pytest.approx(19.5)
-    assert late.reason == "道路积水,绕行"
+    assert late.reason == "道路积水，绕行"
 
 
 def test_what_comes_back_at_one_place_is_named() -> None:
@@ -173,13 +173,13 @@ def test_the_notice_of_an_outage_has_what_its_office_asks_for() -> None:
     assert chinese is not None
     assert english is not None
     assert chinese.splitlines() == [
-        "工单:20260301-0001(停电)",
-        "线路:城东线;开关:S1",
-        "停电台区:中山路1号配变",
-        "影响客户:6户,其中重要及敏感客户1户",
-        "停电时间:08:00;停电时户数:12.0",
-        "预计恢复供电:11:00",
-        "答复口径:该停电我们已知悉并正在处理,无需重复报修。",
+        "工单：20260301-0001（停电）",
+        "线路：城东线；开关：S1",
+        "停电台区：中山路1号配变",
+        "影响客户：6户，其中重要及敏感客户1户",
+        "停电时间：08:00；停电时户数：12.0",
+        "预计恢复供电：11:00",
+        "答复口径：该停电我们已知悉并正在处理，无需重复报修。",
     ]
     assert english.isascii() is False  # names stay as they are
     assert len(english.splitlines()) == 7

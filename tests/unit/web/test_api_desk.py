@@ -240,7 +240,7 @@ def test_one_estimate_for_an_area_in_a_storm(visit: Visit) -> None:
 
 
 def test_a_timeline_keeps_the_callers_words_from_who_may_not_read_them(visit: Visit) -> None:
-    bearer(visit).post("/api/v1/contacts", json=call(text="我家停电,门牌18号"))
+    bearer(visit).post("/api/v1/contacts", json=call(text="我家停电，门牌18号"))
     ticket = next(
         t for t in bearer(visit).get("/api/v1/tickets").json()["items"] if t["asset"] == "T7"
     )
@@ -319,7 +319,7 @@ def test_a_notice_is_read_approved_once_and_not_again(world: World, visit: Visit
     path = f"/api/v1/notices/{draft.id}"
 
     shown = operator.get(path).json()
-    sent = operator.post(f"{path}/approve", json={"text_zh": "已知悉,正在抢修。"})
+    sent = operator.post(f"{path}/approve", json={"text_zh": "已知悉，正在抢修。"})
     again = operator.post(f"{path}/approve", json={})
 
     assert shown["recipients"] == 48

@@ -41,7 +41,7 @@ def held(why: str) -> Evidence:
 def odd(meter: str, rank: int) -> Evidence:
     return Evidence(
         "least like all other meters yesterday: it dips below its area",
-        "昨日与其他电能表差异最大:电压低于本台区的深度",
+        "昨日与其他电能表差异最大：电压低于本台区的深度",
         {"rank": rank, "deviation_lowest_v": -14.2, "deviation_lowest_v_spreads": -8.3},
         1.0,
         (NOW - DAY, NOW),
@@ -172,7 +172,7 @@ def test_the_notice_of_an_outage_lies_ready_to_be_copied_by_one_key(
 ) -> None:
     page = visit("dispatcher", "zh-CN").get(f"/tickets/{ticket_of(world, 'T7')}").text
 
-    assert "停电台区:大学路7号配变" in page and "影响客户:48户" in page
+    assert "停电台区：大学路7号配变" in page and "影响客户：48户" in page
     assert 'data-copy="outage-notice"' in page and 'data-key="c"' in page
 
 

@@ -1,6 +1,8 @@
 """Both languages are complete: a missing sentence fails here, not in front of a clerk."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,28 @@ def test_no_chinese_sentence_was_left_in_english() -> None:
     chinese = re.compile("[\u4e00-\u9fff]")
 
     assert [k for k, s in catalogue("zh-CN").items() if not chinese.search(s)] == []
+
+
+def spoken(file: Path) -> Iterator[str]:
+    """The texts of a source file, without its docstrings, comments and values put in."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    notes = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in notes:
+            yield node.value
+
+
+def test_chinese_sentences_have_chinese_punctuation() -> None:
+    """A half-width comma between characters looks like a program, not like a utility's software."""
+    narrow = re.compile("[\u4e00-\u9fff”][,:;?!()]|[,:;?!()][\u4e00-\u9fff“]")
+    rooms = ("alerts", "desk", "detectors", "grid", "web")
+    texts = [x for room in rooms for f in (WEB.parent / room).rglob("*.py") for x in spoken(f)]
+    for file in (WEB.parent / "desk" / "checklists").glob("*.toml"):
+        texts += file.read_text(encoding="utf-8").splitlines()
+    texts += catalogue("zh-CN").values()
+
+    assert [x for x in texts if narrow.search(x)] == []
+    assert len(texts) > 5000
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -98,7 +98,7 @@ def network(points_per_area: int = 48) -> Network:
 NEUTRAL = Evidence(
     "Phase voltages move apart in step with load: the neutral's resistance is 0.31 Ω and rises, "
     "while the transformer's own voltages stay level.",
-    "三相电压随负荷此升彼降:中性线电阻已达 0.31 Ω 并持续增大,而配变出口电压平稳。",
+    "三相电压随负荷此升彼降：中性线电阻已达 0.31 Ω 并持续增大，而配变出口电压平稳。",
     {"neutral_ohm": 0.3127, "spread_v": 21.4, "meters_high": 13, "meters_low": 9},
     0.12,
     (NOW - 5 * HOUR, NOW - 3 * HOUR),
@@ -109,7 +109,7 @@ NEUTRAL = Evidence(
 )
 OUTAGE = Evidence(
     "41 of 48 meters sent a last gasp within 20 s and none has been heard since.",
-    "48 块电表中 41 块在 20 秒内发出停电告警,此后均无数据。",
+    "48 块电表中 41 块在 20 秒内发出停电告警，此后均无数据。",
     {"last_gasps": 41, "silent": 48, "log_odds": 37.2},
     3.0,
     (NOW - 12 * MINUTE, NOW - 11 * MINUTE),

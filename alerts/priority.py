@@ -76,4 +76,4 @@ def prioritise(
         words.append((f"{count} customer{'s' if count != 1 else ''}", f"影响{count}户"))
     if horizon_h is not None:
         words.append((f"failure expected in {horizon_h:.0f} h", f"预计{horizon_h:.0f}小时内发展"))
-    return Priority(value, "; ".join(w for w, _ in words), ",".join(z for _, z in words))
+    return Priority(value, "; ".join(w for w, _ in words), "，".join(z for _, z in words))

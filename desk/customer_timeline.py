@@ -86,7 +86,7 @@ def _contact(c: Contact, tickets: Mapping[int, Ticket]) -> StoryEntry:
     way, way_zh = CHANNEL_NAMES[c.channel]
     kind: Kind = "application" if c.kind == "application" else "contact"
     ticket = tickets.get(c.ticket_id or 0)
-    text, text_zh = f"{name} ({way})", f"{name_zh}({way_zh})"
+    text, text_zh = f"{name} ({way})", f"{name_zh}（{way_zh}）"
     return StoryEntry(c.time_us, kind, text, text_zh, c.text, ticket.number if ticket else None)
 
 

@@ -8,10 +8,11 @@ rules need no retry, and the sequence of the outbox is the order of commits: a r
 `seq > last` misses nothing. Uniqueness is kept by constraints all the same, never by an `if`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
+from grid.faults import Severity
 from grid.records import (
     Alert,
     AlertEvent,
@@ -34,6 +35,7 @@ from storage.desk_records import (
     ToldNotice,
     Waking,
 )
+from storage.feed_lines import LINES_MAX, Beside, Feed, LineName, Rank
 
 Asset = tuple[str, str]  # (asset kind, asset id)
 Advance = tuple[str, str, int]  # (consumer, journal uuid, offset)
@@ -71,6 +73,40 @@ class Reading(Protocol):
 
     def alerts_of(self, incident_ids: Sequence[int]) -> Mapping[int, tuple[Alert, ...]]:
         """All alerts of many incidents, oldest first; incidents without any are absent."""
+
+    def feed(
+        self,
+        *,
+        open_only: bool = True,
+        without_work: str | None = None,
+        only: Sequence[str] | None = None,
+        start: Rank | None = None,
+        limit: int = LINES_MAX,
+    ) -> Feed:
+        """Alerts folded by cause, the most urgent line first; `open_only` as for `alerts`.
+
+        `only` keeps the lines with these keys, `start` the lines from that rank on. Of what has
+        ended too, the newest `ALERTS_MAX` alerts are folded.
+        """
+
+    def line_names(
+        self, *, open_only: bool = True, without_work: str | None = None
+    ) -> list[LineName]:
+        """What every alert of the feed may be called by, for a search."""
+
+    def line_places(
+        self, *, open_only: bool = True, without_work: str | None = None
+    ) -> Mapping[Asset, int]:
+        """How many lines of the feed stand at each asset."""
+
+    def worst_open(self, *, without_work: str | None = None) -> Mapping[Asset, Severity]:
+        """The worst severity that is open at each asset."""
+
+    def beside(self, alert: Alert, *, without_work: str | None = None, limit: int = 12) -> Beside:
+        """The other alerts of the same incident: counted all, the first `limit` by time."""
+
+    def first_known_us(self, incident_id: int) -> int | None:
+        """When the first alert of an incident was known; None if it has none."""
 
     def events(self, alert_id: str) -> list[AlertEvent]:
         """Every change of one alert, in event time."""
@@ -116,6 +152,10 @@ class Reading(Protocol):
 
     def incidents_by_id(self, incident_ids: Sequence[int]) -> Mapping[int, Incident]:
         """Many incidents at once; unknown ids are absent."""
+
+    def most_called(self, since_us: int, without_faults: Collection[str]) -> Incident | None:
+        """Of the incidents with a ticket that are open, or that customers have called about since:
+        the one with most calls, else the newest known."""
 
     def moves(self, incident_id: int) -> list[Move]:
         """Where the incident was thought to be, in order."""

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 from alerts.ledger import FINAL_STATES
-from alerts.memory_alerts import AlertMemory
-from alerts.memory_tickets import TicketMemory
+from alerts.memory_feed import FeedMemory
 from grid.records import (
     Channel,
     Contact,
@@ -15,7 +14,7 @@ from grid.records import (
 from storage.desk_records import Draft, HumanInput, Notice, ToldNotice
 
 
-class Memory(AlertMemory, TicketMemory):
+class Memory(FeedMemory):
     """All that `alerts.ledger.Transaction` asks."""
 
     def contact(self, channel: Channel, external_id: str) -> Contact | None:

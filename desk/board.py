@@ -19,6 +19,7 @@ from desk.timeline import TimelineEntry, timeline
 from grid.network import Customer, Network, Transformer
 from grid.records import Alert, AlertEvent, Contact, Incident, Ticket, TicketState
 from storage.desk_records import Move, Mute, Step
+from storage.feed_lines import LINES_MAX, Beside, FeedLine, Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,38 @@ class FeedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LineRow:
+    """One line of the feed with what hangs on the alert that speaks for it."""
+
+    line: FeedLine
+    incident: Incident | None
+    ticket: Ticket | None
+    mutes: tuple[Mute, ...]
+
+    @property
+    def customers(self) -> int:
+        return max(self.line.main.customers, self.incident.customers if self.incident else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of the feed, the most urgent first, and of how many lines and alerts."""
+
+    rows: list[LineRow]
+    lines_all: int
+    alerts_all: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlertPage:
-    """Everything about one alert; `call_first` are customers to be called before others."""
+    """Everything about one alert; `call_first` are customers to be called before others.
+
+    beside : the other alerts of its cause, the first of them and how many there are
+    """
 
     row: FeedRow
     events: list[AlertEvent]
-    siblings: list[Alert]
+    beside: Beside
     transformer: Transformer | None
     customers: int
     call_first: list[Customer]
@@ -171,6 +198,35 @@ class Board:
             for a in alerts
         ]
 
+    def lines(
+        self,
+        *,
+        role: Role,
+        open_only: bool = True,
+        only: Sequence[str] | None = None,
+        start: Rank | None = None,
+        limit: int = LINES_MAX,
+    ) -> Lines:
+        """The feed folded by cause; see `alerts.ledger.Reading.feed`."""
+        with self.ledger.reading() as reading:
+            found = reading.feed(
+                open_only=open_only,
+                without_work=hidden_work(role),
+                only=only,
+                start=start,
+                limit=limit,
+            )
+            return Lines(
+                self._line_rows(reading, found.lines, role), found.lines_all, found.alerts_all
+            )
+
+    def _line_rows(self, reading: Reading, lines: Sequence[FeedLine], role: Role) -> list[LineRow]:
+        rows = self._rows(reading, [x.main for x in lines], role)
+        return [
+            LineRow(x, row.incident, row.ticket, row.mutes)
+            for x, row in zip(lines, rows, strict=True)
+        ]
+
     def alert(self, alert_id: str, role: Role, language: str = "zh-CN") -> AlertPage | None:
         """One alert, None if there is none or the role may not see it."""
         with self.ledger.reading() as reading:
@@ -178,19 +234,28 @@ class Board:
             if alert is None or not may_see(alert.work, role):
                 return None
             row = self._rows(reading, [alert], role)[0]
-            siblings: Sequence[Alert] = ()
-            if alert.incident_id is not None:
-                siblings = reading.alerts_of([alert.incident_id]).get(alert.incident_id, ())
             here = (alert.asset_kind, alert.asset)
             return AlertPage(
                 row,
                 reading.events(alert_id),
-                [a for a in siblings if a.id != alert_id and may_see(a.work, role)],
+                reading.beside(alert, without_work=hidden_work(role)),
                 self.network.transformer_of(*here),
                 len(self.places.customers(here)),
                 self.places.call_first(here),
                 self.procedure(alert.fault, language),
             )
+
+    def cause(self, alert_id: str, role: Role) -> list[Alert]:
+        """An alert and all that are folded with it, itself first; [] if there is none for the
+        role. For who acts on all of them: a page counts them by `alert`."""
+        with self.ledger.reading() as reading:
+            alert = reading.alert(alert_id)
+            if alert is None or not may_see(alert.work, role):
+                return []
+            if alert.incident_id is None:
+                return [alert]
+            found = reading.alerts_of([alert.incident_id]).get(alert.incident_id, ())
+            return [alert, *(a for a in found if a.id != alert_id and may_see(a.work, role))]
 
     # -- tickets ---------------------------------------------------------------------------
 
@@ -206,12 +271,11 @@ class Board:
         offset: int = 0,
     ) -> list[TicketRow]:
         """The queue, most urgent first; without `states` all that are open."""
-        hidden = None if may_see("inspection", role) else "inspection"
         with self.ledger.reading() as reading:
             found = reading.tickets(
                 states=states,
                 work=work,
-                without_work=hidden,
+                without_work=hidden_work(role),
                 team=team,
                 assignee=assignee,
                 limit=limit,
@@ -272,6 +336,11 @@ class Board:
             ticked(reading, ticket.number),
             [r.stars for r in ratings(reading, ticket.number)],
         )
+
+
+def hidden_work(role: Role) -> str | None:
+    """The kind of work that a role is not shown; None if it is shown all."""
+    return None if may_see("inspection", role) else "inspection"
 
 
 def _visible(ticket: Ticket | None, role: Role) -> Ticket | None:

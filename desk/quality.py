@@ -10,6 +10,7 @@ from grid.network import Network
 from grid.records import Incident, Ticket
 
 STORY_US: Final = DAY_US  # how long a story is told after its last call
+_UNTOLD: Final = frozenset(name for name, fault in FAULTS.items() if fault.work == "inspection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +66,18 @@ def headline(ledger: Ledger, network: Network, now_us: int) -> Headline | None:
     when its ticket is closed.
     """
     with ledger.reading() as reading:
-        found = {i.id: i for i in reading.incidents(open_only=True, limit=10_000)}
-        lately = [c for c in reading.contacts(limit=500) if c.time_us >= now_us - STORY_US]
-        called = {c.incident_id for c in lately if c.incident_id is not None}
-        found.update(reading.incidents_by_id(sorted(called - found.keys())))
-        incidents = [i for i in found.values() if FAULTS[i.fault].work != "inspection"]
-        tickets = reading.tickets_by_incident([i.id for i in incidents])
-        told = [i for i in incidents if i.id in tickets]
-        if not told:
+        chosen = reading.most_called(now_us - STORY_US, _UNTOLD)
+        if chosen is None:
             return None
-        chosen = max(told, key=lambda i: (i.contacts, i.known_us, i.id))
-        return _story(reading, chosen, tickets.get(chosen.id), network, now_us)
+        ticket = reading.tickets_by_incident([chosen.id]).get(chosen.id)
+        return _story(reading, chosen, ticket, network, now_us)
 
 
 def _story(
     reading: Reading, incident: Incident, ticket: Ticket | None, network: Network, now_us: int
 ) -> Headline:
-    own = reading.alerts_of([incident.id]).get(incident.id, ())
-    known_us = min((a.known_us for a in own), default=incident.known_us)
+    first_known_us = reading.first_known_us(incident.id)
+    known_us = incident.known_us if first_known_us is None else first_known_us
     first_us = incident.first_contact_us
     lead_s = None if first_us is None else (first_us - known_us) / 1e6
     fault = FAULTS[incident.fault]

@@ -13,6 +13,7 @@ from grid.records import (
 from storage.database import Connection, Database
 from storage.errors import JournalMismatch
 from storage.ledger_alerts import AlertTables
+from storage.ledger_feed import FeedTables
 from storage.ledger_people import PeopleTables
 from storage.ledger_stream import OutboxStream
 from storage.ledger_tickets import TicketTables
@@ -20,7 +21,7 @@ from storage.queries import queries
 from storage.realms import realm_id
 
 
-class Rows(AlertTables, TicketTables, PeopleTables):
+class Rows(AlertTables, FeedTables, TicketTables, PeopleTables):
     """One transaction's view of the tables; implements `alerts.ledger.Transaction`."""
 
 

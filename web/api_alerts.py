@@ -94,7 +94,7 @@ def register(app: FastAPI, site: Site) -> None:
                     {"kind": m.kind, "ref": m.ref, "reason": m.reason} for m in page.row.mutes
                 ],
                 "changes": [x.change for x in page.events],
-                "siblings": [a.id for a in page.siblings],
+                "siblings": [a.id for a in site.board.cause(alert_id, viewer_of(request).role)[1:]],
                 "incident_of_cause": incident_json(page.row.incident),
                 "customers": page.customers,
                 "checklist": {"key": page.procedure.key, "version": page.procedure.version},

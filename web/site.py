@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from alerts.settings import DeskSettings
 from alerts.silences import SilenceDesk
 from alerts.storm import Storm, StormDesk, declared, storm
 from alerts.tickets import TicketDesk
-from desk.board import Board
+from desk.board import Board, LineRow, hidden_work
 from desk.cases import Case, cases
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
@@ -30,8 +30,9 @@ from desk.ratings import RatingDesk
 from desk.read_now import ReadNow
 from grid.errors import ForewattError
 from grid.records import OutboxMessage, Ticket
-from web.feed import FeedGroup, FeedItem, fold, group_of, line_of
+from web.feed import line_of
 from web.i18n import Language
+from web.lately import Lately
 from web.names import asset_label
 from web.once import Kept, MemoryKept
 from web.render import Renderer
@@ -39,8 +40,6 @@ from web.settings import WebSettings
 from web.stream import Frame, Hub, event
 from web.viewer import NOBODY
 
-# So many open alerts are folded at once; a storm beyond it says so and shows the newest.
-FEED_MAX = 12_000
 STATES_KEPT_S = 1.0
 STORM_KEPT_S = 3.0
 KNOWN_KEPT_S = 60.0
@@ -108,7 +107,8 @@ class Site:
             transformer_of=self.network.transformer_of,
             asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
         )
-        self._states: dict[Role, tuple[float, dict[tuple[str, str], str]]] = {}
+        self._states: Lately[str | None, Mapping[tuple[str, str], str]] = Lately()
+        self._feeders: Lately[tuple[str | None, bool], list[tuple[str, int]]] = Lately()
         self.hub = Hub(
             self.ledger,
             self.frames,
@@ -138,7 +138,7 @@ class Site:
         reader = self.render.reader(language)
         return self.render.html("_figures.html", reader, NOBODY, **self.figures())
 
-    def row_html(self, group: FeedGroup, language: Language, selected: str | None = None) -> Markup:
+    def row_html(self, group: LineRow, language: Language, selected: str | None = None) -> Markup:
         """One line of the feed. A line that cannot be drawn must not take the feed with it: it
         becomes a plain link, and the log says why."""
         reader = self.render.reader(language)
@@ -146,7 +146,7 @@ class Site:
         try:
             return Markup(self.render.html("_feed_row.html", reader, NOBODY, **values))
         except Exception:
-            log.exception("the feed's line %s cannot be drawn", group.key)
+            log.exception("the feed's line %s cannot be drawn", group.line.key)
             return Markup(self.render.html("_feed_row_plain.html", reader, NOBODY, **values))
 
     def outbox_head(self) -> int:
@@ -154,30 +154,31 @@ class Site:
         with self.ledger.reading() as r:
             return r.outbox_head()
 
-    def feed(self, role: Role, open_only: bool = True) -> list[FeedGroup]:
-        rows = self.board.feed(role=role, open_only=open_only, limit=FEED_MAX)
-        return fold(FeedItem(x.alert, x.incident, x.ticket, tuple(x.mutes)) for x in rows)
-
-    def states(self, role: Role) -> dict[tuple[str, str], str]:
+    def states(self, role: Role) -> Mapping[tuple[str, str], str]:
         """Worst open severities as this role may see them, at most a second old: in a storm
         every pane asks, and the answer is the same for all."""
-        kept = self._states.get(role)
-        now = time.monotonic()
-        if kept is None or now - kept[0] > STATES_KEPT_S:
-            kept = (now, self.worst_states(self.feed(role)))
-            self._states[role] = kept
-        return kept[1]
 
-    def worst_states(self, groups: Sequence[FeedGroup]) -> dict[tuple[str, str], str]:
-        """Asset to its worst open severity, for the one-line diagram."""
-        states: dict[tuple[str, str], str] = {}
-        for group in groups:
-            for item in group.items:
-                a = item.alert
-                if a.cleared_us is None:
-                    key = (a.asset_kind, a.asset)
-                    states[key] = min(states.get(key, "P9"), a.severity)
-        return states
+        def ask() -> Mapping[tuple[str, str], str]:
+            with self.ledger.reading() as reading:
+                return reading.worst_open(without_work=hidden_work(role))
+
+        return self._states.get(hidden_work(role), STATES_KEPT_S, ask)
+
+    def feeders(self, role: Role, open_only: bool) -> list[tuple[str, int]]:
+        """Feeders with how many lines of the feed stand on each, most first; for the banner of a
+        storm, so at most some seconds old."""
+
+        def ask() -> list[tuple[str, int]]:
+            with self.ledger.reading() as reading:
+                places = reading.line_places(open_only=open_only, without_work=hidden_work(role))
+            feeders: dict[str, int] = {}
+            for (kind, asset), lines in places.items():
+                chain = self.network.ancestors(kind, asset)
+                if chain:
+                    feeders[chain[-1][1]] = feeders.get(chain[-1][1], 0) + lines
+            return sorted(feeders.items(), key=lambda x: (-x[1], x[0]))
+
+        return self._feeders.get((hidden_work(role), open_only), STORM_KEPT_S, ask)
 
     @cached_property
     def _monitors(self) -> dict[str, str]:
@@ -257,10 +258,10 @@ class Site:
         """Messages as events; a line of the feed is rendered once, with its last message."""
         line_at = {m.seq: line for m in messages if (line := line_of(m)) is not None}
         last = {line: seq for seq, line in line_at.items()}
-        groups: dict[str, FeedGroup | None] = {}
+        groups: dict[str, LineRow] = {}
         if last and languages:
-            with self.ledger.reading() as r:
-                groups = {line: group_of(r, line) for line in last}
+            found = self.board.lines(role="system", only=list(last), limit=len(last))
+            groups = {x.line.key: x for x in found.rows}
         frames = []
         for m in messages:
             incident = m.key if m.topic == "incident" else m.data.get("incident_id")
@@ -274,7 +275,7 @@ class Site:
                 more = {"line": line, "merged": m.data.get("change") == "merged"} if draw else {}
                 group = groups.get(line) if draw and line else None
                 if group is not None:
-                    more |= {"rank": group.rank, "html": self.row_html(group, language)}
+                    more |= {"rank": str(group.line.rank), "html": self.row_html(group, language)}
                 texts[language] = event(m.topic, data | more, m.seq)
             frames.append(Frame(m.seq, m.topic, texts, str(m.data.get("work") or "")))
         return frames

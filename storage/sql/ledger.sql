@@ -54,6 +54,119 @@ WHERE realm = %(realm)s
         OR (raised_us, id) < (%(before_us)s::bigint, %(before_id)s::text))
 ORDER BY raised_us DESC, id DESC LIMIT %(limit)s
 
+-- name: feed_open
+-- What stays in the feed: what is not over, and what was over before anybody had seen it.
+(condition <> 'cleared' OR handling = 'new') AND (condition <> 'cleared' OR NOT EXISTS (
+    SELECT FROM incident i WHERE i.id = a.incident_id AND i.closed_us IS NOT NULL))
+
+-- name: feed_only
+-- What belongs to some lines.
+(incident_id = ANY(%(incidents)s::bigint[])
+    OR (incident_id IS NULL AND id = ANY(%(alone)s::text[])))
+
+-- name: feed_newest
+-- Of all that has ever been, the newest.
+ORDER BY raised_us DESC, id DESC LIMIT %(alerts_max)s
+
+-- name: line_alerts
+-- Alerts with the line that each belongs to, and what decides where that stands.
+SELECT coalesce('i' || incident_id, 'a' || id) AS key, id, incident_id, fault, asset_kind, asset,
+    severity, raised_us, ticket, devices, condition = 'cleared' AS cleared,
+    handling = 'new' AS unseen, condition = 'no_data' AS no_data
+FROM alert a
+WHERE realm = %(realm)s AND {which}
+    AND (%(without_work)s::text IS NULL OR work <> %(without_work)s)
+{newest}
+
+-- name: feed
+-- Lines of the feed, the most urgent first, from a given one on; with the count of all. Records
+-- are read for what is shown only. One row at least.
+WITH a AS MATERIALIZED ({alerts}),
+line AS (
+    SELECT key COLLATE "C" AS line_key, count(*) AS line_alerts, bool_and(cleared) AS line_cleared,
+        bool_or(unseen) AS line_unseen, bool_or(no_data) AS line_no_data,
+        min(severity) AS line_severity, min(raised_us) AS line_raised_us
+    FROM a GROUP BY 1
+), page AS (
+    SELECT * FROM line
+    WHERE %(key)s::text IS NULL
+        OR (line_cleared, NOT line_unseen, line_severity, -line_raised_us, line_key)
+        >= (%(cleared)s, %(seen)s, %(severity)s::text, -%(raised_us)s::bigint, %(key)s::text)
+    ORDER BY line_cleared, NOT line_unseen, line_severity, line_raised_us DESC, line_key
+    LIMIT %(limit)s
+), main AS (
+    SELECT DISTINCT ON (line_key) line_key AS main_of, a.id AS main_id
+    FROM page JOIN a ON a.key = line_key
+    ORDER BY line_key, cleared, NOT ticket, severity, raised_us, a.id
+), heard AS (
+    SELECT line_key AS heard_of, count(DISTINCT device) AS line_devices
+    FROM page JOIN a ON a.key = line_key CROSS JOIN unnest(a.devices) device GROUP BY 1
+)
+SELECT lines_all, alerts_all, line_key, line_alerts, line_cleared, line_unseen, line_no_data,
+    line_severity, line_raised_us, coalesce(line_devices, 0) AS line_devices, {columns}
+FROM (SELECT count(*) AS lines_all, coalesce(sum(line_alerts), 0) AS alerts_all FROM line) counted
+LEFT JOIN page ON true
+LEFT JOIN main ON main_of = line_key
+LEFT JOIN heard ON heard_of = line_key
+LEFT JOIN alert ON realm = %(realm)s AND id = main_id
+ORDER BY line_cleared, NOT line_unseen, line_severity, line_raised_us DESC, line_key
+
+-- name: line_names
+-- What the alerts of all lines may be called by, with the ticket that stands for their cause.
+WITH a AS MATERIALIZED ({alerts})
+SELECT key, fault, asset_kind, asset, devices, t.number AS ticket FROM a
+LEFT JOIN LATERAL (
+    SELECT number FROM ticket
+    WHERE incident_id = a.incident_id
+        AND (%(without_work)s::text IS NULL OR work <> %(without_work)s)
+    ORDER BY state IN ('closed', 'merged', 'cancelled'), id DESC LIMIT 1
+) t ON true
+
+-- name: line_places
+-- How many lines stand at each asset, by the alerts that speak for them.
+WITH a AS MATERIALIZED ({alerts})
+SELECT asset_kind, asset, count(*) AS lines FROM (
+    SELECT DISTINCT ON (key) asset_kind, asset FROM a
+    ORDER BY key, cleared, NOT ticket, severity, raised_us, id
+) main GROUP BY 1, 2
+
+-- name: worst_open
+-- The worst severity that is open at each asset.
+SELECT asset_kind, asset, min(severity) AS severity FROM alert
+WHERE realm = %(realm)s AND condition <> 'cleared'
+    AND (%(without_work)s::text IS NULL OR work <> %(without_work)s)
+GROUP BY 1, 2
+
+-- name: beside
+-- The other alerts of a cause: their counts, and the first of them. One row at least.
+WITH a AS (
+    SELECT {columns} FROM alert
+    WHERE incident_id = %(incident_id)s AND id <> %(id)s
+        AND (%(without_work)s::text IS NULL OR work <> %(without_work)s)
+)
+SELECT others, others_unseen, first.*
+FROM (
+    SELECT count(*) AS others, count(*) FILTER (WHERE handling = 'new') AS others_unseen FROM a
+) counted
+LEFT JOIN (SELECT * FROM a ORDER BY raised_us, id LIMIT %(limit)s) first ON true
+ORDER BY raised_us, id
+
+-- name: first_known
+-- When the first alert of an incident was known.
+SELECT min(known_us) AS known_us FROM alert WHERE incident_id = %s
+
+-- name: most_called
+-- The incident with most calls that has a ticket, else the newest known one: of those that are
+-- open, and of those that customers have called about lately.
+SELECT {columns} FROM incident i
+WHERE id IN (
+        SELECT id FROM incident WHERE realm = %(realm)s AND closed_us IS NULL
+        UNION SELECT incident_id FROM contact
+        WHERE realm = %(realm)s AND time_us >= %(since_us)s)
+    AND fault <> ALL(%(without_faults)s::text[])
+    AND EXISTS (SELECT FROM ticket t WHERE t.incident_id = i.id)
+ORDER BY contacts DESC, known_us DESC, id DESC LIMIT 1
+
 -- name: mutes
 -- Why some alerts are muted.
 SELECT alert_id, kind, ref, start_us, end_us, reason FROM alert_mute

@@ -1,8 +1,7 @@
 """The operator's screen: the feed folded by cause, and one alert with its reasons."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -11,15 +10,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
+from alerts.roles import Role
 from alerts.settings import HOUR_US
+from desk.board import LineRow, Lines, hidden_work
 from desk.locate import Picture
 from grid.records import Alert, Incident
 from storage.desk_text import plain
+from storage.feed_lines import LINES_MAX, LineName, line_key
 from web import policy
 from web.charts import SPANS
 from web.diagram import one_line
-from web.feed import FeedGroup, FeedItem, found_in, group_key
+from web.feed import found_in
 from web.forms import form_of, see, whole
+from web.i18n import Words
 from web.names import own_name, place
 from web.refusals import status_of
 from web.report import MEDIA, Source, report
@@ -29,7 +32,6 @@ from web.viewer import Viewer, viewer_of
 
 WANTED_MAX: Final = 64
 FOUND_MAX: Final = 12
-LINES_MAX: Final = 300  # of the feed; the browser keeps no more either (app.js)
 SHELF_HOURS: Final = (1, 4, 12, 24, 72, 168)
 
 log = logging.getLogger(__name__)
@@ -65,8 +67,8 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         "may_handle": viewer.may(policy.HANDLE),
         "may_names": viewer.may(policy.PERSONAL_DATA),
         "may_measure": viewer.may(policy.MEASURE),
-        "line": group_key(alert),
-        "unseen": sum(a.handling == "new" for a in (alert, *page.siblings)),
+        "line": line_key(alert),
+        "unseen": int(alert.handling == "new") + page.beside.unseen,
         "picture": picture_of(site, page.row.incident, viewer),
         "may_locate": viewer.may(policy.HANDLE),
         "shelf_ends": [(h, site.clock.now_us() + h * HOUR_US) for h in SHELF_HOURS],
@@ -83,34 +85,46 @@ def picture_of(site: Site, incident: Incident | None, viewer: Viewer) -> Picture
     return found if found.candidates or found.suspects else None
 
 
-def storm_of(site: Site, groups: Sequence[FeedGroup]) -> dict[str, Any]:
+def lines_of(site: Site, request: Request, open_only: bool, wanted: str) -> Lines:
+    """The lines that the page shows; of those that somebody looks for, exact names first."""
+    role = viewer_of(request).role
+    if not wanted:
+        return site.board.lines(role=role, open_only=open_only)
+    with site.ledger.reading() as reading:
+        names = reading.line_names(open_only=open_only, without_work=hidden_work(role))
+    t = site.render.reader(site.render.language(request)).t
+    found = found_in(names, wanted, lambda name: names_of(site, t, name))
+    rows: list[LineRow] = []
+    alerts = 0
+    for keys in filter(None, found):
+        lines = site.board.lines(role=role, open_only=open_only, only=keys)
+        rows += lines.rows
+        alerts += lines.alerts_all
+    return Lines(rows[:LINES_MAX], sum(map(len, found)), alerts)
+
+
+def storm_of(site: Site, role: Role, open_only: bool, lines: Lines) -> dict[str, Any] | None:
     """More causes than a person can read: how many, and on which feeders most of them are."""
-    feeders: Counter[str] = Counter()
-    for group in groups:
-        alert = group.main.alert
-        chain = site.network.ancestors(alert.asset_kind, alert.asset)
-        if chain:
-            feeders[chain[-1][1]] += 1
+    if lines.lines_all <= LINES_MAX:
+        return None
     return {
-        "alerts": sum(len(g.items) for g in groups),
-        "causes": len(groups),
+        "alerts": lines.alerts_all,
+        "causes": lines.lines_all,
         "shown": LINES_MAX,
-        "feeders": feeders.most_common(FOUND_MAX),
+        "feeders": site.feeders(role, open_only)[:FOUND_MAX],
     }
 
 
-def names_of(site: Site, request: Request, item: FeedItem) -> Iterator[str]:
+def names_of(site: Site, t: Words, name: LineName) -> Iterator[str]:
     """What somebody may call an alert: place, area, people's names for them, fault, ticket."""
-    t = site.render.reader(site.render.language(request)).t
-    alert = item.alert
-    yield t.fault(alert.fault)
-    yield from alert.devices
-    here = (alert.asset_kind, alert.asset)
+    yield t.fault(name.fault)
+    yield from name.devices
+    here = (name.asset_kind, name.asset)
     for kind, asset in site.network.ancestors(*here) or (here,):
         yield asset
         yield own_name(site.network, kind, asset)
-    if item.ticket is not None:
-        yield item.ticket.number
+    if name.ticket is not None:
+        yield name.ticket
 
 
 def _devices_called(site: Site, viewer: Viewer, wanted: str) -> list[str]:
@@ -153,13 +167,11 @@ def register(app: FastAPI, site: Site) -> None:
     ) -> Response:
         after = site.outbox_head()
         open_only = request.query_params.get("show") != "all"
-        groups = site.feed(viewer.role, open_only)
         wanted = plain(request.query_params.get("q", ""), WANTED_MAX).strip()
-        if wanted:
-            groups = found_in(groups, wanted, lambda x: names_of(site, request, x))
-        chosen = alert_id or (groups[0].main.alert.id if groups else None)
+        lines = lines_of(site, request, open_only, wanted)
+        chosen = alert_id or (lines.rows[0].line.main.id if lines.rows else None)
         detail = title = None
-        line = next((g.key for g in groups if g.main.alert.id == chosen), None)
+        line = next((x.line.key for x in lines.rows if x.line.main.id == chosen), None)
         try:
             if chosen:
                 found = {**alert_values(site, request, chosen), "problem": problem}
@@ -172,8 +184,9 @@ def register(app: FastAPI, site: Site) -> None:
             log.exception("alert %s cannot be shown beside the feed", chosen)
         values: dict[str, Any] = {
             "after": after,
-            "groups": groups[:LINES_MAX],
-            "storm": storm_of(site, groups) if len(groups) > LINES_MAX else None,
+            "groups": lines.rows,
+            "lines_all": lines.lines_all,
+            "storm": None if wanted else storm_of(site, viewer.role, open_only, lines),
             "open_only": open_only,
             "wanted": wanted,
             "found_devices": _devices_called(site, viewer, wanted) if wanted else (),
@@ -187,10 +200,10 @@ def register(app: FastAPI, site: Site) -> None:
 
     def of_the_cause(alert_id: str, viewer: Viewer) -> list[Alert]:
         """The alert and those folded with it: a line of the feed is handled as one."""
-        page = site.board.alert(alert_id, viewer.role)
-        if page is None:
+        found = site.board.cause(alert_id, viewer.role)
+        if not found:
             raise HTTPException(404, "no_alert")
-        return [page.row.alert, *page.siblings]
+        return found
 
     @app.get("/")
     def feed(request: Request) -> Response:
@@ -219,8 +232,8 @@ def register(app: FastAPI, site: Site) -> None:
         """The list alone, for a page that has been away for too long."""
         viewer = viewer_of(request)
         after = site.outbox_head()
-        groups = site.feed(viewer.role)[:LINES_MAX]
-        values = {"groups": groups, "selected": None, "after": after}
+        lines = site.board.lines(role=viewer.role)
+        values = {"groups": lines.rows, "selected": None, "after": after}
         return site.render.page(request, "_feed_list.html", values)
 
     @app.get("/alerts/{alert_id}")

@@ -15,7 +15,8 @@ from alerts.roles import Role
 from alerts.settings import DAY_US
 from desk.board import FeedRow
 from grid.records import Incident, Ticket
-from web.site import FEED_MAX, Site
+from storage.feed_lines import ALERTS_MAX
+from web.site import Site
 from web.viewer import viewer_of
 
 SHOWN: Final = 200
@@ -54,7 +55,7 @@ def why_no_ticket(row: FeedRow) -> Reason:
 
 def watched(site: Site, role: Role) -> list[Watched]:
     """The watch list, the highest score first; alerts whose cause has its ticket are not on it."""
-    rows = site.board.feed(role=role, open_only=True, limit=FEED_MAX)
+    rows = site.board.feed(role=role, open_only=True, limit=ALERTS_MAX)
     found = [
         Watched(x, why_no_ticket(x))
         for x in rows

@@ -78,7 +78,7 @@ def test_the_alert_page_names_its_area_its_like_and_whom_to_call_first(desk: Des
     assert page is not None
     assert page.transformer is not None
     assert (page.transformer.id, page.customers) == ("T1", 6)
-    assert {a.fault for a in page.siblings} == {"neutral_broken", "over_voltage"}
+    assert {a.fault for a in page.beside.first} == {"neutral_broken", "over_voltage"}
     assert [c.account for c in page.call_first] == ["A11"]
     assert page.procedure.title == "Loose or broken neutral"
     assert [e.change for e in page.events] == ["raised"]

@@ -6,6 +6,7 @@ import pytest
 
 from alerts.apply import apply_events
 from alerts.settings import DeskSettings
+from storage.feed_lines import LineName
 from tests.unit.web.test_pages import alert_id, text_of
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
@@ -124,17 +125,17 @@ def test_search_without_a_find_says_so_and_shows_devices(visit: Visit) -> None:
     assert 'href="/devices/T1-monitor"' in page
 
 
-def test_an_exact_name_comes_before_a_part_of_one(world: World) -> None:
-    class Line:
-        def __init__(self, *names: str) -> None:
-            self.items = names
+def test_an_exact_name_comes_before_a_part_of_one() -> None:
+    names = [
+        LineName("i1", "outage", "transformer", "T71", ("M-1",), None),
+        LineName("i2", "outage", "transformer", "T7", (), None),
+        LineName("i3", "outage", "transformer", "T3", (), None),
+    ]
 
-    lines = [Line("T71"), Line("T7")]
+    found = found_in(names, "t7", lambda x: iter((x.asset, *x.devices)))
+    both = found_in(names, "t7 m-1", lambda x: iter((x.asset, *x.devices)))
 
-    found = found_in(lines, "t7", lambda x: [x])  # type: ignore[arg-type,list-item]
-
-    names = [str(g.items) for g in found]
-    assert names == [str(line.items) for line in reversed(lines)]
+    assert (found, both) == ((["i2"], ["i1"]), ([], ["i1"]))
 
 
 def test_the_hand_over_sheet_lists_causes_idle_alerts_and_notes(world: World, visit: Visit) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -36,8 +36,9 @@ from web.lately import Lately
 from web.names import asset_label
 from web.once import Kept, MemoryKept
 from web.render import Renderer
+from web.ring import Frame
 from web.settings import WebSettings
-from web.stream import Frame, Hub, event
+from web.stream import Hub, Pass, event
 from web.viewer import NOBODY
 
 STATES_KEPT_S = 1.0
@@ -114,6 +115,7 @@ class Site:
             self.frames,
             lambda language: {"html": self.figures_html(language)},
             self.beat,
+            self.roles_now,
             streams_max=settings.streams_max,
             heartbeat_s=settings.heartbeat_s,
         )
@@ -251,6 +253,16 @@ class Site:
     def beat(self) -> dict[str, Any]:
         speed = self.settings.speed
         return {"now_us": self.clock.now_us(), "speed": speed() if speed else 1.0}
+
+    def roles_now(self, passes: Collection[Pass]) -> Mapping[Pass, str]:
+        """The roles that sessions and tokens stand for now; absent where that is nobody."""
+        sessions = self.people.session_roles([secret for via, secret in passes if via == "session"])
+        roles: dict[Pass, str] = {("session", token): role for token, role in sessions.items()}
+        for via, secret in passes:
+            person = self.people.bearer(secret) if via == "bearer" else None
+            if person is not None and person.active:
+                roles[via, secret] = person.role
+        return roles
 
     def frames(
         self, messages: Sequence[OutboxMessage], languages: Sequence[Language]

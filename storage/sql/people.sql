@@ -48,6 +48,11 @@ UPDATE session s SET seen_at = now() FROM person p
 WHERE s.token_hash = %s AND s.expires_at > now() AND p.id = s.person_id AND p.active
 RETURNING p.id, p.login, p.display_name, p.role, p.account, p.language, p.active, p.password_hash, p.team
 
+-- name: session_roles
+-- The roles behind many sessions that have not expired, of those who are active.
+SELECT s.token_hash, p.role FROM session s JOIN person p ON p.id = s.person_id
+WHERE s.token_hash = ANY(%s) AND s.expires_at > now() AND p.active
+
 -- name: close_session
 -- Sign out.
 DELETE FROM session WHERE token_hash = %s

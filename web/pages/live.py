@@ -6,6 +6,7 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from grid.errors import ForewattError
 from web.site import Site
@@ -13,34 +14,34 @@ from web.stream import TooManyStreams
 from web.viewer import viewer_of
 
 CHECK_S: Final = 5.0
+SEQ_MAX: Final = 2**63 - 1  # of the outbox: a bigint
+DIGITS_MAX: Final = 19
 
 
 def register(app: FastAPI, site: Site) -> None:
     @app.get("/stream")
     async def stream(
-        request: Request, after: int | None = None, topics: str = "", realm: str = ""
+        request: Request, after: str = "", topics: str = "", realm: str = ""
     ) -> Response:
         if realm and realm != (site.settings.drill or "live"):
             # A page of a drill that its reader has left: never the rows of another realm.
             return JSONResponse({"error": "other_realm", "detail": "Load the page again."}, 409)
         resumed = request.headers.get("last-event-id", "")
-        if resumed.isdecimal():
-            after = int(resumed)
+        seen = resumed if resumed.isdecimal() else after
+        if seen and not (seen.isdecimal() and len(seen) <= DIGITS_MAX and int(seen) <= SEQ_MAX):
+            raise HTTPException(400, "bad_after")
         role, language = viewer_of(request).role, site.render.language(request)
+        if viewer_of(request).via == "bearer":
+            admitted = ("bearer", request.headers["authorization"][7:].strip())
+        else:
+            admitted = ("session", request.cookies.get(site.cookie, ""))
+        asked = frozenset(topics.split(",")) if topics else None
         try:
-            client = site.hub.join(role, language, frozenset(topics.split(",")) if topics else None)
+            client = site.hub.join(role, language, asked, admitted)
         except TooManyStreams as e:
             return JSONResponse({"error": "busy", "detail": str(e)}, 503, {"retry-after": "10"})
-        token = request.cookies.get(site.cookie, "")
-        bearer = viewer_of(request).via == "bearer"
-
-        def allowed() -> bool:
-            if bearer:
-                return site.people.bearer(request.headers["authorization"][7:].strip()) is not None
-            return site.people.session(token) is not None
-
         return StreamingResponse(
-            site.hub.events(client, after, allowed),
+            site.hub.events(client, int(seen) if seen else None),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )

@@ -56,8 +56,10 @@ def test_a_session_stands_for_its_person_until_it_is_closed(people: People) -> N
     token = people.open_session(wang.id, 3600)
 
     assert wang == people.session(token)
+    assert people.session_roles([token, "nobody's"]) == {token: wang.role}
     people.close_session(token)
     assert people.session(token) is None
+    assert people.session_roles([token]) == {}
 
 
 def test_an_expired_session_is_nobody_and_is_forgotten(people: People) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from grid.errors import ForewattError
 from grid.records import OutboxMessage
+from tests.unit.web.visitor import Visit
 from tests.unit.web.world import LiveMemory
 from web.i18n import LANGUAGES, Language
-from web.stream import QUEUE_MAX, REPLAY_BATCH, REPLAY_MAX, Frame, Hub, TooManyStreams, event
+from web.ring import RING_MAX, Audience, Frame, Ring
+from web.stream import REPLAY_BATCH, REPLAY_MAX, Hub, Pass, TooManyStreams, event
 
 WITHIN_S = 5.0
 
@@ -190,20 +192,81 @@ def test_a_client_that_does_not_read_is_let_go_and_loses_nothing() -> None:
             publish(ledger, "first")
             assert await stream.keys(1) == ["first"]
 
-            publish(ledger, *map(str, range(QUEUE_MAX + 50)))
-            await until(lambda: slow.behind)
+            publish(ledger, *map(str, range(RING_MAX + 50)))
+            await until(lambda: slow.ended)
 
-            assert slow.queue.qsize() <= QUEUE_MAX
             assert (hub.dropped, slow in hub.clients) == (1, False)
-            while not (slow.queue.empty()):
-                await stream.next()
+            assert [piece async for piece in stream.stream] == []
             again = open_stream(hub, after=stream.last_id)
-            rest = QUEUE_MAX + 51 - (stream.last_id or 0)
-            assert (await again.keys(rest))[-1] == str(QUEUE_MAX + 49)
+            assert await again.keys(RING_MAX + 50) == list(map(str, range(RING_MAX + 50)))
         finally:
             hub.stop()
 
     run(story())
+
+
+def test_who_comes_back_soon_is_served_without_asking_the_database() -> None:
+    async def story() -> None:
+        ledger = LiveMemory()
+        publish(ledger, "before")
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            await until(lambda: hub.ready)
+            first = open_stream(hub, after=1)
+            publish(ledger, "a", "b", "c")
+            assert await first.keys(3) == ["a", "b", "c"]
+            replayed: list[int] = []
+            render = hub._replay
+            hub._replay = lambda after, x: replayed.append(after) or render(after, x)  # type: ignore[assignment,func-returns-value]
+
+            assert await open_stream(hub, after=2).keys(2) == ["b", "c"]
+            assert replayed == []
+            assert await open_stream(hub, after=0).keys(4) == ["before", "a", "b", "c"]
+            assert await open_stream(hub, after=2, language="zh-CN").keys(2) == ["b", "c"]
+            assert replayed == [0, 2]  # older than the ring; encoded in no language but English
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_a_page_ahead_of_the_stream_is_told_nothing_twice() -> None:
+    """A page reads the head of the outbox itself, perhaps before the hub has."""
+
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            await until(lambda: hub.ready)
+            reader = open_stream(hub, after=2)
+            await reader.next("beat")
+            publish(ledger, "seen", "seen too")
+            publish(ledger, "news")
+
+            assert await reader.keys(1) == ["news"]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_what_many_are_shown_is_joined_once_and_nobody_gets_what_another_may_see() -> None:
+    ring = Ring(3)
+    ring.add([Frame(n, "alert", {"en": b"%d" % n}) for n in (1, 2)])
+    ring.add([Frame(3, "contact", {"en": b"call"}), Frame(None, "figures", {"en": b"f"})])
+    operator, clerk = Audience("operator", "en"), Audience("clerk", "en")
+
+    assert (ring.start, ring.end, ring.seq, ring.base) == (1, 4, 3, 1)
+    assert ring.joined(operator, 1, 0) == b"2f"
+    assert ring.joined(clerk, 1, 0) == b"2callf"
+    assert ring.joined(clerk, 1, 2) == b"callf"
+    assert ring.joined(Audience("clerk", "en", frozenset({"ticket"})), 1, 0) == b"f"
+    assert ring.joined(operator, 1, 0) is ring.joined(operator, 1, 0)
+    assert ring.joined(Audience("clerk", "zh-CN"), 1, 0) is None
+    assert ring.joined(Audience("clerk", "zh-CN"), 1, 3) == b""
+    assert (ring.after(1), ring.after(2), ring.after(3)) == (1, 2, 4)
 
 
 def test_streams_beyond_the_limit_are_refused() -> None:
@@ -313,26 +376,60 @@ def test_each_language_is_rendered_once_whatever_the_number_of_pages() -> None:
     run(story())
 
 
-def test_a_stream_ends_when_its_session_does() -> None:
+@pytest.mark.parametrize("now", [{}, {("session", "s"): "clerk"}])
+def test_a_stream_ends_when_its_session_does_or_its_role_changes(now: dict[Pass, str]) -> None:
     async def story() -> None:
-        hub = hub_of(LiveMemory(), recheck_s=0.0)
+        good: dict[Pass, str] = {("session", "s"): "operator", ("session", "t"): "operator"}
+        hub = hub_of(LiveMemory(), roles=lambda passes: {p: good[p] for p in passes if p in good})
         hub.start()
         try:
-            signed_in = True
-            client = hub.join("operator", "en")
-            reader = Reader(hub.events(client, None, lambda: signed_in))
-            await reader.next("beat")
-            await reader.next("beat")
+            mine = Reader(hub.events(hub.join("operator", "en", None, ("session", "s")), None))
+            other = Reader(hub.events(hub.join("operator", "en", None, ("session", "t")), None))
+            for _ in range(3):
+                await mine.next("beat")
 
-            signed_in = False
+            del good["session", "s"]
+            good.update(now)
 
             async with asyncio.timeout(WITHIN_S):
-                assert [c async for c in reader.stream if b"event: alert" in c] == []
-            assert client not in hub.clients
+                assert [c async for c in mine.stream if b"event: alert" in c] == []
+            await other.next("beat")
+            await other.next("beat")
         finally:
             hub.stop()
 
     run(story())
+
+
+def test_a_stream_goes_on_while_nobody_can_say_who_may(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        def away(passes: object) -> dict[Pass, str]:
+            raise ForewattError("The database does not answer.")
+
+        hub = hub_of(LiveMemory(), roles=away)
+        hub.start()
+        try:
+            reader = Reader(hub.events(hub.join("operator", "en", None, ("session", "s")), None))
+            for _ in range(4):
+                await reader.next("beat")
+            assert "open streams cannot be checked" in caplog.text
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("after", [2**63, "9" * 400, "-1", "soon"])
+def test_a_number_that_no_message_can_have_is_refused_with_a_sentence(
+    visit: Visit, after: object
+) -> None:
+    operator = visit("operator")
+
+    asked = operator.get(f"/stream?after={after}", headers={"accept": "application/json"})
+    resumed = operator.get("/stream", headers={"last-event-id": "9" * 30})
+
+    assert (asked.status_code, asked.json()["error"]) == (400, "bad_after")
+    assert resumed.status_code == 400
 
 
 def test_stopping_ends_every_stream() -> None:
@@ -382,9 +479,11 @@ def test_what_has_gathered_goes_out_in_one_piece() -> None:
             stream = hub.events(client, None)
             await anext(stream)
             publish(ledger, *map(str, range(20)))
-            await until(lambda: client.queue.qsize() >= 20)
+            await until(lambda: hub.seq >= 20)
 
             piece = await anext(stream)
+            while b"event: alert" not in piece:  # what was to be told before
+                piece = await anext(stream)
         finally:
             hub.stop()
 

@@ -233,6 +233,10 @@ class FakePeople:
     def session(self, token: str) -> Person | None:
         return self.sessions.get(token)
 
+    def session_roles(self, tokens: Sequence[str]) -> Mapping[str, str]:
+        known = {t: self.sessions[t] for t in tokens if t in self.sessions}
+        return {t: p.role for t, p in known.items() if p.active}
+
     def close_session(self, token: str) -> None:
         self.sessions.pop(token, None)
 

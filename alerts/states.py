@@ -188,11 +188,19 @@ MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "updated": ("brought up to date", "信息更新"),
 }
 
+# What people do to a ticket's calls; the ticket itself stays as it is.
+CALL_STEPS: Final[dict[str, tuple[str, str]]] = {
+    "call_off": ("a call was taken off this ticket", "移出来电"),
+    "call_on": ("a call was moved here", "移入来电"),
+}
+
 
 def action_name(action: str) -> tuple[str, str]:
     """(English, Chinese) name of anything that can stand in a ticket's history."""
     if action in ACTIONS:
         return ACTIONS[action].name, ACTIONS[action].name_zh
+    if action in CALL_STEPS:
+        return CALL_STEPS[action]
     return MACHINE_STEPS.get(action, (action, action))
 
 

@@ -83,7 +83,7 @@ class Counter(Answers):
         hits = self._index.find(wanted, limit)
         if "-" in wanted and wanted.replace("-", "").isdigit():
             with self.ledger.reading() as reading:
-                ticket = _main_of(reading, reading.ticket_numbered(wanted))
+                ticket = main_of(reading, reading.ticket_numbered(wanted))
             if ticket is not None and may_see(ticket.work, "clerk"):
                 found = Hit(
                     "ticket", "ticket", ticket_id=ticket.id, number=ticket.number, score=100
@@ -153,7 +153,7 @@ class Counter(Answers):
             repeated = tx.contact(contact.channel, contact.external_id)
             if repeated is not None:
                 return self._repeated(tx, repeated)
-            ticket = _main_of(tx, tx.ticket_numbered(number))
+            ticket = main_of(tx, tx.ticket_numbered(number))
             if ticket is None or not may_see(ticket.work, "clerk"):
                 raise UnknownTicket(number)
             if ticket.state in FINAL_STATES:
@@ -245,7 +245,7 @@ class Counter(Answers):
         tx.publish("contact", f"{contact.channel}:{contact.external_id}", contact.time_us, data)
 
 
-def _main_of(reading: Reading, ticket: Ticket | None) -> Ticket | None:
+def main_of(reading: Reading, ticket: Ticket | None) -> Ticket | None:
     """The ticket that a merged one, or one merged into that, has become part of."""
     while ticket is not None and ticket.merged_into is not None:
         ticket = reading.ticket(ticket.merged_into)

@@ -35,6 +35,13 @@ def attach(
         contact, incident_id=incident_id, ticket_id=ticket.id if ticket is not None else None
     )
     made, _ = tx.add_contact(filled)
+    return made, *counted(tx, made, incident, ticket)
+
+
+def counted(
+    tx: Transaction, made: Contact, incident: Incident, ticket: Ticket | None
+) -> tuple[Incident, Ticket | None]:
+    """Incident and ticket with one contact more."""
     first_us = incident.first_contact_us
     incident = replace(
         incident,
@@ -47,7 +54,7 @@ def attach(
         changed = replace(ticket, contacts=incident.contacts)
         ticket = _step(tx, ticket, changed, "contact", made, made.text)
     tx.publish("incident", str(incident.id), made.time_us, incident_data(incident, "contact"))
-    return made, incident, ticket
+    return incident, ticket
 
 
 def open_for(
@@ -72,6 +79,18 @@ def open_for(
         _move(tx, incident, common, contact, places, settings)
         made, incident, ticket = attach(tx, contact, incident.id)
         return made, incident, ticket, False
+    return open_own(tx, contact, here, places, settings, actor)
+
+
+def open_own(
+    tx: Transaction,
+    contact: Contact,
+    here: Asset | None,
+    places: Places,
+    settings: DeskSettings,
+    actor: Actor | None,
+) -> tuple[Contact, Incident, Ticket | None, bool]:
+    """An incident and a ticket of its own for a contact, new or taken before."""
     kind, asset = here or ("unknown", f"{contact.channel}:{contact.external_id}")
     incident = tx.add_incident(
         Incident(
@@ -89,7 +108,9 @@ def open_for(
             first_contact_us=contact.time_us,
         )
     )
-    made, _ = tx.add_contact(replace(contact, incident_id=incident.id))
+    made = replace(contact, incident_id=incident.id, ticket_id=None)
+    if not contact.id:
+        made, _ = tx.add_contact(made)
     ticket = open_ticket(
         tx,
         Standing(incident, ()),
@@ -101,7 +122,7 @@ def open_for(
     )
     if ticket is not None:
         made = replace(made, ticket_id=ticket.id)
-        tx.put_contact(made)
+    tx.put_contact(made)
     tx.publish("incident", str(incident.id), made.time_us, incident_data(incident, "opened"))
     return made, incident, ticket, ticket is not None
 

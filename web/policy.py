@@ -98,6 +98,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     ("POST", "/tickets/{ticket_id}/here"): TICKETS,
     ("POST", "/tickets/{ticket_id}/tick"): TICKETS,
     ("POST", "/tickets/{ticket_id}/called"): COUNTER,
+    ("POST", "/tickets/{ticket_id}/split"): COUNTER,
     ("POST", "/tickets/{ticket_id}/texts"): TICKETS,
     ("POST", "/tickets/{ticket_id}/read-now"): TICKETS,
     ("POST", "/tickets/{ticket_id}/crew-link"): TICKETS,

@@ -28,6 +28,7 @@ from desk.locate import LocateDesk
 from desk.quality import bar, headline
 from desk.ratings import RatingDesk
 from desk.read_now import ReadNow
+from desk.splitting import SplitDesk
 from grid.errors import ForewattError
 from grid.records import OutboxMessage, Ticket
 from web.feed import line_of
@@ -84,6 +85,7 @@ class Site:
         self.by_hand = TicketByHand(
             self.ledger, self.network, self.clock, places=places, settings=desk
         )
+        self.splits = SplitDesk(self.ledger, self.network, self.clock, places=places, settings=desk)
         self.handover = HandOverDesk(self.ledger, self.clock)
         self.read_now = (
             ReadNow(settings.head_end, self.ledger, self.network, self.clock)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 from alerts.budget import OVER_BUDGET, WATCH_LIST
 from alerts.notices import draft_notices
 from alerts.roles import Actor
+from alerts.tickets import TicketDesk
 from desk.drills import DrillDesk
 from desk.knowledge import KnowledgeDesk
 from storage.loads import Load
@@ -30,12 +31,14 @@ PAGES = {
         "/knowledge",
         "/knowledge/articles/1?version=2",
         "/knowledge/checklists/neutral/edit",
+        "/knowledge/new",
         "/cases",
+        "/cases/{case}",
         "/engineer/watch",
         "/supply",
     ),
     "dispatcher": ("/drills", "/drills/drill-1", "/supply/frequent?asset_kind=transformer&asset=T1",
-                   "/notices/1", "/supply/calls", "/quality/now"),
+                   "/notices", "/notices/1", "/supply/calls", "/quality/now"),
 }  # fmt: skip
 
 
@@ -63,8 +66,20 @@ def town() -> Rooms:
     drill.start(Actor("孙班长", "supervisor"), "outage", 3)
     made.clock.us += 3 * MINUTE
     drill.advance()
+    tickets = TicketDesk(made.ledger, made.network, made.clock)
+    t3 = next(t for t in made.ledger_tickets() if t.asset == "T3")
+    tickets.close(
+        t3.id, Actor("赵调度", "dispatcher"), t3.version, "confirmed_precursor", "loose_connection"
+    )
     draft_notices(made.ledger, made.network, made.clock.us)
     return made
+
+
+@pytest.fixture(scope="module")
+def case(town: Rooms) -> str:
+    """The number of its closed ticket."""
+    with town.ledger.reading() as reading:
+        return next(t.number for t in reading.tickets(states=["closed"]) if t.asset == "T3")
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +92,12 @@ def server(town: Rooms) -> Iterator[Server]:
 @pytest.mark.parametrize("language", LOOKS)
 @pytest.mark.parametrize("role", PAGES)
 def test_axe_finds_nothing_and_nothing_runs_past_the_edge(
-    role: str, language: str, browser: Browser, server: Server
+    role: str, language: str, browser: Browser, server: Server, case: str
 ) -> None:
     found: list[Any] = []
     with desk(browser, server, role, language=language) as d:
         for path in PAGES[role]:
-            page = d.open(path)
+            page = d.open(path.format(case=case))
             for (width, height), theme in LOOKS[language]:
                 page.set_viewport_size({"width": width, "height": height})
                 page.emulate_media(color_scheme=theme)

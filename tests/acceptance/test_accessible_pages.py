@@ -11,14 +11,14 @@ from tests.acceptance.browser import browser, desk, server, world
 from tests.acceptance.looks import LOOKS, drawn, violations
 from tests.acceptance.test_crew_phone import link
 from tests.unit.web.server import Server
-from tests.unit.web.test_pages import HOSTILE
+from tests.unit.web.test_pages import HOSTILE, alert_id
 from tests.unit.web.world import NEUTRAL, NOW, World, raised
 
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
 
 PAGES = {
-    "operator": ("/", "/tickets", "/tickets/1", "/silences"),
+    "operator": ("/", "{alert}", "/handover", "/tickets", "/tickets/1", "/silences"),
     "clerk": ("/desk", "/desk?q=大学路", "/desk?q=330740005", "/tickets/3"),
     "dispatcher": ("/tickets/1", "/tickets/3"),
     "supervisor": ("/quality", "/quality?days=365"),
@@ -32,14 +32,14 @@ PAGES = {
         "/nowhere",
     ),
     "crew": ("/crew",),
-    "": ("/signin", "/my/link-c-1", "/my/link-c-2", "{crew}"),
+    "": ("/signin", "/my", "/my/link-c-1", "/my/link-c-2", "{crew}"),
 }
 
 
 def places(world: World) -> dict[str, str]:
     """A customer without supply and a crew on its way: the rest of the addresses."""
     world.people.customer("c-2", "330740005")
-    return {"crew": link(world)}
+    return {"crew": link(world), "alert": f"/alerts/{alert_id(world, 'neutral_loose')}"}
 
 
 @pytest.mark.parametrize("language", LOOKS)

@@ -30,7 +30,7 @@ from web import policy
 from web.crew import CrewDesk, crew_of
 from web.forms import Fields, form_of, see, site_time_us, whole
 from web.names import place
-from web.pages import ticket_more, ticket_side
+from web.pages import ticket_calls, ticket_more, ticket_side
 from web.pages.alerts import known_before_s
 from web.pages.crew import crew_link, photo_answer
 from web.presence import Presence
@@ -219,6 +219,7 @@ def register(app: FastAPI, site: Site) -> None:
         return site.render.page(request, "ticket.html", values, status=status)
 
     ticket_more.register(app, site, ticket_page)
+    ticket_calls.register(app, site, ticket_page)
 
     @app.get("/tickets/{ticket_id}")
     def ticket(request: Request, ticket_id: int) -> Response:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.unit.web.test_pages import ring, text_of
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import World
 from web.presence import HERE_S, Colleague, Presence
@@ -142,3 +143,21 @@ def test_the_areas_manager_stands_among_those_to_dispatch_to(visit: Visit) -> No
     assert '<option value="李台区">The area&#39;s manager, 李台区</option>' in page
     found = dispatcher.get("/api/v1/tickets/3").json()
     assert (found["team"], found["manager"], found["assignee"]) == ("crew-1", "李台区", "李台区")
+
+
+def test_a_call_about_something_else_is_taken_off_the_ticket(world: World, visit: Visit) -> None:
+    ring(world)
+    clerk = visit("clerk")
+    with world.ledger.reading() as r:
+        (call,) = r.contacts()
+    empty = clerk.change("/tickets/3/split", contact=str(call.id), number="1", reason="")
+    refused = clerk.change("/tickets/3/split", contact=str(call.id), number="1", reason="mine")
+
+    moved = clerk.change("/tickets/3/split", contact=str(call.id), reason="own breaker")
+
+    assert 422 == empty.status_code and "Say why" in empty.text
+    assert 404 == refused.status_code and 'value="mine"' in refused.text
+    assert "20261122-0004" in moved.text and "account=330740005" in moved.text
+    old = text_of(clerk.get("/tickets/3").text)
+    assert "A call was taken off this ticket" in old and "own breaker" in old
+    assert "Not about this" not in visit("operator").get("/tickets/3").text

@@ -50,8 +50,7 @@ def test_a_dispatcher_declares_a_storm_ends_it_and_sends_a_text(
 
         d.open("/notices")
         press(page, "#notices-waiting form button")
-        page.keyboard.press("j")
-        page.keyboard.press("Enter")
+        press(page, "#notices-waiting a.hit")
         page.wait_for_url("**/notices/*", wait_until="domcontentloaded")
         fill(page, "[name=text_zh]", "请留意。")
         press(page, "form[action$='/approve'] .btn.primary")

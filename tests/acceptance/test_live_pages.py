@@ -164,23 +164,55 @@ def test_a_text_that_was_drafted_comes_up_for_whoever_approves(
         assert d.complaints == []
 
 
-def test_a_call_comes_up_on_the_clerks_page_with_already_known(
-    browser: Browser, server: Server
+def ring(page: Page, server: Server, number: int) -> None:
+    """A telephone system tells of a caller of T7."""
+    page.context.request.post(
+        f"{server.url}/api/v1/contacts",
+        data={"channel": "phone", "external_id": str(number), "account": f"33074000{number}"},
+        headers={"authorization": "Bearer bearer-clerk"},
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_caller_comes_up_with_what_is_known_and_the_sentence(
+    language: str, browser: Browser, server: Server
 ) -> None:
-    with desk(browser, server, "clerk") as d:
+    """来电即知: nobody has typed or pressed anything yet."""
+    with desk(browser, server, "clerk", language=language) as d:
         live(d.page)
-        call = {"channel": "phone", "external_id": "1", "account": "330740005"}
 
-        d.context.request.post(
-            f"{server.url}/api/v1/contacts",
-            data=call,
-            headers={"authorization": "Bearer bearer-clerk"},
-        )
+        ring(d.page, server, 5)
 
-        card = d.page.locator("#calls .hit")
-        expect(card).to_contain_text("already known")
-        card.click()
-        expect(d.page.locator(".say")).to_contain_text("since 18:13")
+        d.page.wait_for_url("**/desk?account=330740005", wait_until="domcontentloaded")
+        sentence = "since 18:13" if language == "en-US" else "自18:13起"
+        expect(d.page.locator(".say")).to_contain_text(sentence)
+        expect(d.page.locator("input.since:focus")).to_be_visible()
+        assert d.complaints == []
+
+
+def test_a_caller_takes_nothing_away_from_whoever_is_busy(browser: Browser, server: Server) -> None:
+    """A half-typed name, the card of another customer, and those who want callers to wait."""
+    with desk(browser, server, "clerk") as d:
+        calls = d.page.locator("#calls .hit")
+        live(d.page)
+        d.page.locator("#q").fill("杨")
+        ring(d.page, server, 5)
+        expect(calls.first).to_contain_text("already known")
+        assert d.page.url.endswith("/desk")
+
+        d.open("/desk?account=330710001")
+        live(d.page)
+        ring(d.page, server, 6)
+        expect(calls).to_have_count(2)
+        assert "330710001" in d.page.url
+
+        d.open("/desk")
+        d.page.locator("#calls-pop").uncheck()
+        live(d.page)
+        ring(d.page, server, 7)
+        expect(calls).to_have_count(3)
+        assert d.page.url.endswith("/desk")
+        expect(d.page.locator("#calls-pop")).not_to_be_checked()
 
 
 def test_a_note_that_is_being_typed_survives_the_news(
@@ -204,12 +236,16 @@ def test_a_note_that_is_being_typed_survives_the_news(
 # -- keys and flows ------------------------------------------------------------------------------
 
 
-def test_the_operator_works_with_single_keys(browser: Browser, server: Server) -> None:
-    with desk(browser, server) as d:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_operator_works_with_single_keys(
+    language: str, browser: Browser, server: Server
+) -> None:
+    with desk(browser, server, language=language) as d:
         page = d.page
         page.keyboard.press("j")
         page.keyboard.press("Enter")
-        expect(page.locator("#alert-head h2")).to_have_text("Loosening neutral")
+        fault = "Loosening neutral" if language == "en-US" else "零线虚接"
+        expect(page.locator("#alert-head h2")).to_have_text(fault)
         expect(page).to_have_url(re.compile("/alerts/"))
         page.keyboard.press("?")
         expect(page.locator("#keys")).to_be_visible()

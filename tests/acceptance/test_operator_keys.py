@@ -79,10 +79,11 @@ def test_the_offer_to_take_back_goes_after_its_seconds(browser: Browser, server:
         expect(bar).to_have_count(0)
 
 
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
 def test_an_alert_is_shelved_with_its_end_by_s(
-    browser: Browser, server: Server, world: World
+    language: str, browser: Browser, server: Server, world: World
 ) -> None:
-    with desk(browser, server) as d:
+    with desk(browser, server, language=language) as d:
         d.page.keyboard.press("s")
         expect(d.page.locator(".shelf select:focus")).to_have_count(1)
         d.page.keyboard.press("ArrowUp")
@@ -90,7 +91,8 @@ def test_an_alert_is_shelved_with_its_end_by_s(
         d.page.keyboard.type("waiting for the crew")
         d.page.keyboard.press("Enter")
 
-        expect(d.page.locator("#alert-head")).to_contain_text("Shelved until")
+        shelved = "Shelved until" if language == "en-US" else "已搁置至"
+        expect(d.page.locator("#alert-head")).to_contain_text(shelved)
         with world.ledger.reading() as r:
             alert = r.alert(alert_id(world, "outage"))
         assert alert is not None and (alert.shelved_until_us or 0) > NOW

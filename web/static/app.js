@@ -191,6 +191,7 @@ async function reload() {
     }
   }
   prepare(document);
+  dispatchEvent(new CustomEvent("page:fresh"));
 }
 
 function news(topic, item) {

@@ -16,6 +16,30 @@ document.addEventListener("keydown", (event) => {
   (to < 0 ? box : list[Math.min(to, list.length - 1)]).focus();
 });
 
+// -- a caller comes up by themselves, where nothing else is being done ----------------------------
+
+const STILL = "calls-stay";
+const newest = () => $("#calls [data-call]");
+let rang = newest()?.dataset.call;
+
+const waitsForCalls = () =>
+  $("#answer [data-start]") && !$("#q").value && !document.hidden && !$("dialog[open]")
+  && localStorage.getItem(STILL) !== "1";
+
+addEventListener("page:fresh", () => {
+  const call = newest();
+  if (!call || call.dataset.call === rang) return;
+  rang = call.dataset.call;
+  if (call.dataset.channel === "phone" && waitsForCalls()) location.href = $("a", call).href;
+});
+
+const pops = $("#calls-pop");
+if (pops) {
+  pops.parentElement.hidden = false;
+  pops.checked = localStorage.getItem(STILL) !== "1";
+  pops.onchange = () => localStorage.setItem(STILL, pops.checked ? "0" : "1");
+}
+
 // What is chosen here is selected for copying (the crew's link).
 for (const field of $$("[data-select]")) {
   field.addEventListener("focus", () => field.select());

@@ -27,7 +27,10 @@ RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL, KNOWN, SLOPE, LONG = range(12, 20
 WINDOW: Final = 20
 W, SI, SII, SE, SEI, SEE, SNN, SEN, LEVEL_VAR = range(9)
 N_WINDOW: Final = 9
-LAGGED, LAST = SNN, SEN  # in a window of days: product with the residual before, that residual
+FALLEN: Final = SNN  # of services, which have no use for the neutral's sums: readings that fell
+# In a window of days: residual and current times the ones before, and those themselves.
+LAGGED, LAST, LAGGED_I, LAST_I = range(SNN, SNN + 4)
+N_LONG: Final = LAST_I + 1
 LONG_FRAMES: Final = 48.0
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
@@ -37,9 +40,10 @@ BLIND_V: Final = 0.9  # V, where no current is known
 BLIND_T: Final = 9.0
 # Against what the transformer says a lone meter should read: volt in the fast and slow window, and
 # how far beyond the window's usual stray.
-MODEL_V: Final = (0.7, 0.35)
-MODEL_SIGMA: Final = (7.0, 9.0)
-MODEL_CONSTANT: Final = (0.75, 0.6)  # share of the residual's power that is a constant fall
+MODEL_V: Final = (0.6, 0.33)
+MODEL_SIGMA: Final = (6.5, 8.5)
+STRAYS: Final = 4.0  # times the usual square, at most, of what is learned
+MODEL_FALLEN: Final = (0.9, 0.85)  # share of readings below what is expected
 SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings known
 COUNTED: Final = 0.5  # of the usual current
 
@@ -255,10 +259,13 @@ def test_drops(
                 w[SE] += e
                 w[SEI] += e * i
                 w[SEE] += e * e
-                # A neutral moves with the other phases too, at half weight and against.
-                n = i - 0.5 * t
-                w[SNN] += n * n
-                w[SEN] += e * n
+                if branch:
+                    # A neutral moves with the other phases too, at half weight and against.
+                    n = i - 0.5 * t
+                    w[SNN] += n * n
+                    w[SEN] += e * n
+                elif e > 0.0:
+                    w[FALLEN] += 1.0
                 if w[W] < 0.6 / (1.0 - decay[j]):
                     continue
                 x = 0.0
@@ -266,14 +273,15 @@ def test_drops(
                 unfed = blind or not fed or w[SII] < 1e-6
                 if unfed or s[REF] == MODEL_REF:
                     level = w[SE] / w[W]
-                    constant = level * level * w[W] / max(w[SEE], 1e-9)
                     if s[REF] == MODEL_REF:
-                        # Whatever this customer draws; a neighbour's evening is no constant fall.
+                        # Whatever this customer draws. A neighbour's evening takes some hours only.
                         usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
                         x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
-                        x = min(x, constant / MODEL_CONSTANT[j])
+                        fallen = w[FALLEN] / w[W]
+                        x = min(x, 1.0 + (fallen - MODEL_FALLEN[j]) / (MODEL_FALLEN[j] - 0.5))
                     else:
                         x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
+                        constant = level * level * w[W] / max(w[SEE], 1e-9)
                         x = min(x, constant / limits[row, 4])
                     if x >= best:
                         s[LEVEL] = level
@@ -354,7 +362,10 @@ def test_drops(
             if w[W] > 0.0:
                 stray = w[SE] / w[W]
                 since = max(s[COUNT] - learn, 1.0)
-                w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (stray * stray - w[LEVEL_VAR])
+                far = stray * stray
+                if since > learn:
+                    far = min(far, STRAYS * w[LEVEL_VAR])  # a fall that begins is not yet usual
+                w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (far - w[LEVEL_VAR])
         if s[COUNT] > 8.0:
             rate = 1.0 / (s[COUNT] - 7.0) if s[COUNT] - 7.0 < memory else 1.0 / memory
             s[VAR] += rate * (e * e * cut * cut - s[VAR])
@@ -383,7 +394,7 @@ def test_long(
     business, and over days the season moves it too.
 
     rows : int32[m]          places in `seen`, `state`, `score`
-    window : float32[m, 9]   updated; keep : float  what is kept of it a frame
+    window : float32[m, 11]   updated; keep : float  what is kept of it a frame
     limits : float64[5]      ohm, share of the usual slope, volt rms explained, standard errors,
                              share of the residual's variance explained
     """
@@ -397,8 +408,8 @@ def test_long(
         i = seen[k, OWN]
         if math.isnan(i) or s[KNOWN] < learn:
             continue
-        for c in range(N_WINDOW):
-            if c != LAST:
+        for c in range(N_LONG):
+            if c != LAST and c != LAST_I:
                 w[c] *= keep
         w[W] += 1.0
         w[SI] += i
@@ -408,6 +419,8 @@ def test_long(
         w[SEE] += e * e
         w[LAGGED] += e * w[LAST]
         w[LAST] = e
+        w[LAGGED_I] += i * w[LAST_I]
+        w[LAST_I] = i
         ii = w[SII] - w[SI] * w[SI] / w[W]
         ei = w[SEI] - w[SE] * w[SI] / w[W]
         if w[W] < LONG_FRAMES or ii < 1.0 or ei <= 0.0:
@@ -415,7 +428,9 @@ def test_long(
             continue
         level = w[SE] / w[W]
         ee = max(w[SEE] - w[SE] * level, 1e-9)
+        # What misleads a slope is what coheres in both, residual and current.
         coherent = max(0.1, min(0.95, (w[LAGGED] - w[SE] * level) / ee))
+        coherent *= max(0.1, min(0.95, (w[LAGGED_I] - w[SI] * w[SI] / w[W]) / ii))
         r = ei / ii
         shift = r * math.sqrt(ii / w[W])
         left = max(ee - r * ei, 0.0025 * w[W]) / w[W]
@@ -433,5 +448,5 @@ def test_long(
         s[LONG] = x
         if x > 0.5 and s[FROZEN] >= FREEZE_FRAMES:
             s[LONG] = 0.0
-            for c in range(N_WINDOW):
+            for c in range(N_LONG):
                 w[c] = 0.0  # after so long the new state is the usual one

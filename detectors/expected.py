@@ -28,13 +28,11 @@ OWN_I: Final = 6
 COUNT, M_Y, VAR = range(3)
 M_X: Final = 3
 SLOPE: Final = M_X + INPUTS
-OWN_N, OWN_SLOPE = SLOPE + INPUTS, SLOPE + INPUTS + 1  # readings with own current, usual slope
-P: Final = OWN_SLOPE + 1  # upper triangle, row by row
+P: Final = SLOPE + INPUTS  # upper triangle, row by row
 N_LONE: Final = P + INPUTS * (INPUTS + 1) // 2
 
 FIRST_FRAMES: Final = 72  # least squares without doubt, until a deviation is known
 CERTAIN: Final = 10.0  # bound of an inverse moment: an input that never moves stays harmless
-SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings with own current
 LEAST_VAR: Final = 0.01  # V^2
 BANDS: Final = (3.0, 0.75)  # V around the mean, for what an area has in common
 COMPANY: Final = 3  # meters that must agree before they take anything off
@@ -47,11 +45,11 @@ def _at(a: int, b: int) -> int:
     return P + low * INPUTS - low * (low - 1) // 2 + high - low
 
 
-@kernel("float64(float32[::1], float64[::1], float64, float64, boolean)")
-def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
-    """Advance one meter's line by one frame; returns voltage minus expectation, V.
+@kernel("UniTuple(float64, 2)(float32[::1], float64[::1], float64, float64, boolean)")
+def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> tuple[float, float]:
+    """Advance one meter's line by one frame; voltage minus expectation, share of the own current.
 
-    s : float32[47]   count, mean and variance, means of the inputs, slopes, inverse moments
+    s : float32[45]   count, mean and variance, means of the inputs, slopes, inverse moments
     x : float64[7]    the monitor's voltages and currents, the own current (NaN: not known); it is
                       overwritten; y: the meter's voltage
     learn : bool      False while a fault is suspected, so that it does not become the usual
@@ -71,11 +69,11 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     r = y - s[M_Y]
     for a in range(INPUTS):
         r -= s[SLOPE + a] * (x[a] - s[M_X + a])
-    # The usual slope of the own current moves by the calendar only, so what a joint adds stays.
-    own = x[OWN_I] - s[M_X + OWN_I]
-    apart = r + (s[SLOPE + OWN_I] - s[OWN_SLOPE]) * own
+    # The own current is among the inputs for the others' sake; what it takes stays in, whole. Taken
+    # off, a slope still settling would look like a joint that changes.
+    own = s[SLOPE + OWN_I] * (x[OWN_I] - s[M_X + OWN_I])
     if not learn:
-        return float(apart)
+        return r, own
     s[COUNT] += 1.0
     young = s[COUNT] < FIRST_FRAMES
     # A reading far out bends the line less the further out it is.
@@ -111,13 +109,9 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> float:
     s[M_Y] += rate * (y - s[M_Y] - r + max(-bound, min(bound, r)))
     for a in range(INPUTS):
         s[M_X + a] += rate * (x[a] - s[M_X + a])
-    if own != 0.0:
-        s[OWN_N] += 1.0
-        rate = 1.0 if s[OWN_N] < FIRST_FRAMES else max(SETTLES / s[OWN_N], 1.0 / memory)
-        s[OWN_SLOPE] += rate * (s[SLOPE + OWN_I] - s[OWN_SLOPE])
     rate = max(1.0 / (s[COUNT] + 10.0), 1.0 / memory)
     s[VAR] += rate * (min(r * r, 9.0 * max(s[VAR], 0.05)) - s[VAR])
-    return float(apart)
+    return r, own
 
 
 @kernel("void(float64[::1], int64, int64)")
@@ -165,9 +159,10 @@ def deviations(
     """Voltage minus expectation of every lone service, less what its area has in common.
 
     device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
-    state : float32[m, 47]   updated; out : float64[m]  V, NaN = not judged
+    state : float32[m, 45]   updated; out : float64[m]  V, NaN = not judged
     """
     x = np.zeros(2 * INPUTS)
+    own = np.zeros(out.size)
     begin = 0
     for k in range(offsets.size - 1):
         end = begin
@@ -187,6 +182,8 @@ def deviations(
             out[j] = math.nan
             if whole and 0.7 * nominal[k] < v < 1.3 * nominal[k]:
                 x[OWN_I] = phase_current(values, device[j], slot[j], nominal[k])
-                out[j] = follow(state[j], x, v, memory, hold[j] == 0)
+                out[j], own[j] = follow(state[j], x, v, memory, hold[j] == 0)
         _take_off_common(out, begin, end)
+        for j in range(begin, end):
+            out[j] += own[j]
         begin = end

@@ -22,6 +22,7 @@ from detectors.drops import (
     FROZEN,
     LEFT,
     MODEL_REF,
+    N_LONG,
     N_SEEN,
     N_STATE,
     N_WINDOW,
@@ -51,6 +52,7 @@ from grid.faults import Severity
 from grid.records import Evidence, Finding
 
 WINDOW_HOURS: Final = (6.0, 48.0)
+WINDOW_FRAMES: Final = 12  # at least: six hourly readings in a row fall by chance
 MEMORY_DAYS: Final = 14.0
 LEARN_DAYS: Final = 3.0
 LEARN_FRAMES: Final = 60
@@ -93,7 +95,7 @@ class JointDetector(Detector):
     """Every service, and every phase of every branch below a monitor."""
 
     name: ClassVar[str] = "joint"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 
@@ -120,12 +122,13 @@ class JointDetector(Detector):
         step_s = layout.step_us / 1e6
         self.memory = MEMORY_DAYS * 86400.0 / step_s
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
-        self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
+        spans = [max(h * 3600.0, WINDOW_FRAMES * step_s) for h in WINDOW_HOURS]
+        self.decay = tuple(math.exp(-step_s / span) for span in spans)
         self.lone = self._lone_services()
         self._alone_rows = np.flatnonzero(self.lone >= 0).astype(np.int32)
         lone = self._alone_rows
         self.expected = self._array("expected", "lone", (lone.size, N_LONE), np.float32)
-        self.long = self._array("long", "lone", (lone.size, N_WINDOW), np.float32)
+        self.long = self._array("long", "lone", (lone.size, N_LONG), np.float32)
         self._keep = math.exp(-step_s / (LONG_HOURS * 3600.0))
         self._lone_device = np.ascontiguousarray(self.device[lone])
         self._lone_slot = np.ascontiguousarray(self.slot[lone])

@@ -1,16 +1,20 @@
 """Joints that gain resistance are found at the customer or the branch, told apart from loads."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detectors.drops import (
     COUNT,
     DROP,
     KNOWN,
     LEFT,
+    MODEL_REF,
+    N_LONG,
     N_SEEN,
     N_STATE,
-    N_WINDOW,
     OWN,
     REFERENCE,
     RESISTANCE,
@@ -20,6 +24,7 @@ from detectors.drops import (
     test_long,
 )
 from detectors.engine import Engine
+from detectors.expected import INPUTS, N_LONE, OWN_I, follow
 from detectors.joint import LONG, SERVICE
 from grid.records import Finding
 from tests.unit.detectors.street import START_US, Course, Street, growing, network, only, step_at
@@ -117,7 +122,7 @@ def test_a_window_of_days_equals_least_squares_with_an_intercept() -> None:
     n, keep = 200, 0.99
     current, noise = rng.gamma(2.0, 1.0, n), rng.normal(0, 0.3, n)
     left = 0.5 + 0.4 * current + noise
-    state, window = np.zeros((1, N_STATE), np.float32), np.zeros((1, N_WINDOW), np.float32)
+    state, window = np.zeros((1, N_STATE), np.float32), np.zeros((1, N_LONG), np.float32)
     state[0, [COUNT, KNOWN, S_II]] = 400.0, 400.0, 2.0
     score, seen = np.full(1, np.nan), np.zeros((1, N_SEEN))
     for k in range(n):
@@ -137,3 +142,49 @@ def test_a_customer_who_draws_more_from_the_day_the_joint_heats_is_found() -> No
     street = Street(network(meters=9), 9.0, load=load, joint={"T1-B1-5": step_at(5.0, 0.4)})
 
     assert ("joint_resistance", "usage_point", "U-T1-B1-5") in raised(judge(street))
+
+
+def test_what_the_own_current_takes_stays_in_a_lone_meters_deviation() -> None:
+    """Else a slope that is still settling would show as a joint that changes."""
+    rng = np.random.default_rng(6)
+    n, ohm = 700, 0.35
+    level = 230.0 + np.cumsum(rng.normal(0.0, 0.3, n))
+    own = rng.gamma(2.0, 2.0, n)
+    state, deviation = np.zeros(N_LONE, np.float32), np.zeros(n)
+    for k in range(n):
+        x = np.zeros(2 * INPUTS)
+        x[:6] = [*(level[k] + rng.normal(0.0, 0.2, 3)), *rng.gamma(9.0, 5.0, 3)]
+        x[OWN_I] = own[k] if k > 250 else np.nan  # counted from then on
+        volt = level[k] - ohm * own[k] + rng.normal(0.0, 0.2)
+        beyond, taken = follow(state, x, volt, 336.0, True)
+        deviation[k] = beyond + taken
+
+    for begin in (400, 550):
+        some = slice(begin, begin + 150)
+        assert np.polyfit(own[some], deviation[some], 1)[0] == pytest.approx(-ohm, abs=0.08)
+
+
+def lone_scores(fall: Callable[[float], float], frames: int = 168) -> NDArray[np.float64]:
+    """A month of an hourly meter against its expectation, then `fall` (V, of days) below it."""
+    rng = np.random.default_rng(7)
+    healthy = 720
+    state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
+    decay = (float(np.exp(-1.0 / 12)), float(np.exp(-1.0 / 48)))
+    seen, out = np.zeros((1, N_SEEN)), np.zeros(frames)
+    for k in range(healthy + frames):
+        drop = rng.normal(0.0, 0.4)
+        if k >= healthy:
+            drop += fall((k - healthy) / 24.0)
+        seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop, np.nan, 0.0, MODEL_REF
+        steps(seen, state, score, np.zeros(1, np.int64), 336.0, 72.0, decay, SERVICE, False)
+        out[k - healthy if k >= healthy else 0] = score[0]
+    return out
+
+
+def test_half_a_volt_below_what_is_expected_is_found_within_the_week() -> None:
+    """Noise of 0.4 V; the fall itself must not become the usual stray it is measured by."""
+    assert lone_scores(lambda d: 0.5).max() > 1.0
+
+
+def test_a_fall_in_the_evenings_alone_is_a_neighbours_load() -> None:
+    assert lone_scores(lambda d: 1.5 * (d % 1 > 0.67)).max() < 1.0

@@ -110,6 +110,7 @@ def ticket_data(ticket: Ticket, action: str) -> dict[str, Any]:
     """What a row of the queue needs of a ticket."""
     return {
         "action": action,
+        "incident_id": ticket.incident_id,
         "number": ticket.number,
         "state": ticket.state,
         "severity": ticket.severity,

@@ -13,6 +13,8 @@ def line_of(message: OutboxMessage) -> str | None:
         return f"i{message.key}"
     if message.topic == "alert":
         return f"i{incident}" if incident is not None else f"a{message.key}"
+    if message.topic == "ticket" and incident is not None:
+        return f"i{incident}"  # the line says who has it
     return None
 
 

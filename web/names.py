@@ -1,6 +1,7 @@
 """How equipment is called on the pages: kind, id and the name that people gave it."""
 
 from grid.network import Network
+from grid.records import Alert
 from web.i18n import Words
 
 
@@ -30,3 +31,26 @@ def place(t: Words, network: Network, kind: str, asset: str) -> list[str]:
     chain = network.ancestors(kind, asset)
     above = chain if kind == "device" else chain[1:]
     return [asset_label(t, network, k, id_) for k, id_ in reversed(above)]
+
+
+def feeder_of(network: Network, kind: str, asset: str) -> str:
+    """The feeder of an asset, by its name; "" for a feeder itself and for what is nowhere."""
+    if kind == "feeder":
+        return ""
+    above = network.ancestors(kind, asset)
+    feeder = next((id_ for k, id_ in above if k == "feeder"), "")
+    return own_name(network, "feeder", feeder) or feeder
+
+
+def phases_of(network: Network, alert: Alert) -> str:
+    """The phases an alert is about: `A`, `ABC`; "" where it is about no phase of its own."""
+    said = alert.evidence.numbers.get("phase")
+    if isinstance(said, str) and said:
+        return said.upper()
+    point: str | None = alert.asset if alert.asset_kind == "usage_point" else None
+    if alert.asset_kind == "device" and alert.asset in network.device_index:
+        point = network.devices[network.device_index[alert.asset]].usage_point
+    if point is None or point not in network.usage_point_index:
+        return ""
+    phase = network.usage_points[network.usage_point_index[point]].phase
+    return "" if phase == "unknown" else phase.upper()

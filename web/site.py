@@ -34,7 +34,7 @@ from grid.records import OutboxMessage, Ticket
 from web.feed import line_of
 from web.i18n import Language
 from web.lately import Lately
-from web.names import asset_label
+from web.names import asset_label, feeder_of, phases_of
 from web.once import Kept, MemoryKept
 from web.render import Renderer
 from web.ring import Frame
@@ -146,8 +146,11 @@ class Site:
         """One line of the feed. A line that cannot be drawn must not take the feed with it: it
         becomes a plain link, and the log says why."""
         reader = self.render.reader(language)
+        alert = group.line.main
         values: dict[str, Any] = {"group": group, "selected": selected}
         try:
+            values["feeder"] = feeder_of(self.network, alert.asset_kind, alert.asset)
+            values["phases"] = phases_of(self.network, alert)
             return Markup(self.render.html("_feed_row.html", reader, NOBODY, **values))
         except Exception:
             log.exception("the feed's line %s cannot be drawn", group.line.key)
@@ -271,7 +274,11 @@ class Site:
     ) -> list[Frame]:
         """Messages as events; a line of the feed is rendered once, with its last message."""
         line_at = {m.seq: line for m in messages if (line := line_of(m)) is not None}
-        last = {line: seq for seq, line in line_at.items()}
+        last: dict[str, int] = {}
+        # A ticket's news draw a line only if nothing else does: who hears alerts alone misses none.
+        for m in sorted(messages, key=lambda m: (m.topic != "ticket", m.seq)):
+            if m.seq in line_at:
+                last[line_at[m.seq]] = m.seq
         groups: dict[str, LineRow] = {}
         if last and languages:
             found = self.board.lines(role="system", only=list(last), limit=len(last))

@@ -240,7 +240,11 @@ function connect(address) {
   });
   on("alert", (item) => { feedEvent(item); news("alert", item); });
   on("incident", (item) => { feedEvent(item); news("incident", { ...item, incident: item.key }); });
-  on("ticket", (item) => news("ticket", item));
+  on("ticket", (item) => {
+    // Who has it now stands on its line; a line that is not shown does not come for that.
+    if (item.html && document.getElementById(`line-${item.line}`)) feedEvent(item);
+    news("ticket", item);
+  });
   on("contact", (item) => news("contact", item));
   on("notice", (item) => news("notice", item));
   on("figures", (item) => {

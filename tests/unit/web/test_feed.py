@@ -1,5 +1,6 @@
 """The feed of the pages: what the stream draws is what the page shows, and all that is in it."""
 
+import re
 from dataclasses import replace
 
 from tests.unit.web.visitor import Visit
@@ -31,3 +32,30 @@ def test_silence_of_data_is_written_on_the_line(world: World, visit: Visit) -> N
         tx.put_alert(replace(alert, condition="no_data"))
 
     assert operator.get("/").text.count(">no data<") == before + 1
+
+
+def test_a_line_says_feeder_phases_and_who_has_the_ticket(world: World, visit: Visit) -> None:
+    dispatcher = visit("dispatcher")
+    dispatcher.change("/tickets/1/take", version="1")
+
+    rows = dict(
+        re.findall(r'(?s)id="line-(\w+)".*?class="facts">(.*?)</a>', dispatcher.get("/").text)
+    )
+
+    texts = [re.sub(r"<[^>]+>", " ", row) for row in rows.values()]
+    t3 = next(x for x in texts if "T3 柳浪" in x)
+    meter = next(x for x in texts if "M-T5-007" in x)
+    assert "城东线" in t3 and "赵调度" in t3 and "phase" not in t3
+    assert "城东线" in meter and "phase A" in meter
+
+
+def test_who_takes_a_ticket_is_news_of_its_line(world: World, visit: Visit) -> None:
+    site: Site = create_app(world.settings).state.site
+    before = site.outbox_head()
+    visit("dispatcher").change("/tickets/1/take", version="1")
+    with world.ledger.reading() as r:
+        messages = r.outbox(before)
+
+    drawn = [f.text["en"] for f in site.frames(messages, ["en"]) if f.topic == "ticket"]
+
+    assert ["赵调度"] == [name for x in drawn for name in re.findall("赵调度", x.decode())]

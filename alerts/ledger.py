@@ -26,6 +26,7 @@ from grid.records import (
 from storage.desk_records import (
     Draft,
     HumanInput,
+    LostSupply,
     Move,
     Mute,
     Notice,
@@ -101,6 +102,9 @@ class Reading(Protocol):
 
     def worst_open(self, *, without_work: str | None = None) -> Mapping[Asset, Severity]:
         """The worst severity that is open at each asset."""
+
+    def lost_supply(self, since_us: int) -> list[LostSupply]:
+        """Outages that are open, and those that have ended since a time."""
 
     def beside(self, alert: Alert, *, without_work: str | None = None, limit: int = 12) -> Beside:
         """The other alerts of the same incident: counted all, the first `limit` by time."""

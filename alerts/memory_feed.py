@@ -8,6 +8,7 @@ from alerts.memory_alerts import AlertMemory
 from alerts.memory_tickets import TicketMemory
 from grid.faults import Severity
 from grid.records import Alert, Incident
+from storage.desk_records import LostSupply
 from storage.feed_lines import (
     ALERTS_MAX,
     LINES_MAX,
@@ -107,6 +108,13 @@ class FeedMemory(AlertMemory, TicketMemory):
                 here = (a.asset_kind, a.asset)
                 worst[here] = min(worst.get(here, a.severity), a.severity)
         return worst
+
+    def lost_supply(self, since_us: int) -> list[LostSupply]:
+        return [
+            LostSupply(a.asset_kind, a.asset, a.raised_us, a.cleared_us)
+            for a in self.alert_rows.values()
+            if a.fault == "outage" and (a.cleared_us is None or a.cleared_us > since_us)
+        ]
 
     def beside(self, alert: Alert, *, without_work: str | None = None, limit: int = 12) -> Beside:
         if alert.incident_id is None:

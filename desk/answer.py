@@ -30,6 +30,10 @@ class SupplyEvidence(Protocol):
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         """What telemetry said last of each switch; those that never said anything are absent."""
 
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
+        """What these devices told last, and all others that told of power since a time; power
+        events of before are left out, and so is the relay."""
+
 
 class NoReadings:
     """No meters at all: every answer rests on incidents and contacts alone."""
@@ -38,6 +42,9 @@ class NoReadings:
         return {}
 
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        return {}
+
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         return {}
 
 

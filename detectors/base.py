@@ -6,7 +6,7 @@ them by key, so that an edited network keeps what it can.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from detectors.compiled import F8, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
+from detectors.near import NearScores
 from detectors.settings import DetectorSettings
+from grid.records import Finding
 
 Axis = Literal[
     "device", "three", "service", "lone", "voltage", "area", "run", "run3", "node", "one"
@@ -76,11 +78,39 @@ class Detector(Stateful):
     gate: ClassVar[bool] = False  # runs before all others and may take readings from the frame
     spoils: ClassVar[bool] = False  # no gate, but takes readings from the frame for who follows
     beside: ClassVar[bool] = False  # asks no other family: may run in a thread beside them
+    near: NearScores | None = None  # hears what stays below the limit; of a replay only
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__()
         self.layout = layout
         self.settings = settings
+
+    def over(
+        self,
+        frame: Frame,
+        score: NDArray[np.float64],
+        opened: NDArray[np.int64],
+        clear: float,
+        finding: "Callable[[int, float, int], Finding]",
+        part: str = "",
+    ) -> "list[Finding]":
+        """The findings of the rows to report (`over_limit`); `finding` is given row, score and
+        since when. `part` tells several axes of one family apart."""
+        self.tell_near(frame, score, opened, finding, part)
+        return [finding(*row) for row in over_limit(score, opened, clear, frame.tick_us)]
+
+    def tell_near(
+        self,
+        frame: Frame,
+        score: NDArray[np.float64],
+        opened: "NDArray[np.integer]",
+        finding: "Callable[[int, float, int], Finding]",
+        part: str = "",
+    ) -> None:
+        """Let whoever listens know what stays below the limit."""
+        if self.near is not None:
+            tick = frame.tick_us
+            self.near.hear(self, part, tick, score, opened, lambda k, s: finding(k, s, tick))
 
     def link(self, others: "Sequence[Stateful]") -> None:
         """Meet the group's other detectors and the fleet's; `step` may ask those in `listens`."""

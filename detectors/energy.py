@@ -8,11 +8,12 @@ its usage point is the place; otherwise the area is, and the mapping is to be ch
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, known_at, over_limit, rounded
+from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, kernel
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -223,8 +224,7 @@ class EnergyDetector(Detector):
                 if not waited or s[EXCESS] < AREA_SHARE * s[LOAD]:
                     score[k] = 0.95
         self.first[score < CLEAR] = 0
-        rows_ = over_limit(score, self.open, CLEAR, frame.tick_us)
-        return [self._finding(frame, *row) for row in rows_]
+        return self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
 
     def _culprit(self, k: int) -> int:
         """The device whose own counting explains the excess; -1 if none stands out."""

@@ -31,6 +31,7 @@ from detectors.frames import (
     scatter,
 )
 from detectors.layout import CHANNEL, REGISTER, fleet_layout
+from detectors.near import NearScores
 from detectors.outage import OutageDetector
 from detectors.records import Learned, RecordsDetector, with_learned
 from detectors.settings import DetectorSettings
@@ -69,7 +70,7 @@ class Engine:
     """All detectors over a network. Not thread-safe: one thread feeds it.
 
     With a `helper` of one thread, families that ask no other run there beside the rest, in groups
-    large enough to be worth it; the findings are the same.
+    large enough to be worth it; the findings are the same. `near` hears what stays below a limit.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Engine:
         network: Network,
         settings: DetectorSettings | None = None,
         helper: Executor | None = None,
+        near: NearScores | None = None,
     ) -> None:
         self.network = network
+        self._near = near
         self._helper = helper
         self.settings = settings or DetectorSettings()
         self.learned: dict[str, Learned] = {}
@@ -105,8 +108,11 @@ class Engine:
         self.outage = (
             None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
         )
+        if self._near is not None:
+            self._near.begin_anew()
         for group in self.detectors:
             for detector in group:
+                detector.near = self._near
                 detector.link(group if self.outage is None else [*group, self.outage])
         self._tables: deque[tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]]
         self._tables = deque(maxlen=NAME_TABLES)

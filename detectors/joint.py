@@ -8,12 +8,13 @@ with what the transformer lets expect (`expected.py`).
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Axis, Detector, Stateful, known_at, over_limit, rounded
+from detectors.base import Axis, Detector, Stateful, known_at, rounded
 from detectors.drops import (
     BLIND_V,
     COUNT,
@@ -254,10 +255,8 @@ class JointDetector(Detector):
         ):
             suspected = np.flatnonzero(score >= SUSPECT)
             growth.follow(suspected, tick, seen[suspected, OWN], seen[suspected, LEFT])
-        out = [
-            self._finding(frame, True, *row)
-            for row in over_limit(self._branch_score, self.branch_open, CLEAR, tick)
-        ]
+        named = partial(self._finding, frame, True)
+        out = self.over(frame, self._branch_score, self.branch_open, CLEAR, named, "branch")
         # Measured against the transformer, several customers of a branch show what they share.
         weak = self._service_score >= 0.5
         if weak.any():
@@ -269,8 +268,8 @@ class JointDetector(Detector):
         # A branch's joint explains what its customers show.
         if self.branch_open.any():
             self._service_score[self.branch_open[self._channel] > 0] *= 0.0
-        rows = over_limit(self._service_score, self.service_open, CLEAR, tick)
-        return out + [self._finding(frame, False, *row) for row in rows]
+        named = partial(self._finding, frame, False)
+        return out + self.over(frame, self._service_score, self.service_open, CLEAR, named)
 
     def _alone(self, k: int) -> float:
         """Score of one phase of a branch; if the others rise with it, it is the neutral's."""

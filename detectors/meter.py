@@ -8,11 +8,12 @@ speaking neighbours is its own communication, unless the supply tree explains it
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, any_over, known_at, over_limit, rounded
+from detectors.base import Detector, Stateful, any_over, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
@@ -248,7 +249,7 @@ class MeterDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
-        if not any_over(score, self.open):
+        if self.near is None and not any_over(score, self.open):
             return []
         if self.supply is not None:
             for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
@@ -258,10 +259,11 @@ class MeterDetector(Detector):
         frame.values[stuck, FIRST_CHANNEL:] = (
             np.nan
         )  # nobody else shall judge what this meter repeats
-        out = []
+        out: list[Finding] = []
         for what in range(len(NAMES)):
-            for row in over_limit(score[:, what], self.open[:, what], CLEAR, frame.tick_us):
-                out.append(self._finding(frame, what, *row))
+            named = partial(self._finding, frame, what)
+            columns = (score[:, what], self.open[:, what])
+            out += self.over(frame, *columns, CLEAR, named, NAMES[what])
         return out
 
     def _finding(self, frame: Frame, what: int, p: int, score: float, since: int) -> Finding:

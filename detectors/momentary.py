@@ -8,11 +8,12 @@ within a day are a fault, one storm's single dip is none.
 """
 
 import math
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Axis, Detector, known_at, over_limit, rounded
+from detectors.base import Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -151,8 +152,7 @@ class MomentaryDetector(Detector):
             for node in self._places().tolist():
                 self.events[node] += 1.0
         score = np.where((self.events > 0) | (self.open > 0), self.events / EVENTS, np.nan)
-        rows = over_limit(score, self.open, CLEAR, frame.tick_us)
-        return [self._finding(frame, *row) for row in rows]
+        return self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
 
     def _places(self) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
         """The nodes that explain this frame's dips."""

@@ -7,6 +7,7 @@ One cause gives one finding: the place nearest to the transformer that explains 
 """
 
 import math
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
@@ -168,9 +169,30 @@ class NeutralDetector(Detector):
         ):
             rows = np.flatnonzero(score[:, 0] >= SUSPECT)
             growth.follow(rows, frame.tick_us, seen[rows, NEUTRAL], seen[rows, LEFT])
+        if self.near is not None:
+            self._tell_near(frame, places)
         opens = (self.area_open, self.run_open, self.device_open)
         busy = any(bool((s >= 1.0).any()) for s in scores) or any(bool(o.any()) for o in opens)
         return self._judge(frame, places) if busy else []
+
+    def _tell_near(self, frame: Frame, places: F8) -> None:
+        """Every place by its own score, before one of them is chosen as the cause."""
+        layout = self.layout
+        axes: tuple[tuple[Axis, F8, F8, NDArray[np.bool_]], ...] = (
+            ("area", self._area_score, self._areas, layout.transformer >= 0),
+            ("run", self._run_score, self._runs, layout.run_node >= 0),
+            ("three", self._device_score, places, np.ones(self.three.size, bool)),
+        )
+        for axis, score, seen, known in axes:
+            for what, fault in enumerate(FAULTS):
+                named = partial(self._named, frame, axis, what, seen)
+                own = np.where(known, score[:, what], np.nan)
+                self.tell_near(frame, own, self.state[OPEN[axis]][:, what], named, axis + fault)
+
+    def _named(
+        self, frame: Frame, axis: Axis, what: int, seen: F8, k: int, score: float, since: int
+    ) -> Finding:
+        return self._finding(frame, axis, k, what, score, since, seen[k])
 
     # -- one cause, one finding ------------------------------------------------------------
 

@@ -9,11 +9,12 @@ how fast oil can move; wrong ratios by `records.py`.
 """
 
 import math
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, known_at, over_limit, rounded
+from detectors.base import Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, kernel
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -204,8 +205,7 @@ class SensorDetector(Detector):
             self._score,
             self._by,
         )
-        rows = over_limit(self._score, self.open, CLEAR, frame.tick_us)
-        return [self._finding(frame, *row) for row in rows]
+        return self.over(frame, self._score, self.open, CLEAR, partial(self._finding, frame))
 
     def _finding(self, frame: Frame, p: int, score: float, since: int) -> Finding:
         layout, words = self.layout, RULES["leap"]

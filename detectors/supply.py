@@ -8,11 +8,12 @@ from a single frame.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, known_at, over_limit, rounded
+from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.displacement import COS, SIN, phase_current
 from detectors.frames import NEVER, Frame
@@ -347,8 +348,9 @@ class SupplyDetector(Detector):
         self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)
         out = []
         for what in range(len(FAULTS)):
-            rows = over_limit(self._score[:, what], self.open[:, what], CLEAR, frame.tick_us)
-            out += [self._finding(frame, what, *row) for row in rows]
+            named = partial(self._finding, frame, what)
+            columns = (self._score[:, what], self.open[:, what])
+            out += self.over(frame, *columns, CLEAR, named, FAULTS[what])
         return out
 
     def _share_excess(self, amps: F8) -> None:

@@ -6,11 +6,12 @@ grow long before the absolute limit is reached.
 """
 
 import math
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Axis, Detector, known_at, over_limit, rounded
+from detectors.base import Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I4, kernel
 from detectors.displacement import phase_current
 from detectors.drops import (
@@ -130,8 +131,7 @@ class TerminalDetector(Detector):
         rows = np.flatnonzero(self._score >= SUSPECT)
         self.growth.follow(rows, frame.tick_us, self._seen[rows, OWN], self._seen[rows, LEFT])
         np.fmax(self._score, self._warm / LIMIT_C, out=self._score)
-        hot = over_limit(self._score, self.open, CLEAR, frame.tick_us)
-        return [self._finding(frame, *row) for row in hot]
+        return self.over(frame, self._score, self.open, CLEAR, partial(self._finding, frame))
 
     def _finding(self, frame: Frame, p: int, score: float, since: int) -> Finding:
         layout = self.layout

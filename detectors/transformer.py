@@ -6,6 +6,7 @@ a plausibility gate, because most "overheating" in real monitoring data is a bro
 """
 
 import math
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
@@ -319,6 +320,11 @@ class TransformerDetector(Detector):
         self._score[(self.open > 0) & ~below & (self._score < clear)] = 0.95
         ended = below & (self.open > 0)
         kept = (self.open > 0) & ~ended & ~np.isnan(self._score)
+        if self.near is not None:
+            for what in range(len(clear)):
+                score = np.where(self._judged, self._score[:, what], np.nan)
+                named = partial(self._named, frame, what, CLEAR[what])
+                self.tell_near(frame, score, self.open[:, what], named, str(what))
         out: list[Finding] = []
         for k, what in np.argwhere((raised | ended | kept) & self._judged[:, None]).tolist():
             if raised[k, what] and not self.open[k, what]:
@@ -326,6 +332,11 @@ class TransformerDetector(Detector):
             self.open[k, what] = not ended[k, what]
             out.append(self._finding(frame, k, what, float(self._score[k, what]), clear[what]))
         return out
+
+    def _named(
+        self, frame: Frame, what: int, clear: float, k: int, score: float, since: int
+    ) -> Finding:
+        return self._finding(frame, k, what, score, clear)
 
     def _finding(self, frame: Frame, k: int, what: int, score: float, clear: float) -> Finding:
         layout = self.layout

@@ -11,6 +11,7 @@ from alerts.budget import BudgetSettings
 from alerts.episodes import Book
 from alerts.settings import AlertSettings
 from detectors.engine import Engine
+from detectors.near import NearScores
 from detectors.settings import DetectorSettings
 from forewatt.config import AlertConfig, DetectorConfig
 from forewatt.limits import load_limits
@@ -55,7 +56,8 @@ def budget_settings(config: AlertConfig) -> BudgetSettings:
 class Judge:
     """The engine and the book of one site.
 
-    `told` hears every finding before it is judged; `helper` runs some families beside the others.
+    `told` hears every finding before it is judged, `near` the scores that stay below a limit;
+    `helper` runs some families beside the others.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Judge:
         *,
         told: Callable[[Sequence[Finding]], None] = lambda findings: None,
         helper: Executor | None = None,
+        near: NearScores | None = None,
     ) -> None:
         self._told = told
-        self.engine = Engine(network, detector_settings(detectors, country), helper)
+        self.engine = Engine(network, detector_settings(detectors, country), helper, near)
         self.book = Book(network, alert_settings(alerts), budget_settings(alerts))
 
     def records(self, records: Iterable[Record]) -> list[AlertEvent]:

@@ -24,10 +24,11 @@ from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
 from alerts.places import Places as AlertPlaces
+from detectors.near import NearScores
 from forewatt.admission import Admission
 from forewatt.child import begin
 from forewatt.config import load_config
-from forewatt.judging import Judge
+from forewatt.judging import Judge, budget_settings
 from forewatt.run import catch_stop
 from forewatt.site import keep_network
 from forewatt.trial_files import SIDES, read_json, write_series, write_whole
@@ -56,6 +57,7 @@ class Side:
     settings: TrialSettings
     country: str
     dropped: int = 0
+    near: NearScores = field(default_factory=NearScores)
     rows: list[tuple[int, str, str, str, str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,12 +67,14 @@ class Side:
             self.settings.alerts,
             self.country,
             told=self._note,
+            near=self.near,
         )
         self.ledger = MemoryLedger(f"replay-{self.name}")
         self.places = AlertPlaces(self.network)
 
     def _note(self, findings: Sequence[Finding]) -> None:
-        """Every score at or over the limit, for the chart; beyond the bound it is counted."""
+        """Every score at or over the limit, for the chart; beyond the bound it is counted. What
+        came near is heard by `near`, with a bound of its own."""
         room = FINDINGS_MAX - len(self.rows)
         self.dropped += max(0, len(findings) - room)
         self.rows += [
@@ -87,14 +91,19 @@ class Side:
         """No more rows come."""
         apply_events(self.judge.flush(), self.ledger, self.network, places=self.places)
 
+    def limits(self) -> list[tuple[str, str, float]]:
+        """Detector, fault and the least score that may open a ticket, where it is not 1."""
+        given = budget_settings(self.settings.alerts).limits
+        return [(d, f, x) for (d, f), x in sorted(given.items())]
+
     def lines(self) -> list[dict[str, Any]]:
         """The alerts so far, as their public lines."""
         return alert_lines(self.ledger)
 
     def scores(self) -> pa.Table:
-        """The noted scores in order of time."""
+        """The noted scores in order of time, with those that came near their limit."""
         names = ("tick_us", "detector", "fault", "asset_kind", "asset", "score")
-        rows = sorted(self.rows)
+        rows = sorted([*self.rows, *self.near.points])
         columns = [[row[n] for row in rows] for n in range(len(names))]
         kinds = (pa.int64(), *(pa.string(),) * 4, pa.float64())
         return pa.table({n: pa.array(c, k) for n, c, k in zip(names, columns, kinds, strict=True)})
@@ -214,6 +223,7 @@ class Trial:
             "seconds": round(time.monotonic() - began, 2),
             "alerts": told,
             "scores_dropped": sum(s.dropped for s in sides),
+            "limits": {s.name: s.limits() for s in sides},
             "notes": [*given.notes, *admission.sentences()],
         }
         self.say("done", **result)

@@ -223,6 +223,16 @@ class LastSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class LostSupply:
+    """Where and when an outage alert says that supply was lost; `cleared_us` None: it still is."""
+
+    asset_kind: str
+    asset: str
+    raised_us: int
+    cleared_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchState:
     """What telemetry said last of a switch.
 

@@ -1,13 +1,14 @@
 """What meters told last, for the answer at the counter: newest reading, newest power events."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from grid.quantities import EVENT_CODE
 from storage.database import Connection, Database
 from storage.desk_records import LastSeen, SwitchState
 from storage.queries import queries
-from storage.times import micros
+from storage.times import micros, moment
 
 _LOST: Final = frozenset({EVENT_CODE["last_gasp"], EVENT_CODE["power_down"]})
 _BACK: Final = frozenset({EVENT_CODE["power_up"]})
@@ -56,6 +57,22 @@ class Supply:
             told = self._told(connection, list(devices), [_SHUT, _TRIPPED, _AWAY, _THERE])
         return {name: _switch(e) for name, e in told.items() if _SHUT in e or _TRIPPED in e}
 
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
+        """What these devices told last, and all others that told of power since `since_us`."""
+        given = {
+            "realm": self._realm,
+            "devices": list(devices),
+            "since": moment(since_us),
+            "lost": sorted(_LOST),
+            "back": sorted(_BACK),
+        }
+        with self._database.connection() as connection:
+            found = connection.execute(queries("desk")["power_words"], given).fetchall()
+        return {
+            name: LastSeen(_micros(read), volts, _micros(lost), _micros(back))
+            for name, read, volts, lost, back in found
+        }
+
     def _told(
         self, connection: Connection, names: list[str], events: list[int]
     ) -> dict[str, dict[int, int]]:
@@ -65,6 +82,10 @@ class Supply:
         for name, event, at in connection.execute(queries("desk")["last_events"], given):
             told.setdefault(name, {})[event] = micros(at)
         return told
+
+
+def _micros(time: datetime | None) -> int | None:
+    return None if time is None else micros(time)
 
 
 def _switch(told: Mapping[int, int]) -> SwitchState:

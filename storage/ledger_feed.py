@@ -9,6 +9,7 @@ from psycopg import sql
 from grid.faults import Severity
 from grid.records import Alert, Incident
 from storage import ledger_rows as rows
+from storage.desk_records import LostSupply
 from storage.feed_lines import (
     ALERTS_MAX,
     LINES_MAX,
@@ -21,6 +22,9 @@ from storage.feed_lines import (
 )
 from storage.ledger_base import Asset, TableView
 from storage.queries import queries
+
+# An outage that has ended lately did not begin before that.
+LONGEST_US = 30 * 86_400_000_000
 
 
 class FeedTables(TableView):
@@ -65,6 +69,10 @@ class FeedTables(TableView):
     def worst_open(self, *, without_work: str | None = None) -> Mapping[Asset, Severity]:
         found = self._all(self._queries["worst_open"], self._asked(without_work, None))
         return {(row["asset_kind"], row["asset"]): row["severity"] for row in found}
+
+    def lost_supply(self, since_us: int) -> list[LostSupply]:
+        given = {**self._asked(None, None), "since_us": since_us, "began_us": since_us - LONGEST_US}
+        return [LostSupply(**row) for row in self._all(self._queries["lost_supply"], given)]
 
     def beside(self, alert: Alert, *, without_work: str | None = None, limit: int = 12) -> Beside:
         if alert.incident_id is None:

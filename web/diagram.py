@@ -1,5 +1,8 @@
 """The one-line diagram: where something stands in the grid, laid out here, drawn as inline SVG.
 
+Everything drawn says whether it is known to be well: a meter without supply is not "heard in time"
+because its next reading is not due yet.
+
 A radial feeder is a tree, so no layout library is needed: depth goes to the right, transformers
 go down, the low-voltage area in focus is opened into its branches and usage points.
 """
@@ -8,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from alerts.places import places_of
+from desk.without_supply import ALL_WELL, Unsupplied
 from grid.network import Network, UsagePoint
+from storage.fleet import REPORTING_KINDS
 
 ROW, DOTS_ROW, DOT, LEFT, COLUMN, LABEL = 28, 15, 15, 14, 72, 13
 DOTS_X: Final = 400
@@ -22,7 +28,7 @@ Asset = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A straight piece of line; `cls` a severity when the fault is there."""
+    """A straight piece of line; `cls` a severity when the fault is there, or "dark"."""
 
     x1: float
     y1: float
@@ -31,11 +37,14 @@ class Wire:
     cls: str = ""
 
 
-# A node's state, gravest first: a severity, everything below silent, part of it, heard, no meter.
-State = Literal["alert", "silent", "partly", "well", "unmetered"]
+# A node's state, gravest first: a severity, everything below without supply, silent, not heard
+# since supply came back, a mixture of these, heard, no meter.
+State = Literal["alert", "dark", "silent", "awaited", "partly", "well", "unmetered"]
 GLYPHS: Final[dict[State, str]] = {
     "alert": "▲",
+    "dark": "×",
     "silent": "◌",
+    "awaited": "◇",
     "partly": "◐",
     "well": "●",
     "unmetered": "–",
@@ -44,20 +53,32 @@ GLYPHS: Final[dict[State, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Of the devices at and below a node: how many there are, how many are silent."""
+    """Of the devices at and below a node: how many there are, and how many of them are without
+    supply, silent, or not heard since supply came back; each is counted once.
+
+    below : the node lies at or below an open outage
+    """
 
     devices: int = 0
     silent: int = 0
+    dark: int = 0
+    awaited: int = 0
+    below: bool = False
 
     def state(self, severity: str) -> State:
         """The node's state in one word."""
         if severity:
             return "alert"
         if not self.devices:
-            return "unmetered"
-        if not self.silent:
+            return "dark" if self.below else "unmetered"
+        counts: dict[State, int] = {
+            "dark": self.dark,
+            "silent": self.silent,
+            "awaited": self.awaited,
+        }
+        if not any(counts.values()):
             return "well"
-        return "silent" if self.silent == self.devices else "partly"
+        return next((s for s, n in counts.items() if n == self.devices), "partly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +108,10 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A usage point: its state by colour and outline, all words in the title."""
+    """A usage point: its state by colour and shape, all words in the title and the table.
+
+    cls : the severity of an alert there, else ""; dark_us : without supply since, if known
+    """
 
     x: float
     y: float
@@ -96,6 +120,13 @@ class Dot:
     device: str
     cls: str = ""
     here: bool = False
+    state: State = "well"
+    dark_us: int | None = None
+
+    @property
+    def glyph(self) -> str:
+        """The state as a shape."""
+        return GLYPHS[self.state]
 
 
 @dataclass(slots=True)
@@ -109,7 +140,10 @@ class Diagram:
     dots: list[Dot] = field(default_factory=list)
     hidden_transformers: int = 0
     hidden_points: int = 0
-    silent: int = 0
+
+    def count(self, state: State) -> int:
+        """How many of the usage points drawn are in a state."""
+        return sum(d.state == state for d in self.dots)
 
 
 def one_line(
@@ -118,18 +152,20 @@ def one_line(
     asset: str,
     states: Mapping[Asset, str],
     silent: frozenset[str] = frozenset(),
+    supply: Unsupplied = ALL_WELL,
 ) -> Diagram:
     """The surroundings of an asset.
 
     `states` gives the worst open severity of assets that have one; `silent` are devices that
-    should have been heard and were not. An asset that the network does not know gives an empty
-    diagram.
+    should have been heard and were not; `supply` says which have none. An asset that the network
+    does not know gives an empty diagram.
     """
     drawing = Diagram()
-    health = _health(network, silent)
     chain = network.ancestors(kind, asset)
     if not chain:
         return drawing
+    word = _device_states(silent, supply)
+    health = _health(network, chain[-1], word, supply.below)
     focus = network.transformer_of(kind, asset)
     top_kind, top = chain[-1]
     if kind == "device":
@@ -152,7 +188,7 @@ def one_line(
             )
         )
         if depth:
-            drawing.wires.append(Wire(x - COLUMN, y, x, y, cls))
+            drawing.wires.append(Wire(x - COLUMN, y, x, y, _wire(drawing.symbols[-1])))
     below = spine[-1] if spine else (top_kind, top)
     names = _transformers(network, below, focus.id if focus else None)
     drawing.hidden_transformers = max(0, len(names) - TRANSFORMERS_MAX)
@@ -166,25 +202,24 @@ def one_line(
         opened = focus is not None and name == focus.id
         if opened and name != names[0]:
             row += LABEL  # its label stands above the wire
-        drawing.wires.append(Wire(trunk, row, trunk + 30, row, state))
-        drawing.symbols.append(
-            Symbol(
-                "transformer",
-                trunk + 42,
-                row,
-                name,
-                _name(network, "transformer", name),
-                state,
-                ("transformer", name) == (kind, asset),
-                opened,
-                health.get(("transformer", name), Health()),
-            )
+        symbol = Symbol(
+            "transformer",
+            trunk + 42,
+            row,
+            name,
+            _name(network, "transformer", name),
+            state,
+            ("transformer", name) == (kind, asset),
+            opened,
+            health.get(("transformer", name), Health()),
         )
+        drawing.symbols.append(symbol)
+        drawing.wires.append(Wire(trunk, row, trunk + 30, row, _wire(symbol)))
         if name != names[0]:
             drawing.wires.append(Wire(trunk, y, trunk, row, ""))
         if opened:
             row = _area(
-                drawing, network, name, trunk + 42, row, states, silent, (kind, asset), health
+                drawing, network, name, trunk + 42, row, states, word, (kind, asset), health, supply
             )
         row += ROW
     drawing.height = row - ROW + 14
@@ -198,9 +233,10 @@ def _area(
     x: float,
     y: float,
     states: Mapping[Asset, str],
-    silent: frozenset[str],
+    word: Mapping[str, State],
     here: Asset,
     health: Mapping[Asset, Health],
+    supply: Unsupplied,
 ) -> float:
     """Open one low-voltage area; returns the y of its last row."""
     meters = {d.usage_point: d.id for d in network.devices if d.usage_point}
@@ -219,26 +255,23 @@ def _area(
             drawing.wires.append(Wire(start, y, start, row, ""))
         else:
             drawing.wires.append(Wire(x + 14, y, start, row, ""))
-        drawing.wires.append(Wire(start, row, start + 24, row, state))
-        drawing.symbols.append(
-            Symbol(
-                "branch",
-                start + 30,
-                row,
-                branch,
-                "",
-                state,
-                ("branch", branch) == here,
-                health=health.get(("branch", branch), Health()),
-            )
+        symbol = Symbol(
+            "branch",
+            start + 30,
+            row,
+            branch,
+            "",
+            state,
+            ("branch", branch) == here,
+            health=health.get(("branch", branch), Health()),
         )
+        drawing.symbols.append(symbol)
+        drawing.wires.append(Wire(start, row, start + 24, row, _wire(symbol)))
         lines = -(-len(members) // DOTS_PER_LINE)
         for i, point in enumerate(members):
             device = meters.get(point.id, "")
             cls = states.get(("usage_point", point.id)) or states.get(("device", device), "")
-            if device in silent:
-                drawing.silent += 1
-                cls = cls or "silent"
+            own = Health(below=network.node("usage_point", point.id) in supply.below)
             line, column = divmod(i, DOTS_PER_LINE)
             drawing.dots.append(
                 Dot(
@@ -249,27 +282,56 @@ def _area(
                     device,
                     cls,
                     ("usage_point", point.id) == here,
+                    "alert" if cls else word.get(device, "well") if device else own.state(""),
+                    supply.dark.get(device),
                 )
             )
-        drawing.wires.append(Wire(DOTS_X - 40, row, DOTS_X - 9, row, state))
+        drawing.wires.append(Wire(DOTS_X - 40, row, DOTS_X - 9, row, _wire(symbol)))
         row += ROW + (lines - 1) * DOTS_ROW
     return row - ROW
 
 
-def _health(network: Network, silent: frozenset[str]) -> dict[Asset, Health]:
-    """Devices and silent ones at and below every node of the tree: one walk from the leaves up."""
-    tree = network.tree
-    devices, quiet = [0] * len(tree.ids), [0] * len(tree.ids)
-    for i, node in enumerate(tree.device.tolist()):
-        if node >= 0:
-            devices[node] += 1
-            quiet[node] += network.devices[i].id in silent
-    parents = tree.parent.tolist()
-    for node in range(len(parents) - 1, -1, -1):  # parents stand before their children
-        if parents[node] >= 0:
-            devices[parents[node]] += devices[node]
-            quiet[parents[node]] += quiet[node]
-    return {network.asset_of(n): Health(devices[n], quiet[n]) for n in range(len(parents))}
+def _wire(symbol: Symbol) -> str:
+    """How the wire to a symbol is drawn."""
+    return symbol.cls or ("dark" if symbol.state == "dark" else "")
+
+
+def _device_states(silent: frozenset[str], supply: Unsupplied) -> dict[str, State]:
+    """The state of each device that is not well."""
+    found: dict[str, State] = dict.fromkeys(supply.awaited, "awaited")
+    found |= dict.fromkeys(silent, "silent")
+    return found | dict.fromkeys(supply.dark, "dark")
+
+
+def _health(
+    network: Network, top: Asset, word: Mapping[str, State], below: frozenset[int]
+) -> dict[Asset, Health]:
+    """How the devices at and below every node of one feeder are: one walk from the leaves up."""
+    nodes = network.within(*top)
+    kinds: tuple[State | None, ...] = (None, "silent", "dark", "awaited")  # None: all of them
+    counts = {n: dict.fromkeys(kinds, 0) for n in nodes}
+    for device in places_of(network).devices_within(top):
+        if device.kind in REPORTING_KINDS:
+            count = counts[int(network.tree.device[network.device_index[device.id]])]
+            count[None] += 1
+            state = word.get(device.id)
+            if state is not None:
+                count[state] += 1
+    for node in reversed(nodes):  # parents stand before their children
+        above = counts.get(int(network.tree.parent[node]))
+        if above is not None:
+            for kind, n in counts[node].items():
+                above[kind] += n
+    return {
+        network.asset_of(n): Health(
+            counts[n][None],
+            counts[n]["silent"],
+            counts[n]["dark"],
+            counts[n]["awaited"],
+            n in below,
+        )
+        for n in nodes
+    }
 
 
 def _transformers(network: Network, below: Asset, focus: str | None) -> list[str]:

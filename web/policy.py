@@ -30,6 +30,8 @@ TICKETS: Final[Right] = frozenset(
 # Decisions for many: places of faults, silences, notices to customers, storms.
 CONTROL: Final[Right] = frozenset({"operator", "dispatcher", "engineer", "admin", "supervisor"})
 REPORTS: Final[Right] = CONTROL
+# What is really wrong in a drill, before it has ended: for who sets it, not for who plays it.
+DRILL_TRUTH: Final[Right] = frozenset({"engineer", "supervisor", "admin"})
 COUNTER: Final[Right] = frozenset({"clerk", "dispatcher"})
 # Lists of many customers as a file: a clerk looks up one at a time and takes none home.
 CUSTOMERS_EXPORT: Final[Right] = frozenset({"dispatcher"})

@@ -102,21 +102,38 @@ class Rehearsals:
         return [d for d in found if d is not None and d.ended_us is None]
 
     def app(self, realm: str) -> FastAPI | None:
-        """The pages of a drill; None where there is no such drill."""
+        """The pages of a drill; None where there is no such drill.
+
+        The lock guards the table alone: nobody waits for the database, for an app being made or
+        for a stream that ends, because of another drill.
+        """
         with self._lock:
             if realm in self._apps:
                 self._apps.move_to_end(realm)
                 return self._apps[realm]
-            desk = self.desk(realm)
-            if desk is None or desk.state() is None:
-                return None
-            made = self._apps[realm] = self._make(self._rehearsed(realm))
+        desk = self.desk(realm)
+        if desk is None or desk.state() is None:
+            return None
+        made = self._make(self._rehearsed(realm))
+        gone = []
+        with self._lock:
+            # Somebody may have been faster; one that was never started needs no end.
+            made = self._apps.setdefault(realm, made)
+            self._apps.move_to_end(realm)
             while len(self._apps) > APPS_MAX:
-                _, old = self._apps.popitem(last=False)
-                old.state.site.hub.stop()
+                gone.append(self._apps.popitem(last=False)[1])
             for name in self._left.keys() - self._apps.keys():
                 self._left.pop(name, None)
-            return made
+        for old in gone:
+            old.state.site.hub.stop(wait=False)
+        return made
+
+    def wake(self, realm: str, app: FastAPI) -> None:
+        """Start an app's stream with the first request; call from the event loop. One that has
+        been put away meanwhile stays asleep: its page asks again."""
+        with self._lock:
+            if self._apps.get(realm) is app and not app.state.site.hub.started:
+                app.state.site.hub.start()
 
     def _rehearsed(self, realm: str) -> WebSettings:
         s = self.settings
@@ -151,9 +168,10 @@ class Rehearsals:
         """No more of it, and no stream of a drill either."""
         self._stop.set()
         with self._lock:
-            for app in self._apps.values():
-                app.state.site.hub.stop()
+            apps = list(self._apps.values())
             self._apps.clear()
+        for app in apps:
+            app.state.site.hub.stop()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
 
@@ -225,6 +243,5 @@ class DrillSwitch:
             gone = RedirectResponse("/drills", 303)
             gone.delete_cookie(COOKIE)
             return gone
-        if not app.state.site.hub.started:
-            app.state.site.hub.start()
+        self.rehearsals.wake(realm, app)
         return app

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from alerts.handling import AlertDesk
 from alerts.notices import NoticeDesk
 from alerts.places import Places
 from alerts.roles import Role, may_see
-from alerts.settings import DeskSettings
+from alerts.settings import DAY_US, DeskSettings
 from alerts.silences import SilenceDesk
 from alerts.storm import Storm, StormDesk, declared, storm
 from alerts.tickets import TicketDesk
@@ -29,8 +30,10 @@ from desk.quality import bar, headline
 from desk.ratings import RatingDesk
 from desk.read_now import ReadNow
 from desk.splitting import SplitDesk
+from desk.without_supply import Unsupplied, covered, unsupplied
 from grid.errors import ForewattError
 from grid.records import OutboxMessage, Ticket
+from storage.fleet import allowed_s
 from web.feed import line_of
 from web.i18n import Language
 from web.lately import Lately
@@ -43,11 +46,21 @@ from web.stream import Hub, Pass, event
 from web.viewer import NOBODY
 
 STATES_KEPT_S = 1.0
+SUPPLY_KEPT_S = 2.0
 STORM_KEPT_S = 3.0
 KNOWN_KEPT_S = 60.0
 KNOWN_MAX = 6
 SUGGESTED_MAX = 500
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Devices heard in time, without supply, and not heard since supply may be back."""
+
+    fresh: int
+    dark: int
+    awaited: int
 
 
 class Site:
@@ -60,7 +73,7 @@ class Site:
         self.ledger = settings.ledger
         self.people = settings.people
         self.readings = settings.readings
-        places = Places(self.network)
+        self.places = places = Places(self.network)
         desk = settings.desk or DeskSettings(time_zone=settings.time_zone)
         self.desk_settings = desk
         self.knowledge = KnowledgeDesk(settings.knowledge or self.ledger, self.clock)
@@ -112,6 +125,7 @@ class Site:
         )
         self._states: Lately[str | None, Mapping[tuple[str, str], str]] = Lately()
         self._feeders: Lately[tuple[str | None, bool], list[tuple[str, int]]] = Lately()
+        self._supply: Lately[str, Unsupplied] = Lately()
         self.hub = Hub(
             self.ledger,
             self.frames,
@@ -135,8 +149,40 @@ class Site:
         return {
             "bar": bar(self.ledger, now),
             "health": self.readings.health(),
+            "reports": self.reports(),
             "headline": story,
         }
+
+    def reports(self) -> Reports:
+        """How many devices are heard in time, without those that have lost supply since they were
+        heard: "in time" must not mean "its next reading is not due yet"."""
+        supply = self.supply_now()
+        silent = {s.device for s in self.readings.silent()}
+        health = self.readings.health()
+        doubtful = (supply.dark.keys() | supply.awaited) - silent
+        return Reports(
+            max(0, health.fresh - len(doubtful)),
+            len(supply.dark),
+            len(supply.awaited - silent),
+        )
+
+    def supply_now(self) -> Unsupplied:
+        """Which devices are without supply, at most some seconds old: every page asks."""
+        return self._supply.get("now", SUPPLY_KEPT_S, self._find_unsupplied)
+
+    def _find_unsupplied(self) -> Unsupplied:
+        # A device that is not silent yet was heard within its allowance; what it said of power
+        # since then decides. What it said earlier matters only in an outage that is still open.
+        since_us = self.clock.now_us() - max(DAY_US, self._allowance_us)
+        with self.ledger.reading() as reading:
+            outages = reading.lost_supply(since_us)
+        below = covered(outages, self.places)
+        told = self.settings.supply.power_words(list(below), since_us)
+        return unsupplied(outages, below, told, self.places)
+
+    @cached_property
+    def _allowance_us(self) -> int:
+        return int(max(map(allowed_s, self.network.devices), default=0) * 1e6)
 
     def figures_html(self, language: Language) -> str:
         reader = self.render.reader(language)

@@ -128,12 +128,13 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop waiting and end every stream; from any thread."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Stop waiting and end every stream; from any thread. Without `wait` the thread ends by
+        itself soon."""
         self._stop.set()
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end)
-        if self._thread:
+        if self._thread and wait:
             self._thread.join(timeout=5.0)
 
     def _end(self) -> None:

@@ -122,7 +122,7 @@ def trial_chart(
         return seconds(zone, moment_us, start_us)
 
     made["marks"] = [
-        {"at": at(raised), "label": f"{t.fault(x['fault'])} {x['asset']}", "side": side}
+        {"at": at(raised), "label": _mark(x, t), "side": side}
         for side in SIDES
         for x in view.alerts(side)
         if x["asset"] in around and start_us <= (raised := us(x["raised"]) or 0) <= end_us
@@ -144,6 +144,12 @@ def trial_chart(
     return made
 
 
+def _mark(x: Line, t: Words) -> str:
+    """What stands at an alert's line; without a ticket it stayed on the watch list."""
+    name = f"{t.fault(x['fault'])} {x['asset']}"
+    return name if x.get("ticket") else f"{name} ({t('replay.watched')})"
+
+
 def fault_or_event(t: Words, name: str) -> str:
     """A fault kind's name; look-alikes (a new charger, a tap change) have words of their own."""
     return t.fault(name) if name in FAULTS else t.word("benign", name).replace("_", " ")
@@ -152,8 +158,10 @@ def fault_or_event(t: Words, name: str) -> str:
 def score_panel(
     view: TrialView, assets: set[str], start_us: int, end_us: int, zone: ZoneInfo, t: Words
 ) -> dict[str, Any] | None:
-    """What the detectors gave these assets, both sides, 1 being the limit; None without any."""
+    """What the detectors gave these assets, both sides, also below the limit, which is 1; None
+    without any. Where a side's settings want more for a ticket, that limit is drawn as well."""
     curves: list[tuple[float, str, str, Any, Any]] = []
+    tickets: dict[str, float] = {}
     for side in SIDES:
         table = view.scores(side, assets)
         if not len(table):
@@ -165,6 +173,7 @@ def score_panel(
             values = part.to_numpy(np.float32)
             name = f"{side.upper()} {t.fault(str(fault))} {asset}"
             curves.append((float(values.max()), side, name, part.index.to_numpy(), values))
+            tickets |= _ticket_limits(view, side, str(fault), t)
     if not curves:
         return None
     curves = sorted(curves, key=lambda c: (-c[0], c[2]))[:LINES_MAX]
@@ -189,5 +198,19 @@ def score_panel(
         "unit": "",
         "time": [seconds(zone, int(x), start_us) for x in axis],
         "lines": shown,
-        "limits": [{"value": 1.0, "label": t("replay.limit")}],
+        "limits": [
+            {"value": 1.0, "label": t("replay.limit")},
+            *({"value": value, "label": label} for label, value in sorted(tickets.items())),
+        ],
+        "whole": True,
+    }
+
+
+def _ticket_limits(view: TrialView, side: str, fault: str, t: Words) -> dict[str, float]:
+    """Words to the least score of a fault that may open a ticket, where it is not the limit."""
+    found = (view.status.get("limits") or {}).get(side) or ()
+    return {
+        t("replay.ticket_limit", side=side.upper(), fault=t.fault(fault)): float(value)
+        for _, kind, value in found
+        if kind == fault and value != 1.0
     }

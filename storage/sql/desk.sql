@@ -23,3 +23,24 @@ CROSS JOIN LATERAL (
     ORDER BY time DESC LIMIT 1
 ) e
 WHERE d.name = ANY(%(devices)s)
+
+-- name: power_words
+-- Newest reading and, since a time, newest loss and return of supply: of some devices, and of all
+-- that told of one. The events of the span are read once, by the index on time.
+WITH told AS MATERIALIZED (
+    SELECT device,
+        max(time) FILTER (WHERE event = ANY(%(lost)s::smallint[])) AS lost,
+        max(time) FILTER (WHERE event = ANY(%(back)s::smallint[])) AS back
+    FROM device_event
+    WHERE realm = (SELECT id FROM realm WHERE name = %(realm)s) AND time >= %(since)s
+        AND event = ANY(%(lost)s::smallint[] || %(back)s::smallint[])
+    GROUP BY device
+), asked AS (
+    SELECT id FROM device WHERE name = ANY(%(devices)s)
+    UNION SELECT device FROM told
+)
+SELECT d.name, l.time, greatest(l.v_a, l.v_b, l.v_c), told.lost, told.back
+FROM asked JOIN device d ON d.id = asked.id
+LEFT JOIN latest l
+    ON l.realm = (SELECT id FROM realm WHERE name = %(realm)s) AND l.device = asked.id
+LEFT JOIN told ON told.device = asked.id

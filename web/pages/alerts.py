@@ -52,6 +52,7 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
         alert.asset,
         site.states(viewer.role),
         frozenset(s.device for s in site.readings.silent()),
+        site.supply_now(),
     )
     span = request.query_params.get("span", "")
     articles, similar = site.known_of(alert.fault, viewer.role)

@@ -73,7 +73,9 @@ def register(app: FastAPI, site: Site) -> None:
             "care": len(page.call_first),
             "alerts": page.alerts[:5],
             "alert": ticket,  # what the drawing is about
-            "drawing": one_line(site.network, ticket.asset_kind, ticket.asset, states, silent),
+            "drawing": one_line(
+                site.network, ticket.asset_kind, ticket.asset, states, silent, site.supply_now()
+            ),
             "procedure": procedure(ticket.fault, language),
             "causes": {code: CAUSES[code] for code in REAL_CAUSES},
             "estimates_min": ESTIMATES_MIN,

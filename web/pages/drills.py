@@ -14,7 +14,7 @@ from web import policy
 from web.forms import Fields, form_of, see, whole
 from web.policy import home
 from web.refusals import status_of
-from web.rehearsal import COOKIE, Rehearsals, ticket_to
+from web.rehearsal import COOKIE, Rehearsals, realm_of, ticket_to
 from web.site import Site
 from web.viewer import viewer_of
 
@@ -86,15 +86,17 @@ def register(app: FastAPI, site: Site, rehearsals: Rehearsals) -> None:
     def one(request: Request, realm: str) -> Response:
         desk, drill = desk_of(realm)
         desk.advance()
-        leads = viewer_of(request).may(policy.CONTROL)
+        viewer = viewer_of(request)
+        # Who plays must not read what is really wrong before it has ended, whoever they are.
+        plays = realm_of(request, site.cookie) == realm
+        knows = viewer.may(policy.DRILL_TRUTH) and not plays
         values: dict[str, Any] = {
             "drill": drill,
             "scenes": SCENES,
-            # Who plays must not read what is really wrong before it has ended.
-            "score": desk.score() if leads or drill.ended_us is not None else None,
-            "may_lead": leads,
+            "score": desk.score() if knows or drill.ended_us is not None else None,
+            "may_lead": viewer.may(policy.CONTROL),
             "verdicts": VERDICTS,
-            "home": home(viewer_of(request).role),
+            "home": home(viewer.role),
         }
         return site.render.page(request, "drill.html", values)
 

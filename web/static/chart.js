@@ -126,13 +126,19 @@ function overlay(data, panel) {
   };
 }
 
+/* From nothing up to the highest limit at least: how near something came is seen only beside it. */
+function whole(panel) {
+  const least = Math.max(...panel.limits.map((limit) => limit.value));
+  return (u, low, high) => [0, Math.max(high ?? 0, least) * 1.15];
+}
+
 function options(data, panel, width, zoom, time, first) {
   const axis = { stroke: css("--ink-2"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line-2"), width: 1 }, font: `11px ${css("--font")}` };
   return {
     width,
     height: first ? 270 : 150,
     cursor: { sync: { key: "readings" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
-    scales: { x: { time: false, range: () => [data.from, data.to] } },
+    scales: { x: { time: false, range: () => [data.from, data.to] }, ...(panel.whole ? { y: { range: whole(panel) } } : {}) },
     axes: [
       { ...axis, incrs: STEPS, space: 64, splits: ticks, values: written },
       { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },

@@ -197,6 +197,19 @@ class FeedContract:
         assert places == {here: 2, ("usage_point", "over"): 1}
         assert worst == {here: "P1", ("usage_point", "below"): "P2"}
 
+    def test_lost_supply_is_what_goes_on_and_what_has_ended_lately(self, ledger: Ledger) -> None:
+        alerts = [
+            an_alert("on", None, fault="outage"),
+            an_alert("lately", None, fault="outage", cleared_us=START + 9),
+            an_alert("past", None, fault="outage", cleared_us=START + 5),
+            an_alert("other", None, fault="neutral_loose"),
+        ]
+        with self.told(ledger, *alerts) as tx:
+            found = tx.lost_supply(START + 5)
+
+        assert {(x.asset, x.cleared_us) for x in found} == {("on", None), ("lately", START + 9)}
+        assert {x.raised_us for x in found} == {a.raised_us for a in alerts[:2]}
+
     def test_the_others_of_a_cause_are_counted_all_and_shown_a_few(self, ledger: Ledger) -> None:
         (cause,) = self.incidents(ledger, 1)
         others = [

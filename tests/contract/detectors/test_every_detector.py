@@ -13,6 +13,7 @@ import pytest
 from detectors.base import Stateful
 from detectors.catalogue import FAMILIES
 from detectors.engine import Engine
+from detectors.near import NearScores
 from detectors.outage import OutageDetector
 from detectors.settings import DetectorSettings
 from grid.faults import FAULTS
@@ -69,6 +70,21 @@ def test_a_helping_thread_changes_no_finding(monkeypatch: pytest.MonkeyPatch) ->
         helped = engine.feed("s", rows()) + engine.flush()
 
     assert alone == helped
+
+
+def test_who_hears_what_stays_below_the_limit_changes_no_finding() -> None:
+    near = NearScores()
+    engine = Engine(street().net, settings(), near=near)
+
+    heard = engine.feed("s", rows()) + engine.flush()
+
+    raised = {(f.tick_us, f.detector, f.fault, f.asset) for f in heard if f.score >= 1.0}
+    points = near.points
+    assert judge([rows()]) == heard
+    assert {"neutral_loose", "transformer_overload"} <= {p.fault for p in points}
+    assert all(0.25 <= p.score < 1.0 for p in points)
+    assert raised.isdisjoint((p.tick_us, p.detector, p.fault, p.asset) for p in points)
+    assert all(engine.network.node(p.asset_kind, p.asset) is not None for p in points)
 
 
 def test_the_story_makes_the_first_families_speak() -> None:

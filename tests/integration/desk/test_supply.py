@@ -86,6 +86,29 @@ def test_the_state_of_a_switch_is_what_it_told_last(database: Database) -> None:
     assert Supply(database).switches([]) == {}
 
 
+def test_words_of_power_are_those_asked_for_and_those_told_since(database: Database) -> None:
+    with database.connection() as c:
+        live = realm_id(c, "live")
+        c.execute("INSERT INTO device (id, name) VALUES (21,'P1'),(22,'P2'),(23,'P3'),(24,'P4')")
+        reading(c, live, 21, NOW, v_a=230.0)
+        reading(c, live, 22, NOW, v_a=1.0, v_b=2.0)
+        event(c, live, 22, NOW + 3 * MINUTE, "power_up")
+        event(c, live, 22, NOW + 2 * MINUTE, "last_gasp")
+        event(c, live, 23, NOW + MINUTE, "last_gasp")
+        event(c, live, 24, NOW + 4 * MINUTE, "cover_open")
+        event(c, live, 21, NOW - 9 * MINUTE, "power_down")
+
+    found = Supply(database).power_words(["P1", "P4", "nobody"], NOW + 1)
+
+    assert {k: v for k, v in found.items() if k.startswith("P")} == {
+        "P1": LastSeen(NOW, 230.0),
+        "P2": LastSeen(NOW, 2.0, NOW + 2 * MINUTE, NOW + 3 * MINUTE),
+        "P3": LastSeen(lost_us=NOW + MINUTE),
+        "P4": LastSeen(),
+    }
+    assert Supply(database, "drill-9").power_words([], NOW) == {}
+
+
 def test_a_realm_without_readings_has_nothing_to_tell(database: Database) -> None:
     assert Supply(database, "drill-9").last_seen(["M1"]) == {}
     assert Supply(database).last_seen([]) == {}

@@ -38,6 +38,9 @@ class Meters:
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {}
 
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
+        return self.last_seen(devices)
+
 
 def counter(*events: AlertEvent, network: Network | None = None, **seen: LastSeen) -> Counter:
     network = network or town()

@@ -39,6 +39,9 @@ class Meters:
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {d: self.told[d] for d in devices if d in self.told}
 
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
+        return self.last_seen(devices)
+
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         gasp = LastSeen(START - MINUTE, 230.0, lost_us=START)
         well = LastSeen(START + 50 * MINUTE, 229.0)

@@ -68,6 +68,15 @@ def test_words_stand_out_from_every_ground(dark: bool) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
+def test_marks_of_the_one_line_diagram_stand_out(dark: bool) -> None:
+    p = palette(dark)
+
+    dim = {name: contrast(p[name], p["surface"]) for name in ("dark", "amber", "ok", "ink-3")}
+
+    assert {k: round(v, 2) for k, v in dim.items() if v < 4.5} == {}
+
+
+@pytest.mark.parametrize("dark", [False, True])
 def test_lines_of_a_chart_stand_out(dark: bool) -> None:
     p = palette(dark)
 

@@ -1,8 +1,11 @@
 """The one-line diagram shows where, and stays small whatever the size of the area."""
 
+from dataclasses import replace
+
+from desk.without_supply import Unsupplied
 from grid.network import Feeder, Network, Transformer, UsagePoint
-from tests.unit.web.world import network
-from web.diagram import POINTS_MAX, TRANSFORMERS_MAX, WIDTH, one_line
+from tests.unit.web.world import NOW, network
+from web.diagram import POINTS_MAX, TRANSFORMERS_MAX, WIDTH, Health, one_line
 
 
 def test_an_area_is_opened_into_its_branches_and_usage_points() -> None:
@@ -38,8 +41,52 @@ def test_a_device_stands_where_its_usage_point_is() -> None:
 def test_silent_meters_are_told_from_those_that_speak() -> None:
     drawing = one_line(network(), "transformer", "T3", {}, frozenset({"M-T3-001", "M-T3-002"}))
 
-    assert drawing.silent == 2
-    assert [d.usage_point for d in drawing.dots if d.cls == "silent"] == ["T3-001", "T3-002"]
+    assert drawing.count("silent") == 2
+    assert [d.usage_point for d in drawing.dots if d.state == "silent"] == ["T3-001", "T3-002"]
+
+
+def test_what_has_no_supply_is_not_drawn_as_heard() -> None:
+    dark = {f"M-T7-{n:03d}": NOW for n in range(1, 49)} | {"T7-monitor": NOW, "M-T3-005": NOW}
+    supply = Unsupplied(dark, frozenset({"M-T3-006"}), frozenset())
+
+    drawing = one_line(network(), "transformer", "T3", {}, frozenset({"M-T3-005"}), supply)
+
+    states = {s.label: s.state for s in drawing.symbols}
+    assert {k: states[k] for k in ("F12", "T1", "T3", "T3-B1", "T3-B2")} == {
+        "F12": "partly", "T1": "well", "T3": "partly", "T3-B1": "partly", "T3-B2": "well",
+    }  # fmt: skip
+    assert [(d.usage_point, d.state, d.dark_us) for d in drawing.dots if d.state != "well"] == [
+        ("T3-005", "dark", NOW),  # overdue by now, but its last word was a last gasp
+        ("T3-006", "awaited", None),
+    ]
+    assert [(w.x1, w.y1) for w in drawing.wires if w.cls == "dark"] == [
+        (w.x1, s.y) for s in drawing.symbols for w in drawing.wires
+        if s.label == "T7" and w.y1 == w.y2 == s.y
+    ]  # fmt: skip
+    other = one_line(network(), "transformer", "T7", {}, frozenset(), supply)
+    assert {s.label: s.state for s in other.symbols}["T7"] == "dark"
+    assert "dark" in {w.cls for w in other.wires}
+
+
+def test_below_an_outage_a_place_without_a_meter_is_dark_too() -> None:
+    grid = replace(network(), devices=())
+    below = frozenset(grid.within("transformer", "T7"))
+
+    drawing = one_line(grid, "transformer", "T7", {}, supply=Unsupplied(below=below))
+
+    states = {s.label: s.state for s in drawing.symbols}
+    assert (states["T7"], states["T7-B1"], states["T5"]) == ("dark", "dark", "unmetered")
+    assert {d.state for d in drawing.dots} == {"dark"}
+
+
+def test_a_mixture_is_said_in_words_and_each_device_counted_once() -> None:
+    supply = Unsupplied({"M-T3-001": 0}, frozenset({"M-T3-002", "M-T3-003"}), frozenset())
+    silent = frozenset({"M-T3-001", "M-T3-002"})
+
+    drawing = one_line(network(), "transformer", "T3", {}, silent, supply)
+
+    t3 = next(s for s in drawing.symbols if s.label == "T3")
+    assert t3.health == Health(49, silent=1, dark=1, awaited=1)
 
 
 def test_nothing_is_drawn_outside_the_picture() -> None:

@@ -1,14 +1,18 @@
 """Drills on the pages: what is played there looks like the site and never touches it."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi import FastAPI
 
 from alerts.ledger import Ledger
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, LiveMemory, World
 from web.app import create_app
 from web.rehearsal import Rehearsals, answered_live
+from web.settings import WebSettings
 from web.site import Site
 
 
@@ -72,24 +76,90 @@ def test_a_drill_is_started_played_ended_and_scored(world: Rooms, visit: Visit) 
 
     assert 1 == len(re.findall(r'<tr class="P1"', listed))
     assert "赵调度" in after and "Faults found 1 / 1" in after and "Fault confirmed right" in after
-    assert "Faults found" in before  # a dispatcher may lead
+    assert "Faults found" not in before  # a dispatcher plays
     assert "ended" in after
 
 
 def test_who_plays_reads_the_truth_only_afterwards(world: Rooms, visit: Visit) -> None:
     leader, clerk = visit("operator"), visit("clerk")
     realm = start(leader)
-    during = clerk.get(f"/drills/{realm}").text
+    during = [visit(x).get(f"/drills/{realm}").text for x in ("clerk", "operator", "dispatcher")]
     refused = clerk.change(f"/drills/{realm}/end").status_code
 
     leader.change(f"/drills/{realm}/end")
 
-    assert ("What was wrong" in during, "shown here when the drill has ended" in during) == (
-        False,
-        True,
-    )
+    assert [False] * 3 == ["What was wrong" in page for page in during]
+    assert [True] * 3 == ["shown here when the drill has ended" in page for page in during]
     assert 403 == refused
     assert "What was wrong" in clerk.get(f"/drills/{realm}").text
+
+
+@pytest.mark.parametrize("role", ["engineer", "supervisor"])
+def test_who_sets_a_drill_reads_the_truth_unless_they_take_part(
+    role: str, world: Rooms, visit: Visit
+) -> None:
+    leader = visit(role)
+    realm = start(leader)
+    leading = leader.get(f"/drills/{realm}").text
+    token = leader.csrf
+    enter(leader, realm)
+
+    playing = leader.get(f"/drills/{realm}").text
+    leader.csrf = token
+    leader.change(f"/drills/{realm}/leave")
+
+    truth = ["What was wrong" in page for page in (leading, playing)]
+    assert [True, False] == truth
+
+
+def test_only_the_session_that_has_joined_is_in_the_drill(world: Rooms, visit: Visit) -> None:
+    """Neither another person nor the same one at another browser is taken along."""
+    realm = start(visit("operator"))
+    playing, same_person, other = visit("dispatcher"), visit("dispatcher"), visit("clerk")
+    enter(playing, realm)
+
+    pages = [v.get("/tickets").text for v in (playing, same_person, other)]
+
+    assert [True, False, False] == ["DRILL: nothing on this page is real." in p for p in pages]
+
+
+def test_nobody_waits_for_the_pages_of_another_drill(world: Rooms, visit: Visit) -> None:
+    operator = visit("operator")
+    slow, quick = start(operator), start(operator)
+    making, go_on = threading.Event(), threading.Event()
+
+    def make(settings: WebSettings) -> FastAPI:
+        if settings.drill == slow:
+            making.set()
+            assert go_on.wait(30)
+        return create_app(settings)
+
+    rehearsals = Rehearsals(world.settings, make)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(rehearsals.app, slow)
+        assert making.wait(30)
+
+        second = pool.submit(rehearsals.app, quick).result(30)
+
+        go_on.set()
+        assert second is not None and first.result(30) is rehearsals.app(slow)
+    assert second is rehearsals.app(quick)
+
+
+def test_a_drill_that_has_been_put_away_is_not_started_again(
+    world: Rooms, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.rehearsal.APPS_MAX", 1)
+    operator = visit("operator")
+    first, second = start(operator), start(operator)
+    rehearsals = Rehearsals(world.settings, create_app)
+    app = rehearsals.app(first)
+    assert app is not None
+
+    rehearsals.app(second)
+    rehearsals.wake(first, app)
+
+    assert not app.state.site.hub.started
 
 
 def test_nothing_that_is_done_in_a_drill_touches_the_site(world: Rooms, visit: Visit) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from alerts.apply import apply_events
 from alerts.settings import DeskSettings
+from storage.desk_records import LastSeen
 from storage.feed_lines import LineName
 from tests.unit.web.test_pages import alert_id, text_of
 from tests.unit.web.visitor import HOST, Visit, Visitor
@@ -168,6 +169,41 @@ def test_every_node_of_the_diagram_has_a_state(world: World) -> None:
         "T7-B1": "silent",
     }
     assert all(s.health.devices > 0 for s in low.symbols)
+
+
+def test_the_headline_counts_no_meter_as_in_time_that_has_lost_supply(
+    world: World, visit: Visit
+) -> None:
+    """An area has just gone dark: no reading is overdue yet, and yet none of it is in time."""
+    world.readings.overdue = []
+    operator = visit("operator")
+    page = operator.get(f"/alerts/{alert_id(world, 'outage')}").text
+    drawing = page.partition('<svg class="oneline"')[2].partition("</svg>")[0]
+    table = page.partition('class="oneline-table"')[2].partition("</table>")[0]
+
+    assert "147 / 196 · 49 without supply" in text_of(page)
+    assert drawing.count("· without supply</title>") == 48
+    assert drawing.count('class="dot dark"') == 48
+    assert text_of(table).count("× without supply since 18:12") == 48
+    assert "all 12 meters without supply" in text_of(table)
+
+
+def test_meters_that_report_again_are_drawn_so_while_the_outage_is_open(
+    world: World, visit: Visit
+) -> None:
+    world.readings.overdue = []
+    back = LastSeen(NOW - MINUTE, 229.0)
+    said = LastSeen(NOW - 20 * MINUTE, 228.0, NOW - 12 * MINUTE, NOW - MINUTE)
+    world.supply.own = {"M-T7-001": back, "M-T7-002": said}
+
+    page = visit("operator", "zh-CN").get(f"/alerts/{alert_id(world, 'outage')}").text
+
+    drawing = page.partition('<svg class="oneline"')[2].partition("</svg>")[0]
+    assert (46, 1, 1) == tuple(
+        drawing.count(f'class="dot {state}"') for state in ("dark", "awaited", "well")
+    )
+    assert "停电 47 块 · 来电后未上送 1 块" in text_of(page)
+    assert "49 块表计中: 47 停电 · 1 来电后尚无读数" in text_of(page)
 
 
 def test_a_node_without_any_device_says_that_nothing_measures_it() -> None:

@@ -75,7 +75,7 @@ def test_an_alert_shows_its_place_from_the_feeder_down(world: World, visit: Visi
     page = visit("operator").get(f"/alerts/{alert_id(world, 'outage')}").text
 
     assert "Feeder F12 城东线 › Section S1 › Section S2" in text_of(page)
-    assert page.count('class="dot silent"') == 48
+    assert page.count('class="dot dark"') == 48
 
 
 def test_acknowledging_keeps_who_and_why(world: World, visit: Visit) -> None:

@@ -5,7 +5,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
+from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +19,8 @@ from tests.unit.web.visitor import HOST, Visitor
 from tests.unit.web.world import World
 from tests.waiting import wait_for
 from web.app import create_app
+from web.i18n import words
+from web.trial_chart import score_panel
 from web.trial_doors import TrialAsk
 
 LABEL = {
@@ -91,8 +96,49 @@ def test_the_chart_has_phases_scores_marks_and_truth(engineer: Visitor, trial: s
 
     assert [b["kind"] for b in chart["bands"]] == ["truth"]
     assert {m["side"] for m in chart["marks"]} == {"a"}  # B runs without the neutral's detector
-    assert any(p["limits"] == [{"value": 1.0, "label": "limit"}] for p in chart["panels"])
+    panel = next(p for p in chart["panels"] if p["limits"] == [{"value": 1.0, "label": "limit"}])
+    raised = {f"A {m['label']}".removesuffix(" (watch list)") for m in chart["marks"]}
+    values = [v for x in panel["lines"] if x["label"] in raised for v in x["mean"] if v is not None]
+    assert min(values) < 1.0 < max(values)  # on its way to the limit as well
+    assert panel["whole"]  # the limit is in the picture, however far away the score stays
     assert chart["panels"][0]["unit"] == "V"
+
+
+def test_a_place_that_came_near_its_limit_and_was_never_raised_has_a_curve(
+    room: TrialRoom, engineer: Visitor, trial: str
+) -> None:
+    view = room.open(trial.rpartition("/")[2])
+    assert view is not None
+    raised = {x["asset"] for x in view.alerts("a")}
+    everything = {view.network.asset_of(n)[1] for n in range(len(view.network.tree.ids))}
+    table = view.scores("a", everything).to_pylist()
+    quiet = {x["asset"] for x in table if x["score"] < 1.0} - raised
+    asset = min(quiet)
+    kind = next(k for k, a in map(view.network.asset_of, range(len(view.network.tree.ids)))
+                if a == asset)  # fmt: skip
+
+    chart = engineer.get(f"{trial}/chart?asset_kind={kind}&asset={asset}").json()
+
+    labels = [x["label"] for p in chart["panels"] for x in p["lines"] if x["quantity"] == "score"]
+    assert any(asset in label for label in labels)
+
+
+def test_a_ticket_limit_of_the_settings_is_drawn_beside_the_limit() -> None:
+    class View:
+        status: ClassVar = {"limits": {"a": [["joint", "joint_resistance", 1.6]], "b": []}}
+
+        def scores(self, side: str, assets: set[str]) -> pa.Table:
+            rows = [{"tick_us": 9, "detector": "joint", "fault": "joint_resistance",
+                     "asset": "U1", "score": 0.5}]  # fmt: skip
+            return pa.Table.from_pylist(rows)
+
+    panel = score_panel(View(), {"U1"}, 0, 10, ZoneInfo("UTC"), words("en"))  # type: ignore[arg-type]
+
+    assert panel is not None
+    assert [(x["value"], x["label"].partition(":")[2]) for x in panel["limits"]] == [
+        (1.0, ""),
+        (1.6, " least for a ticket"),
+    ]
 
 
 def test_a_zoom_is_in_the_address_and_gives_finer_readings(engineer: Visitor, trial: str) -> None:

@@ -311,6 +311,8 @@ class FakeReadings:
     def __init__(self, grid: Network, clock: "StandingClock") -> None:
         self.grid, self.clock = grid, clock
         self.is_well = True
+        self.overdue = [Silent(f"M-T7-{n:03d}", NOW - 20 * MINUTE, 1830.0) for n in range(1, 49)]
+        self.overdue.append(Silent("M-T5-007", None, 1830.0))
 
     def series(
         self, device: str, quantities: Sequence[str], start_us: int, end_us: int, max_points: int
@@ -348,11 +350,11 @@ class FakeReadings:
         return made.astype(np.float32)
 
     def health(self) -> FleetHealth:
-        return FleetHealth(196, 147, self.clock.now_us() - 4_000_000, 4.0, None)
+        fresh = 196 - len(self.overdue)
+        return FleetHealth(196, fresh, self.clock.now_us() - 4_000_000, 4.0, None)
 
     def silent(self) -> Sequence[Silent]:
-        out = [Silent(f"M-T7-{n:03d}", NOW - 20 * MINUTE, 1830.0) for n in range(1, 49)]
-        return [*out, Silent("M-T5-007", None, 1830.0)]
+        return self.overdue
 
     def last_seen(self, device: str) -> int | None:
         return NOW - 4_000_000 if device in self.grid.device_index else None
@@ -393,15 +395,23 @@ class StandingClock:
 
 
 class FakeSupply:
-    """What meters told last: those of T7 a last gasp, all others a healthy reading."""
+    """What meters told last: those of T7 a last gasp, all others a healthy reading; `own` says
+    otherwise of some."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, LastSeen] = {}
 
     def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
         gasp = LastSeen(NOW - 20 * MINUTE, 228.0, lost_us=NOW - 12 * MINUTE)
         well = LastSeen(NOW - 40_000_000, 229.0)
-        return {d: gasp if "T7" in d else well for d in devices}
+        return {d: self.own.get(d, gasp if "T7" in d else well) for d in devices}
 
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {}
+
+    def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
+        gasped = [f"M-T7-{n:03d}" for n in range(1, 42)]
+        return self.last_seen([*devices, *gasped])
 
 
 class FakePhotos:

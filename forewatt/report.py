@@ -12,6 +12,7 @@ from forewatt.site import site_network
 from forewatt.trial_files import TrialFolder
 from grid.errors import BadInput
 from storage.database import Database
+from storage.feed_lines import Beside
 from storage.ledger import PostgresLedger
 from web.i18n import Language, words
 from web.readings import StoredReadings
@@ -65,7 +66,7 @@ def of_trial(folder: Path, side: str, alert_id: str, language: Language, form: F
     page = AlertPage(
         FeedRow(alert, None, None, ()),
         [],
-        [],
+        Beside(),
         network.transformer_of(*here),
         len(places.customers(here)),
         places.call_first(here),

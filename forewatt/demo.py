@@ -128,6 +128,7 @@ class House:
     url: str
     mqtt_url: str
     modbus_port: int
+    phones_port: int
     speed: float
 
     @classmethod
@@ -141,12 +142,16 @@ class House:
         # The engineer may replay the town that is being played.
         (folder / "datasets").mkdir()
         (folder / "datasets" / "demo-town").symlink_to(town.folder.resolve())
-        modbus_port, port = free_port(), args.port or free_port()
+        modbus_port, phones_port, port = free_port(), free_port(), args.port or free_port()
         path = folder / "forewatt.toml"
-        path.write_text(_toml(town, database, mqtt, modbus_port, port), encoding="utf-8")
+        path.write_text(
+            _toml(town, database, mqtt, modbus_port, phones_port, port), encoding="utf-8"
+        )
         config = load_config(path)
         url = f"http://{HOST}:{port}"
-        return cls(folder, config, Place.of(config), town, url, mqtt, modbus_port, args.speed)
+        return cls(
+            folder, config, Place.of(config), town, url, mqtt, modbus_port, phones_port, args.speed
+        )
 
     def live(self, args: argparse.Namespace, caretaker: Caretaker) -> None:
         """Run all processes until it ends; print the lines when everything serves."""
@@ -206,12 +211,15 @@ class House:
             speed=self.speed,
             api=self.url,
             token=token,
+            phones_port=self.phones_port,
+            texts=str(self.folder / "texts.txt"),
         ).write(self.folder / "plan.json")
         return [
             f"url: {self.url}",
             *links,
             f"database: {self.config.database.url}",
             f"broker: {self.mqtt_url}",
+            f"texts: {self.folder / 'texts.txt'}",
         ]
 
     def _player(self) -> ChildSpec:
@@ -251,7 +259,9 @@ def quoted(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int) -> str:
+def _toml(
+    town: TownData, database: str, mqtt: str, modbus_port: int, phones_port: int, port: int
+) -> str:
     """The configuration of the demo, as one would write it by hand."""
     units = [
         f'  {{ unit = {d.unit}, device = "{d.id}", profile = "{d.profile}" }},'
@@ -285,6 +295,10 @@ def _toml(town: TownData, database: str, mqtt: str, modbus_port: int, port: int)
             f"patience_s = {7 * 86_400}",
             "[trials]",
             'datasets = "datasets"',
+            "[[notify]]",
+            'name = "telephones"',
+            'what = "customers"',
+            f'url = "http://{HOST}:{phones_port}/texts"',
             "[web]",
             f'listen = "{HOST}:{port}"',
             "",

@@ -10,7 +10,8 @@ class Plan:
     """A town, where to speak, and when.
 
     The clock starts at `story_us`; `week_end_us` is the watermark that detectors reach when they
-    have judged the healthy week before it. `token` lets the town's customers call in at `api`.
+    have judged the healthy week before it. `token` lets the town's customers call in at `api`;
+    texts to them come to `phones_port` and are written into `texts`.
     """
 
     town: str
@@ -23,6 +24,8 @@ class Plan:
     speed: float
     api: str
     token: str
+    phones_port: int
+    texts: str
 
     def write(self, path: Path) -> None:
         """For `load`; only the owner may read it, it holds a token."""

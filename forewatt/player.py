@@ -1,7 +1,7 @@
 """The process that plays the demo's town: a healthy week at full speed, then the story in time.
 
-It speaks to Forewatt as meters and customers do: MQTT, Modbus and `POST /api/v1/contacts`. It
-drives the simulated clock that all processes share.
+It speaks to Forewatt as meters and customers do: MQTT, Modbus and `POST /api/v1/contacts`; texts to
+customers come to it. It drives the simulated clock that all processes share.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import httpx
 
 from forewatt.child import begin
 from forewatt.health import HealthFile, read_reports
+from forewatt.phones import Telephones
 from forewatt.plan import Plan
 from forewatt.shared_clock import SharedClock
 from forewatt.stepping import play_all
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     plan = Plan.load(args.plan)
     health = HealthFile(Path(plan.health), "play")
     health.say(ready=False)
-    Player(plan, health, stop).play()
+    with Telephones(plan.phones_port, Path(plan.texts)):
+        Player(plan, health, stop).play()
     health.remove()
     return 0
 

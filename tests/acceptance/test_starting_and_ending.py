@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 
-DEMO_LINES = "url operator clerk engineer admin customer database broker".split()
+DEMO_LINES = "url operator clerk engineer admin customer database broker texts".split()
 
 
 def sentences(text: str) -> list[str]:

@@ -35,11 +35,11 @@ PAGES = {
     "engineer": (
         "/engineer", "/devices/{device}", "/devices/{device}?span=7d", "/admin/detectors?days=30",
         "/admin/sources", "/engineer/replay", "{trial}", "/engineer/watch", "/knowledge",
-        "/knowledge/checklists/neutral", "/cases", "/drills",
+        "/knowledge/checklists/neutral", "/cases", "/drills", "/knowledge/new",
     ),
     "admin": ("/admin", "/admin/configuration", "/admin/audit", "/password", "/nowhere"),
     "customer": ("",),
-    "": ("/signin", "{crew}"),
+    "": ("/signin", "/my", "{crew}"),
 }  # fmt: skip
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 LANGUAGES = {"zh": "zh-CN", "en": "en-US"}

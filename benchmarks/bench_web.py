@@ -19,12 +19,10 @@ Run: python benchmarks/bench_web.py [--only paint,news] [--quick]
 """
 
 import argparse
-import asyncio
 import os
 import platform
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -50,6 +48,7 @@ from benchmarks.web_site import (
     size_of,
     zoom_once,
 )
+from benchmarks.web_streams import Browsers
 from forewatt.services import PrivateServices
 from forewatt.services.doctor import find_browser
 from forewatt.trials import SCENARIOS
@@ -176,61 +175,23 @@ def news(b: Bench) -> Rows:
 
 def streams(b: Bench) -> Rows:
     clients, count = (200, 200) if b.quick else (500, 500)
-    got: list[dict[str, float]] = [{} for _ in range(clients)]
-    ready, ended, again = threading.Event(), threading.Event(), [0]
-
-    async def one(site: Site, cookie: str, n: int, joined: asyncio.Semaphore) -> None:
-        """As a browser: whoever is let go comes back with the number it has seen last."""
-        last, name, opened = "0", "", False
-        while len(got[n]) < count:
-            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-            writer.write(
-                f"GET /stream?after=0 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
-                f"Cookie: {cookie}\r\nLast-Event-ID: {last}\r\n\r\n".encode()
-            )
-            while len(got[n]) < count and (line := await reader.readline()):
-                if line.startswith(b"id: "):
-                    last = line[4:].strip().decode()
-                elif line.startswith(b"event: "):
-                    name = line[7:].strip().decode()
-                    if not opened:
-                        opened = True
-                        joined.release()
-                elif name == "alert" and line.startswith(b"data: "):
-                    key = line.partition(b'"key":"')[2].partition(b'"')[0].decode()
-                    got[n].setdefault(key, time.time() * 1_000)
-            writer.close()
-            again[0] += len(got[n]) < count
-
-    async def everybody(site: Site, cookie: str) -> None:
-        joined = asyncio.Semaphore(0)
-        tasks = [asyncio.create_task(one(site, cookie, n, joined)) for n in range(clients)]
-        for _ in range(clients):
-            await joined.acquire()
-        ready.set()
-        await asyncio.wait(tasks, timeout=180)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        ended.set()
-
     with Site(b.new_database("streams"), 400) as site:
-        cookie = site.cookie("operator")
+        browsers = Browsers(site.port, site.cookie("operator"), clients, count)
         committed, act = committed_at(site, site.meters(count))
-        with meanwhile(lambda: asyncio.run(everybody(site, cookie))):
-            if not ready.wait(120):
-                raise SystemExit("the streams were not open within two minutes")
-            rate = at_rate(count, act)
-            ended.wait(200)
-    delays = [seen[k] - at for seen in got for k, at in committed.items() if k in seen]
-    lost = sum(k not in seen for seen in got for k in committed)
+        before, began = site.processor_s(), time.monotonic()
+        rate = at_rate(count, act)
+        heard = browsers.wait()
+        worker_s, took_s = site.processor_s() - before, time.monotonic() - began
+    delays = [t - at for k, at in committed.items() for t in heard.times.get(k, ())]
     what = f"{clients} streams on one worker, {count} alerts at {rate:.0f}/s"
     return [
-        (f"{what}: events lost of {clients * count:,}", str(lost), "0"),
-        (f"{what}: streams that had to come back", str(again[0]), "0"),
+        (f"{what}: events lost of {clients * count:,}", str(clients * count - len(delays)), "0"),
+        (f"{what}: streams that had to come back", str(heard.again), "0"),
         (f"{what}: commit to client, p50", ms(delays, 50), ""),
         (f"{what}: commit to client, p95", ms(delays, 95), ""),
-    ]
+        (f"{what}: processors in {took_s:.0f} s: the worker; the browsers",
+         f"{worker_s:.1f} s; {heard.browsers_s:.1f} s", ""),
+    ]  # fmt: skip
 
 
 # -- day -----------------------------------------------------------------------------------------

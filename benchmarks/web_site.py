@@ -17,6 +17,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page
 
 from alerts.apply import apply_events
+from benchmarks.web_streams import processor_s
 from grid.journal import Record
 from grid.network import Network
 from grid.readings import ReadingBatch
@@ -163,6 +164,11 @@ class Site:
         self._process.join(20)
         self._process.kill()
         self.database.close()
+
+    def processor_s(self) -> float:
+        """What the worker has taken of the processors so far."""
+        assert self._process.pid is not None
+        return processor_s(self._process.pid)
 
     def meters(self, count: int) -> list[str]:
         return [d.id for d in self.grid.devices if d.kind == "meter"][:count]

@@ -265,7 +265,7 @@ class Reading(Protocol):
     def totals(self) -> Mapping[str, int]:
         """Counts for the operator's bar: `alerts_open`, `alerts_unseen`, `oldest_unseen_us`,
         `tickets_open`, `contacts`, `contacts_known`, `known_first`, `called_first`,
-        `never_called`."""
+        `never_called`; and of the open feed's lines: `lines`, `lines_without_inspection`."""
 
 
 class Transaction(Reading, Protocol):

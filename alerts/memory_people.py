@@ -164,4 +164,6 @@ class Memory(FeedMemory):
             "known_first": len(first),
             "called_first": len(called) - len(first),
             "never_called": sum(i.first_contact_us is None for i in with_ticket),
+            "lines": self.feed(limit=0).lines_all,
+            "lines_without_inspection": self.feed(without_work="inspection", limit=0).lines_all,
         }

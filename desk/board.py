@@ -64,11 +64,13 @@ class LineRow:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Some lines of the feed, the most urgent first, and of how many lines and alerts."""
+    """Some lines of the feed, the most urgent first, of how many lines and alerts they are, and
+    the line after them, if there is one."""
 
     rows: list[LineRow]
     lines_all: int
     alerts_all: int
+    next: Rank | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +216,11 @@ class Board:
                 without_work=hidden_work(role),
                 only=only,
                 start=start,
-                limit=limit,
+                limit=limit + 1,
             )
-            return Lines(
-                self._line_rows(reading, found.lines, role), found.lines_all, found.alerts_all
-            )
+            rows = self._line_rows(reading, found.lines[:limit], role)
+            more = found.lines[limit].rank if len(found.lines) > limit else None
+            return Lines(rows, found.lines_all, found.alerts_all, more)
 
     def _line_rows(self, reading: Reading, lines: Sequence[FeedLine], role: Role) -> list[LineRow]:
         rows = self._rows(reading, [x.main for x in lines], role)

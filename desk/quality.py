@@ -37,6 +37,7 @@ class Bar:
     known_first, called_first : incidents with calls, by who was first
     never_called : incidents with a ticket that nobody had to call about
     contacts_known : contacts that hung on something known, so needed no ticket of their own
+    lines : of the open feed; lines_without_inspection : of them, what every role may see
     """
 
     alerts_open: int
@@ -48,6 +49,8 @@ class Bar:
     known_first: int
     called_first: int
     never_called: int
+    lines: int
+    lines_without_inspection: int
 
 
 def bar(ledger: Ledger, now_us: int) -> Bar:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal, cast
+
+from psycopg import sql
 
 from grid.records import (
     Channel,
@@ -17,6 +20,7 @@ from storage.ledger_base import (
     select,
     update,
 )
+from storage.queries import queries
 
 Topic = Literal["alert", "incident", "ticket", "contact", "notice", "health"]
 
@@ -159,7 +163,7 @@ class PeopleTables(TableView):
 
     def totals(self) -> Mapping[str, int]:
         self._write()
-        row = self._connection.execute(self._queries["totals"], {"realm": self._key}).fetchone()
+        row = self._connection.execute(_totals(), {"realm": self._key}).fetchone()
         assert row is not None, "an aggregate has one row"
         names = (
             "alerts_open",
@@ -171,5 +175,13 @@ class PeopleTables(TableView):
             "known_first",
             "called_first",
             "never_called",
+            "lines",
+            "lines_without_inspection",
         )
         return dict(zip(names, map(int, row), strict=True))
+
+
+@cache
+def _totals() -> str:
+    named = queries("ledger")
+    return named.compose("totals", open=sql.SQL(named["feed_open"])).as_string()

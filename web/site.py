@@ -129,7 +129,7 @@ class Site:
         self.hub = Hub(
             self.ledger,
             self.frames,
-            lambda language: {"html": self.figures_html(language)},
+            self.figure_frames,
             self.beat,
             self.roles_now,
             streams_max=settings.streams_max,
@@ -184,9 +184,21 @@ class Site:
     def _allowance_us(self) -> int:
         return int(max(map(allowed_s, self.network.devices), default=0) * 1e6)
 
-    def figures_html(self, language: Language) -> str:
-        reader = self.render.reader(language)
-        return self.render.html("_figures.html", reader, NOBODY, **self.figures())
+    def figure_frames(self, languages: Sequence[Language]) -> list[Frame]:
+        """The figures for every open page, with how many lines the feed has: for who is not shown
+        inspections first, then for who is."""
+        found = self.figures()
+        bar = found["bar"]
+        texts = {}
+        for language in languages:
+            html = self.render.html("_figures.html", self.render.reader(language), NOBODY, **found)
+            told = {"html": html, "lines": bar.lines_without_inspection}
+            texts[language] = event("figures", told)
+        frames = [Frame(None, "figures", texts)]
+        if bar.lines != bar.lines_without_inspection:
+            lines = event("lines", {"lines": bar.lines})
+            frames.append(Frame(None, "lines", dict.fromkeys(languages, lines), "inspection"))
+        return frames
 
     def row_html(self, group: LineRow, language: Language, selected: str | None = None) -> Markup:
         """One line of the feed. A line that cannot be drawn must not take the feed with it: it

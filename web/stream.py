@@ -86,7 +86,7 @@ class Hub:
     Parameters
     ----------
     render : messages and languages to frames, in the same order
-    figures : the header's figures in a language, sent when something happened and every 5 s
+    figures : the header's figures, sent when something happened and every 5 s
     beat : what every stream says each `heartbeat_s` (site time, speed)
     roles : the roles that passes are good for now; passes that are good for nothing are absent.
         Asked each heartbeat: a stream lives for a shift, and whoever is signed out or given
@@ -97,7 +97,7 @@ class Hub:
         self,
         ledger: LiveLedger,
         render: Callable[[Sequence[OutboxMessage], Sequence[Language]], list[Frame]],
-        figures: Callable[[Language], dict[str, Any]],
+        figures: Callable[[Sequence[Language]], list[Frame]],
         beat: Callable[[], dict[str, Any]],
         roles: Callable[[Collection[Pass]], Mapping[Pass, str]] = _nobody_asks,
         *,
@@ -173,8 +173,7 @@ class Hub:
                     )
                 now = time.monotonic()
                 if self.clients and now - drawn >= (WAIT_S if dirty else FIGURES_EVERY_S):
-                    texts = {x: event("figures", self._figures(x)) for x in self._languages()}
-                    self._hand([Frame(None, "figures", texts)])
+                    self._hand(self._figures(self._languages()))
                     drawn, dirty = now, False
             except Exception as e:
                 if not isinstance(e, ForewattError):

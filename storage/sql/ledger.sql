@@ -573,7 +573,9 @@ SELECT
     c.known,
     i.known_first,
     i.called_first,
-    i.never_called
+    i.never_called,
+    l.lines,
+    l.lines_without_inspection
 FROM (
     SELECT count(*) AS unseen, coalesce(min(a.known_us), 0) AS oldest
     FROM alert a LEFT JOIN incident i ON i.id = a.incident_id
@@ -589,4 +591,11 @@ FROM (
         count(*) FILTER (WHERE first_contact_us IS NULL
             AND EXISTS (SELECT FROM ticket t WHERE t.incident_id = incident.id)) AS never_called
     FROM incident WHERE realm = %(realm)s
-) i
+) i, (
+    SELECT count(*) AS lines, count(*) FILTER (WHERE shown) AS lines_without_inspection
+    FROM (
+        SELECT bool_or(work <> 'inspection') AS shown FROM alert a
+        WHERE realm = %(realm)s AND {open}
+        GROUP BY coalesce('i' || incident_id, 'a' || id)
+    ) line
+) l

@@ -6,11 +6,16 @@ Sessions that end in mid-form: `test_clerk_flows.py`; endless and right-to-left 
 """
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from alerts.episodes import event_id
+from alerts.handling import AlertDesk
+from alerts.roles import Actor
 from grid.errors import ForewattError
+from grid.records import AlertEvent
 from tests.acceptance.browser import browser, desk, live, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
@@ -111,6 +116,68 @@ def test_a_storm_leaves_a_page_that_can_be_used(browser: Browser) -> None:
                 page.keyboard.press("Enter")
                 expect(page.locator("#alert-head h2")).to_be_visible()
                 assert d.complaints == []
+
+
+def ended(world: World, meters: list[str], at_us: int) -> list[AlertEvent]:
+    """Somebody has seen the alerts of some meters, and now they are over."""
+    desk_ = AlertDesk(world.ledger, world.clock)
+    with world.ledger.reading() as r:
+        alerts = [a for a in r.alerts(open_only=True, limit=10_000) if a.asset in meters]
+        first = {a.id: r.events(a.id)[0] for a in alerts}
+    for a in alerts:
+        desk_.acknowledge(a.id, Actor("王值班", "operator"))
+    return [
+        AlertEvent(
+            event_id(a.id, "cleared", at_us), a.id, "cleared",
+            replace(first[a.id].finding, tick_us=at_us, score=0.0), a.raised_us,
+        )
+        for a in alerts
+    ]  # fmt: skip
+
+
+def test_a_list_that_is_cut_fills_itself_when_lines_fold_or_end(browser: Browser) -> None:
+    """And the line that somebody is on stays where it is."""
+    world = World(told=False)
+    world.network = network(550)
+    meters = [d.id for d in world.network.devices if d.kind == "meter"]
+    others = [m for m in meters if not m.startswith("M-T7")]
+    top, below, folding = others[:5], others[5:405], [m for m in meters if m.startswith("M-T7")]
+    newest_first = [*top, *folding[:350], *below]
+    world.happen(
+        *(
+            raised("meter_health", "device", m, NOW - HOUR - n, NEUTRAL, (m,))
+            for n, m in enumerate(newest_first)
+        )
+    )
+    with Server(lambda: world.settings) as server, desk(browser, server) as d:
+        page = d.page
+        rows, said = page.locator(".feed-row"), page.locator("#feed-count")
+        expect(rows).to_have_count(LINES_MAX)
+        expect(said).to_have_text("300 of 755 lines shown")
+        live(page)
+        for _ in range(3):
+            page.keyboard.press("j")
+        line = page.locator(".feed-row > a:focus")
+        before = line.bounding_box()
+
+        world.happen(raised("outage", "transformer", "T7", NOW - MINUTE, NEUTRAL))
+
+        expect(page.locator("#new-pill")).to_be_visible()
+        expect(said).to_have_text("300 of 406 lines shown")
+        expect(rows).to_have_count(LINES_MAX)
+        assert line.bounding_box() == before
+        shown = page.eval_on_selector_all(".feed-row", "all => all.map(x => x.dataset.rank)")
+        assert shown == sorted(shown)
+
+        page.keyboard.press("n")
+        expect(page.locator(".feed-row .tag").first).to_have_text("×351")
+        expect(rows).to_have_count(LINES_MAX)
+        world.happen(*ended(world, below[:200], NOW - MINUTE))
+
+        expect(said).to_be_hidden()
+        expect(rows).to_have_count(206)
+        assert page.locator(".storm").is_hidden()
+        assert d.complaints == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -16,7 +16,7 @@ from desk.board import LineRow, Lines, hidden_work
 from desk.locate import Picture
 from grid.records import Alert, Incident
 from storage.desk_text import plain
-from storage.feed_lines import LINES_MAX, LineName, line_key
+from storage.feed_lines import LINES_MAX, LineName, line_key, rank_of
 from web import policy
 from web.charts import SPANS
 from web.diagram import one_line
@@ -187,6 +187,7 @@ def register(app: FastAPI, site: Site) -> None:
             "after": after,
             "groups": lines.rows,
             "lines_all": lines.lines_all,
+            "next_line": lines.next or "",
             "storm": None if wanted else storm_of(site, viewer.role, open_only, lines),
             "open_only": open_only,
             "wanted": wanted,
@@ -230,11 +231,21 @@ def register(app: FastAPI, site: Site) -> None:
 
     @app.get("/feed")
     def feed_part(request: Request) -> Response:
-        """The list alone, for a page that has been away for too long."""
-        viewer = viewer_of(request)
+        """Lines of the open feed from one on, for a list that is cut and has room again."""
+        asked = request.query_params.get("from", "")
+        start = rank_of(asked)
+        if asked and start is None:
+            raise HTTPException(400, "bad_after")
         after = site.outbox_head()
-        lines = site.board.lines(role=viewer.role)
-        values = {"groups": lines.rows, "selected": None, "after": after}
+        limit = min(max(whole(request.query_params.get("limit"), LINES_MAX), 1), LINES_MAX)
+        lines = site.board.lines(role=viewer_of(request).role, start=start, limit=limit)
+        values = {
+            "groups": lines.rows,
+            "lines_all": lines.lines_all,
+            "next_line": lines.next or "",
+            "selected": None,
+            "after": after,
+        }
         return site.render.page(request, "_feed_list.html", values)
 
     @app.get("/alerts/{alert_id}")

@@ -2,6 +2,7 @@
 // anything, it only brings news sooner and saves key strokes.
 
 import { drawCharts } from "./chart.js";
+import { feedEvent, feedTotal, releasePill } from "./feed.js";
 
 const body = document.body;
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -51,93 +52,6 @@ function tick() {
   }
 }
 setInterval(tick, 1000);
-
-// -- the feed's lines ------------------------------------------------------------------------
-
-const waiting = new Map(); // new lines that wait behind the pill: line -> event data
-
-const busyWithFeed = () => {
-  const feed = $("#feed");
-  if (!feed) return false;
-  const lines = $("#feed-lines");
-  return lines?.children.length > 0 &&
-    (feed.contains(document.activeElement) || feed.matches(":hover") || feed.scrollTop > 4);
-};
-
-function place(item) {
-  const list = $("#feed-lines");
-  if (!list) return;
-  const holder = document.createElement("template");
-  holder.innerHTML = item.html.trim();
-  const row = holder.content.firstElementChild;
-  const selected = $("[data-pane-line]")?.dataset.paneLine;
-  if (selected && selected === row.dataset.line) row.classList.add("selected");
-  const old = document.getElementById(row.id);
-  if (old) {
-    // In place: nothing moves under the cursor, and the focus stays where it is.
-    const focused = old.contains(document.activeElement);
-    row.classList.toggle("selected", old.classList.contains("selected"));
-    old.replaceWith(row);
-    if (focused) $("a", row).focus({ preventScroll: true });
-  } else {
-    const after = [...list.children].find((x) => x.dataset.rank > row.dataset.rank);
-    list.insertBefore(row, after ?? null);
-    row.classList.add("fresh");
-    const say = $("#say");
-    if (say) say.textContent = `${say.dataset.new} ${$(".title b", row)?.textContent ?? ""}`;
-  }
-  globalThis.htmx?.process(row);
-  trim(list);
-  const empty = $("#feed-empty");
-  if (empty) empty.hidden = true;
-}
-
-// A page that is left open for days, or through a storm, holds so many lines and no more: the
-// least urgent go, never the one somebody is on.
-const LINES_MAX = 300;
-
-function trim(list) {
-  for (let last = list.lastElementChild; last && list.children.length > LINES_MAX;) {
-    const before = last.previousElementSibling;
-    if (!last.contains(document.activeElement) && !last.matches(":hover")) {
-      if (!last.classList.contains("cleared") && $("#feed-more")) $("#feed-more").hidden = false;
-      last.remove();
-    }
-    last = before;
-  }
-}
-
-function showPill() {
-  const pill = $("#new-pill");
-  if (!pill) return;
-  pill.hidden = waiting.size === 0;
-  pill.textContent = waiting.size === 1 ? pill.dataset.one : pill.dataset.many.replace("#", waiting.size);
-}
-
-function releasePill() {
-  for (const item of waiting.values()) place(item);
-  waiting.clear();
-  showPill();
-}
-
-function feedEvent(item) {
-  if (!$("#feed-lines") || $("#feed").dataset.liveFeed !== "yes" || !item.line) return;
-  const present = document.getElementById(`line-${item.line}`);
-  if (!item.html) {
-    // Cleared and seen: it stays, greyed, until the page is loaded again. What became part of
-    // another cause goes, unless somebody is on it.
-    if (item.merged && !present?.contains(document.activeElement)) present?.remove();
-    else present?.classList.add("cleared");
-    waiting.delete(item.line);
-  } else if (present || !busyWithFeed()) {
-    place(item);
-    waiting.delete(item.line);
-  } else {
-    waiting.set(item.line, item);
-    if (waiting.size > LINES_MAX) waiting.delete(waiting.keys().next().value);
-  }
-  showPill();
-}
 
 // -- sections that read themselves anew -------------------------------------------------------
 
@@ -250,7 +164,9 @@ function connect(address) {
   on("figures", (item) => {
     const figures = $("#figures");
     if (figures) figures.outerHTML = item.html;
+    feedTotal(item.lines);
   });
+  on("lines", (item) => feedTotal(item.lines));
   on("reset", () => location.reload());
   source.onerror = () => {
     dead();
@@ -381,8 +297,6 @@ if (keysOff) {
   keysOff.checked = localStorage.getItem("keys-off") === "1";
   keysOff.onchange = () => localStorage.setItem("keys-off", keysOff.checked ? "1" : "0");
 }
-
-$("#new-pill")?.addEventListener("click", releasePill);
 
 // -- what a fresh piece of page needs ----------------------------------------------------------
 

@@ -153,6 +153,7 @@ class FeedContract:
             places = tx.line_places(without_work="inspection")
             worst = tx.worst_open(without_work="inspection")
             beside = tx.beside(alerts[1], without_work="inspection")
+            totals = tx.totals()
 
         (line,) = feed.lines
         assert (line.key, line.alerts, line.severity) == (f"i{mixed}", 1, "P2")
@@ -160,6 +161,7 @@ class FeedContract:
         assert [x.asset for x in names] == ["outage"]
         assert places == {("usage_point", "outage"): 1} and list(worst) == list(places)
         assert (beside.alerts, beside.first) == (0, ())
+        assert (totals["lines"], totals["lines_without_inspection"]) == (2, 1)
 
     def test_a_search_knows_every_alert_of_a_line_and_the_ticket_of_its_cause(
         self, ledger: Ledger

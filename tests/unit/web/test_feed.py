@@ -59,3 +59,18 @@ def test_who_takes_a_ticket_is_news_of_its_line(world: World, visit: Visit) -> N
     drawn = [f.text["en"] for f in site.frames(messages, ["en"]) if f.topic == "ticket"]
 
     assert ["赵调度"] == [name for x in drawn for name in re.findall("赵调度", x.decode())]
+
+
+def test_the_list_goes_on_from_any_line_and_says_what_comes_after(
+    world: World, visit: Visit
+) -> None:
+    operator = visit("operator")
+    ranks = re.findall(r'data-rank="([^"]+)"', operator.get("/").text)
+
+    parts = [operator.get("/feed", params={"from": r, "limit": 1}).text for r in ranks]
+
+    assert len(ranks) == 3
+    assert [re.findall(r'data-rank="([^"]+)"', x) for x in parts] == [[r] for r in ranks]
+    nexts = [re.findall(r'data-next="([^"]*)" data-total="3"', x) for x in parts]
+    assert nexts == [[r] for r in (*ranks[1:], "")]
+    assert operator.get("/feed", params={"from": "soon"}).status_code == 400

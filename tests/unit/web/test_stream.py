@@ -37,7 +37,7 @@ def hub_of(ledger: LiveMemory, **more: Any) -> Hub:
     return Hub(
         ledger,
         plain,
-        lambda x: {"html": f"figures {x}"},
+        lambda languages: [Frame(None, "figures", {x: event("figures", {}) for x in languages})],
         lambda: {"now_us": 1, "speed": 1.0},
         **given,
     )
@@ -362,7 +362,7 @@ def test_each_language_is_rendered_once_whatever_the_number_of_pages() -> None:
             rendered.append((len(messages), tuple(languages)))
             return plain(messages, languages)
 
-        hub = Hub(ledger, counting, lambda x: {}, dict, heartbeat_s=0.05)
+        hub = Hub(ledger, counting, lambda languages: [], dict, heartbeat_s=0.05)
         hub.start()
         try:
             await until(lambda: hub.live)

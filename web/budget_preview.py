@@ -15,11 +15,13 @@ from alerts.settings import DAY_US, AlertSettings, Hold
 from desk.reports import FALSE, TRUE
 from grid.network import Network
 from grid.records import Alert, AlertEvent, Finding, Ticket
+from web.lately import Lately
 
 WEEKS: Final = 4
 WEEK_US: Final = 7 * DAY_US
 BUDGETS: Final = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 0.0)  # 0: no bound
 ALERTS_MAX: Final = 20_000
+KEPT_S: Final = 600.0
 # The events have been through the holds already.
 AT_ONCE: Final = AlertSettings(holds={}, hold=Hold(0, 0), flaps=1_000_000, update_us=0)
 
@@ -46,11 +48,29 @@ class BudgetRow:
 
 @dataclass(frozen=True, slots=True)
 class BudgetPreview:
-    """All budgets; `cut` when there were more alerts than are judged again."""
+    """All budgets, as they stood at `at_us`; `cut` when there were more alerts than are judged."""
 
     rows: list[BudgetRow]
     alerts: int
     cut: bool
+    at_us: int
+
+
+class BudgetPreviews:
+    """Judged once for all who look within some minutes: four weeks under nine budgets take seconds
+    of a processor, and minutes change nothing in the answer. The page says when that was."""
+
+    def __init__(self, ledger: Ledger, network: Network) -> None:
+        self._ledger, self._network = ledger, network
+        self._lately: Lately[float | None, BudgetPreview] = Lately(keys_max=2)
+
+    def get(self, now_us: int, current: float | None) -> BudgetPreview:
+        """See `preview_budgets`; at most `KEPT_S` old."""
+        return self._lately.get(
+            current,
+            KEPT_S,
+            lambda: preview_budgets(self._ledger, self._network, now_us, current),
+        )
 
 
 class _Counting(Budget):
@@ -89,7 +109,7 @@ def preview_budgets(
         _row(b, b == current, network, findings, judged, tickets, since_us, now_us)
         for b in sorted(budgets, key=lambda b: (b == 0, b))
     ]
-    return BudgetPreview(rows, len(judged), len(found) > ALERTS_MAX)
+    return BudgetPreview(rows, len(judged), len(found) > ALERTS_MAX, now_us)
 
 
 def _findings(alerts: Sequence[Alert], events: Mapping[str, Sequence[AlertEvent]]) -> list[Finding]:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.roles import ROLE_NAMES
 from grid.errors import BadInput
-from web.budget_preview import preview_budgets
+from web.budget_preview import BudgetPreviews
 from web.detector_preview import DAYS, preview
 from web.doors import PersonView
 from web.forms import Fields, form_of, see, whole
@@ -27,6 +27,8 @@ STAFF_ROLES: Final = tuple(r for r in ROLES if r not in ("customer", "crew"))
 
 
 def register(app: FastAPI, site: Site) -> None:
+    previews = BudgetPreviews(site.ledger, site.network)
+
     def people_page(
         request: Request,
         *,
@@ -127,7 +129,7 @@ def register(app: FastAPI, site: Site) -> None:
         days = asked if asked in DAYS else 30
         off = tuple(request.query_params.getlist("off"))[:100]
         found = preview(site.ledger, site.clock.now_us(), days, off, _disabled(site))
-        budgets = preview_budgets(site.ledger, site.network, site.clock.now_us(), _budget(site))
+        budgets = previews.get(site.clock.now_us(), _budget(site))
         values = {"preview": found, "days": days, "choices": DAYS, "budgets": budgets}
         return site.render.page(request, "admin_detectors.html", values)
 

@@ -21,12 +21,13 @@ from tests.unit.web.world import (
     DAY,
     HOUR,
     METER,
+    MINUTE,
     NEUTRAL,
     NOW,
     World,
     raised,
 )
-from web.budget_preview import preview_budgets
+from web.budget_preview import BudgetPreviews, preview_budgets
 from web.settings import ConfigLine
 
 
@@ -143,6 +144,21 @@ def test_looking_changes_nothing(busy: World) -> None:
     preview_budgets(busy.ledger, busy.network, NOW, 2.0)
 
     assert before == rows()
+
+
+def test_the_budgets_are_judged_once_for_all_who_look(
+    busy: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previews = BudgetPreviews(busy.ledger, busy.network)
+    first = previews.get(NOW, 2.0)
+    again = previews.get(NOW + MINUTE, 2.0)
+    other = previews.get(NOW + MINUTE, 3.0)
+    monkeypatch.setattr("web.budget_preview.KEPT_S", -1.0)
+    later = previews.get(NOW + DAY, 2.0)
+
+    assert again is first
+    assert [r.budget for r in other.rows if r.current] == [3.0]
+    assert (first.at_us, other.at_us, later.at_us) == (NOW, NOW + MINUTE, NOW + DAY)
 
 
 BUDGET = {

@@ -32,7 +32,7 @@ def fold(alerts: Sequence[Alert]) -> list[FeedLine]:
 def _line(key: str, alerts: Sequence[Alert]) -> FeedLine:
     return FeedLine(
         key,
-        min(alerts, key=lambda a: (a.condition == "cleared", not a.ticket, *_gravest(a), a.id)),
+        min(alerts, key=_speaks),
         len(alerts),
         len({d for a in alerts for d in a.devices}),
         any(a.handling == "new" for a in alerts),
@@ -41,6 +41,10 @@ def _line(key: str, alerts: Sequence[Alert]) -> FeedLine:
         min(a.severity for a in alerts),
         min(a.raised_us for a in alerts),
     )
+
+
+def _speaks(alert: Alert) -> tuple[bool, str, bool, int, str]:
+    return alert.condition == "cleared", alert.severity, not alert.ticket, alert.raised_us, alert.id
 
 
 def _gravest(alert: Alert) -> tuple[str, int]:

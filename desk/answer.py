@@ -72,7 +72,8 @@ def judge_supply(
     """The state of supply from the own meters (with their interval, seconds) and a known outage.
 
     A last gasp newer than every reading is off; a fresh reading with voltage is on, even inside
-    a known outage; silence alone is unknown, it may be the modem.
+    a known outage; silence alone is unknown, it may be the modem. A meter that has told of its
+    return is not called off by the outage it returned from, however old the telling.
     """
     newest = max((s.read_us for s, _ in seen if s.read_us is not None), default=None)
     lost = max((s.lost_us for s, _ in seen if s.lost_us is not None), default=None)
@@ -96,7 +97,8 @@ def judge_supply(
         return Judged("on", back, newest, True)
     if back is not None and after_start and now_us - back <= 60 * MINUTE_US:
         return Judged("on", back, newest, True)
-    if outage is not None:
+    returned = outage is not None and back is not None and back > outage.opened_us
+    if outage is not None and not returned:
         return Judged("off", outage.opened_us, newest, False)
     return Judged("unknown", None, newest, False)
 
@@ -262,8 +264,11 @@ def _known(
             ("Your meter", "您的电能表") if judged.own_meter else ("Your area", "您所在区域")
         )
         if judged.supply == "on":
-            first = f"There was an outage in your area since {known}; your meter has power again."
+            first = f"Your area lost power at {known}; your meter has power again."
             first_zh = f"您所在区域{known_zh}起停电，您的电能表现已恢复供电。"
+        elif judged.supply == "unknown":
+            first = f"Your area lost power at {known} and your meter had it back since; we check."
+            first_zh = f"您所在区域{known_zh}起停电，您的电能表此后恢复过供电，我们正在核查。"
         else:
             first = f"{place} has been without power since {known}; we know about it."
             first_zh = f"{place_zh}自{known_zh}起停电，我们已知悉。"
@@ -271,6 +276,9 @@ def _known(
         name, name_zh = told_name(incident.fault)
         first = f"We have known of a fault in your area ({name}) since {known}."
         first_zh = f"您所在区域{known_zh}起有供电异常（{name_zh}），我们已知悉。"
+        if incident.fault == "neutral_broken":  # voltages may rise by half: appliances burn
+            first += " Please switch off at your main switch until it is mended."
+            first_zh += "请先断开家中总开关，以免损坏电器。"
     doing, doing_zh = _doing(ticket)
     until, until_zh = "", ""
     if ticket is not None and ticket.estimated_restoration_us is not None:

@@ -141,6 +141,13 @@ class TicketPage:
     ticked: list[Tick] = field(default_factory=list)
     stars: list[int] = field(default_factory=list)
 
+    @property
+    def over_us(self) -> int | None:
+        """Since when the readings tell that all of it is over, while the ticket is still open."""
+        ends = [a.cleared_us for a in self.alerts if a.cleared_us is not None]
+        over = bool(ends) and len(ends) == len(self.alerts) and self.ticket.closed_us is None
+        return max(ends) if over else None
+
 
 class Board:
     """The read side of the desk for one ledger."""

@@ -1,7 +1,11 @@
 """The configuration as loaded, one line a key, for the administrator's page: secrets stay files."""
 
 import dataclasses
+import re
+import tomllib
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,6 +13,13 @@ from forewatt.config import Config
 from web.settings import ConfigLine
 
 LENGTH_MAX: Final = 300
+CHINESE: Final = Path(__file__).parent / "config.zh-CN.toml"
+
+
+@cache
+def meanings_zh() -> dict[str, dict[str, str]]:
+    """What each key means in Chinese, by table (`modbus.units`; "" for the tables themselves)."""
+    return tomllib.loads(CHINESE.read_text(encoding="utf-8"))
 
 
 def config_lines(config: Config) -> list[ConfigLine]:
@@ -27,10 +38,9 @@ def _lines(part: Any, section: str) -> Iterator[ConfigLine]:
             for n, one in enumerate(value, 1):
                 yield from _lines(one, f"{section}.{field.name}[{n}]".strip("."))
         else:
-            shown = _shown(value)
-            yield ConfigLine(
-                section, field.name, shown, value == field.default, str(field.metadata["doc"])
-            )
+            zh = meanings_zh().get(re.sub(r"\[\d+\]", "", section), {}).get(field.name, "")
+            doc = str(field.metadata["doc"])
+            yield ConfigLine(section, field.name, _shown(value), value == field.default, doc, zh)
 
 
 def _shown(value: Any) -> str:

@@ -73,8 +73,9 @@ class FeedLine:
     """One line of the feed.
 
     key : names the line for the live stream: the incident, or an alert that has none
-    main : the alert that speaks for the cause: the one that opens the ticket, else the gravest,
-        else the first
+    main : the alert that speaks for the cause: the gravest that is not over (a line called critical
+        must not bear the name of the milder fault it grew from), of equals the one that opens the
+        ticket, else the first
     alerts, devices : how many are folded into it, and how many meters they are about
     unseen : of some of it nobody has said that he has seen it
     cleared : all of it is over

@@ -29,6 +29,7 @@ class ConfigLine:
     value: str
     default: bool
     meaning: str
+    meaning_zh: str = ""
 
 
 def _no_lines() -> Sequence[ConfigLine]:

@@ -72,6 +72,7 @@ def register(app: FastAPI, site: Site) -> None:
             "address": customer.address if customer else "",
             "care": len(page.call_first),
             "alerts": page.alerts[:5],
+            "over_us": page.over_us,
             "alert": ticket,  # what the drawing is about
             "drawing": one_line(
                 site.network, ticket.asset_kind, ticket.asset, states, silent, site.supply_now()

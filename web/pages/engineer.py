@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from web.charts import SPANS, reported
+from web.charts import SPANS, reported, unit
 from web.names import place
 from web.render import number
 from web.site import Site
@@ -31,6 +31,7 @@ def register(app: FastAPI, site: Site) -> None:
             "kinds": sorted(Tally(d.kind for d in devices).items()),
             "silent": silent[:LISTED],
             "silent_count": len(silent),
+            "listed": LISTED,
             "gaps": site.readings.gaps(LISTED),
             "refused": site.readings.refused(LISTED),
             "checks": [(name, check()) for name, check in site.settings.checks],
@@ -69,6 +70,7 @@ def register(app: FastAPI, site: Site) -> None:
             "point": _point(site, entry.usage_point),
             "seen_us": site.readings.last_seen(device),
             "used": used,
+            "unit": unit,
             "rows": rows,
             "span": span,
             "spans": list(SPANS),

@@ -9,6 +9,10 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const chinese = body.dataset.language === "zh-CN";
 
+// On a phone the menu is wider than the screen: the page that is open is brought into view.
+const here = $(".nav [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 60;
+
 // -- site clock and ages ---------------------------------------------------------------------
 // Site time may be simulated and run at any speed: extrapolate from the last thing we were told.
 

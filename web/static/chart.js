@@ -37,11 +37,17 @@ function written(u, at, axis, space, step) {
   });
 }
 // Where a device has no value of its own stands `undefined` (joined), where it missed one `null`.
-const spread = (panel) => panel.lines.map((line) => {
+// A break lasts until the device speaks again: at times of others too, or the line crosses it.
+export const spread = (panel) => panel.lines.map((line) => {
   const values = new Array(panel.time.length);
-  line.at.forEach((place, i) => { values[place] = line.mean[i]; });
+  line.at.forEach((place, i) => {
+    if (line.mean[i] === null) values.fill(null, place, line.at[i + 1] ?? place + 1);
+    else values[place] = line.mean[i];
+  });
   return values;
 });
+// As wide as the longest figure: a minus sign that is cut off makes infeed look like load.
+const wide = (u, texts) => 24 + 6.5 * Math.max(4, ...(texts ?? []).map((text) => text.length));
 const two = (n) => String(n).padStart(2, "0");
 function stamp(seconds, exact = false) {
   const d = new Date(seconds * 1000);
@@ -106,7 +112,15 @@ function overlay(data, panel) {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(`${limit.label} ${limit.value} ${panel.unit}`, bbox.left + 6, y - 4 * devicePixelRatio);
+      // Written on the ground's colour, or lines and grid strike it through.
+      const text = `${limit.label} ${limit.value} ${panel.unit}`;
+      ctx.setLineDash([]);
+      ctx.lineWidth = 4 * devicePixelRatio;
+      ctx.strokeStyle = css("--surface");
+      ctx.strokeText(text, bbox.left + 6, y - 5 * devicePixelRatio);
+      ctx.fillText(text, bbox.left + 6, y - 5 * devicePixelRatio);
+      ctx.strokeStyle = css("--p2");
+      ctx.lineWidth = devicePixelRatio;
     }
     if (data.raised) {
       const x = u.valToPos(data.raised, "x", true);
@@ -141,16 +155,16 @@ function options(data, panel, width, zoom, time, first) {
     scales: { x: { time: false, range: () => [data.from, data.to] }, ...(panel.whole ? { y: { range: whole(panel) } } : {}) },
     axes: [
       { ...axis, incrs: STEPS, space: 64, splits: ticks, values: written },
-      { ...axis, size: 58, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
+      { ...axis, size: wide, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
     ],
     series: [
-      { label: time, value: (u, v) => (v == null ? "–" : stamp(v)) },
+      { label: time, value: (u, v) => (v == null ? "" : stamp(v)) },
       ...panel.lines.map((line) => {
         const [colour, dash] = LOOKS[line.look] ?? LOOKS["own-1"];
         return {
           label: line.label, stroke: css(colour), dash, width: line.look === "peer" ? 1 : 1.75,
-          points: { show: line.at.length < 60, size: 4 }, spanGaps: false,
-          value: (u, v) => (v == null ? "–" : `${v} ${panel.unit}`),
+          points: { show: line.at.length < 60, size: 4, fill: css("--surface") }, spanGaps: false,
+          value: (u, v) => (v == null ? "" : `${v} ${panel.unit}`),
         };
       }),
     ],

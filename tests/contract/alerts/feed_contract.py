@@ -70,13 +70,17 @@ class FeedContract:
         with self.told(ledger, an_alert("x", devices=()), an_alert("y")) as tx:
             assert [(x.key, x.devices) for x in tx.feed().lines] == [("ax", 0), ("ay", 1)]
 
-    def test_the_alert_that_opens_the_ticket_speaks_for_the_cause(self, ledger: Ledger) -> None:
+    def test_the_gravest_alert_speaks_and_of_equals_the_one_that_opens_the_ticket(
+        self, ledger: Ledger
+    ) -> None:
+        """A line called critical must not bear the name of the milder fault it grew from."""
         (cause,) = self.incidents(ledger, 1)
         alerts = [
-            an_alert("grave", cause, "P1", ticket=False),
             an_alert("over", cause, "P1", cleared_us=START + 1),
-            an_alert("late", cause, raised_us=START + HOUR),
-            an_alert("speaks", cause),
+            an_alert("late", cause, "P1", raised_us=START + HOUR),
+            an_alert("beside", cause, "P1", ticket=False),
+            an_alert("speaks", cause, "P1"),
+            an_alert("milder", cause),
         ]
         with self.told(ledger, *alerts) as tx:
             (line,) = tx.feed().lines

@@ -124,6 +124,21 @@ def test_the_way_shows_done_now_and_next(desk: Desk) -> None:
     assert way[-1] == ("closed", "next")
 
 
+def test_a_ticket_tells_since_when_the_readings_are_normal_again() -> None:
+    """A crew must not drive out to a place that has had supply again for hours."""
+    ledger, network = MemoryLedger(), town()
+    lost = raised("outage", T1)
+    apply_events([lost], ledger, network)
+    board = Board(ledger, network)
+    open_page = board.ticket(1, "operator")
+
+    apply_events([after(lost, "cleared", 40 * MINUTE)], ledger, network)
+    over_page = board.ticket(1, "operator")
+
+    assert open_page is not None and open_page.over_us is None
+    assert over_page is not None and over_page.over_us == START + 40 * MINUTE
+
+
 def test_the_way_of_a_held_ticket_goes_on_after_the_hold(desk: Desk) -> None:
     desk.tickets.dispatch(1, CHIEF, desk.page().ticket.version)
     desk.tickets.hold(1, CHIEF, desk.page().ticket.version, "material")

@@ -92,6 +92,26 @@ def test_a_meter_that_has_power_again_says_so_inside_a_known_outage() -> None:
     assert "恢复供电" in answer.sentence_zh
 
 
+def test_a_meter_that_came_back_is_not_called_off_because_one_reading_is_missing() -> None:
+    """The ticket stays open for hours after the meters are back; readings get lost meanwhile."""
+    back = LastSeen(read_us=NOW, volts=229.0, back_us=START + 10 * MINUTE)
+    desk = counter(raised("outage", T1), M_T1_B1_1=back)
+    desk.clock = StandingClock(START + 3 * HOUR)
+
+    answer = desk.answer("A11")
+
+    assert (answer.supply, answer.script) == ("unknown", "known")
+    assert "had it back since" in answer.sentence
+    assert "恢复过供电" in answer.sentence_zh
+
+
+def test_a_broken_neutral_comes_with_what_the_customer_must_do() -> None:
+    answer = counter(raised("neutral_broken", T1)).answer("A11")
+
+    assert "main switch" in answer.sentence
+    assert "总开关" in answer.sentence_zh
+
+
 def test_a_live_meter_and_one_call_means_look_inside_the_home() -> None:
     desk = counter(M_T1_B1_1=ALIVE)
     answer = desk.answer("A11")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from forewatt.config import ClockFile, Config, UnitConfig
+from forewatt.config_lines import meanings_zh
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
@@ -39,6 +40,19 @@ def sections() -> dict[str, dict[str, str]]:
         rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", part, re.MULTILINE)
         found[heading] = dict(rows)
     return found
+
+
+def test_every_key_is_explained_in_chinese_too() -> None:
+    english = {name.strip("[]"): kind for name, kind in tables()}
+    english["site.clock"] = english.pop("site.clock = { ... }")
+    english["modbus.units"] = english.pop("modbus]] units = [{ ... }")
+    english[""] = Config
+    expected = {
+        name: {f.name for f in dataclasses.fields(kind) if "doc" in f.metadata}
+        for name, kind in english.items()
+    }
+
+    assert expected == {name: set(given) for name, given in meanings_zh().items()}
 
 
 def test_every_key_is_explained_in_the_words_of_the_program() -> None:

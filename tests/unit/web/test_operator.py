@@ -122,7 +122,7 @@ def test_search_finds_by_place_name_fault_ticket_and_meter(world: World, visit: 
 def test_search_without_a_find_says_so_and_shows_devices(visit: Visit) -> None:
     page = visit("operator").get("/?q=T1").text
 
-    assert "Nothing is open at “T1”" in page
+    assert "No open alert at “T1”" in page
     assert 'href="/devices/T1-monitor"' in page
 
 

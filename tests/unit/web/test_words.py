@@ -42,6 +42,14 @@ def test_a_key_put_together_at_run_time_has_at_least_one_ending() -> None:
     assert {s for s in starts if not any(k.startswith(s) for k in catalogue("en"))} == set()
 
 
+def test_every_noted_action_has_words() -> None:
+    noted = re.compile(r"""\.audit\([^"]*?"(\w+)\"""")
+    actions = {a for f in SOURCES if f.suffix == ".py" for a in noted.findall(f.read_text("utf-8"))}
+
+    assert {a for a in actions if not Words("en").has(f"audit.{a}")} == set()
+    assert len(actions) > 10
+
+
 def test_both_languages_name_the_same_values_in_a_sentence() -> None:
     field = re.compile(r"{(\w+)}")
     english, chinese = catalogue("en"), catalogue("zh-CN")

@@ -258,7 +258,10 @@ def say(
 def _known(
     judged: Judged, now_us: int, zone: str, incident: Incident, ticket: Ticket | None
 ) -> tuple[str, str]:
-    known, known_zh = day_time(incident.known_us, now_us, zone)
+    since_us = incident.known_us
+    if judged.own_meter and judged.supply == "off" and judged.since_us is not None:
+        since_us = judged.since_us  # the clerk reads this time beside the sentence
+    known, known_zh = day_time(since_us, now_us, zone)
     if incident.incident_class == "supply":
         place, place_zh = (
             ("Your meter", "您的电能表") if judged.own_meter else ("Your area", "您所在区域")

@@ -88,15 +88,16 @@ def _story(
     calls = incident.contacts
     area = network.transformer_of(incident.asset_kind, incident.asset)
     place = area.name or area.id if area else incident.asset
-    what, what_zh = f"{fault.name} at {place}", f"{place}{fault.name_zh}"
+    space = " " if place[-1:].isascii() else ""
+    what, what_zh = f"{fault.name} at {place}", f"{place}{space}{fault.name_zh}"
     totals = (
         f"{calls} call{'s' if calls != 1 else ''}, {count} ticket{'s' if count != 1 else ''}",
         f"{calls}个来电，{count}张工单",
     )
     if lead_s is None:
         since, since_zh = span((now_us - known_us) / 1e6)
-        sentence = f"{what}: known for {since}, nobody has called yet; {totals[0]}."
-        sentence_zh = f"{what_zh}：已知{since_zh}，尚无客户来电；{totals[1]}。"
+        sentence = f"{what}: known for {since}, nobody has called yet."
+        sentence_zh = f"{what_zh}：已知{since_zh}，尚无客户来电。"
     elif lead_s > 0:
         lead, lead_zh = span(lead_s)
         sentence = f"{what}: known {lead} before the first call; {totals[0]}."

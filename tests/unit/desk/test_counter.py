@@ -79,7 +79,7 @@ def test_your_meter_is_said_only_on_evidence_of_the_own_meter() -> None:
     other = counter(outage, M_T1_B1_1=gasped).answer("A12")
 
     assert (own.own_meter, own.since_us) == (True, START + MINUTE)
-    assert "Your meter" in own.sentence
+    assert "Your meter has been without power since 08:01" in own.sentence
     assert (other.own_meter, "Your meter" in other.sentence) == (False, False)
 
 

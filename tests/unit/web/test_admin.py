@@ -130,7 +130,7 @@ def test_a_silence_has_owner_reason_and_end_and_can_be_ended(world: World, visit
     ended = text_of(operator.change("/silences/1/end").text)
 
     assert "王值班 switching work" in shown and "20:00" in shown
-    assert "Nothing is silenced or announced." in ended
+    assert "Nothing is silenced, and no work is planned." in ended
 
 
 @pytest.mark.parametrize(

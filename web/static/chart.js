@@ -325,6 +325,7 @@ export function drawCharts(root) {
   }
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+// Also when the page goes to paper, which is never dark.
+matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const element of document.querySelectorAll("[data-chart]")) if (element.data) show(element, element.data);
 });

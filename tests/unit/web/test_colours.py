@@ -8,7 +8,7 @@ import pytest
 
 STATIC = Path(__file__).resolve().parents[3] / "web" / "static"
 CSS, CHART = ((STATIC / name).read_text("utf-8") for name in ("app.css", "chart.js"))
-LIGHT, _, REST = CSS.partition("@media (prefers-color-scheme: dark)")
+LIGHT, _, REST = CSS.partition("@media screen and (prefers-color-scheme: dark)")
 DARK = REST.partition("*, *::before")[0]
 DECLARED = re.compile(r"--([\w-]+):\s*#([0-9a-f]{6});")
 SHEER = re.compile(r"--([\w-]+):\s*rgb\((\d+) (\d+) (\d+) / ([\d.]+)\);")

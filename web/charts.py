@@ -285,6 +285,9 @@ def alert_chart(
     """The panels that show this alert, the judged band and the moment it was raised."""
     entry = FAULTS.get(alert.fault)
     wanted = PANELS.get(entry.incident_class if entry else "", (("v_a", "v_b", "v_c"),))
+    if any(name.startswith("power_") for name in alert.evidence.numbers):
+        # What an odd meter is odd in comes first: voltage says nothing of what it draws.
+        wanted = (("p",), *(q for q in wanted if q != ("p",)))
     panels = []
     for quantities in wanted:
         for group in _by_unit(quantities):

@@ -54,6 +54,15 @@ def test_a_neutral_shows_meters_beside_the_transformer_and_the_permitted_band() 
     assert all(len(x["mean"]) == len(x["at"]) for x in first["lines"])
 
 
+def test_an_alert_about_power_shows_power_first() -> None:
+    alert = an_alert("neutral_loose")
+    odd = replace(alert, evidence=replace(alert.evidence, numbers={"power_mean_w": 5502.0}))
+
+    made = alert_chart(READINGS, GRID, odd, NOW - DAY, NOW, SHANGHAI, "CN", words("en"))
+
+    assert [p["unit"] for p in made["panels"]][:2] == ["W", "V"]
+
+
 def test_a_chart_never_has_more_lines_or_points_than_a_browser_can_draw() -> None:
     alert = an_alert("neutral_loose")
 

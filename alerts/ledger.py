@@ -58,6 +58,7 @@ class Reading(Protocol):
         fault: str | None = None,
         assets: Sequence[Asset] | None = None,
         incident_id: int | None = None,
+        ticket: bool | None = None,
         limit: int = 200,
         before: tuple[int, str] | None = None,
         during: tuple[int, int] | None = None,
@@ -65,8 +66,9 @@ class Reading(Protocol):
         """Alerts newest first by (raised, id); `before` is such a pair, for the next page.
 
         `open_only` leaves out what has cleared, except what cleared without anybody having seen
-        it (*returned, not seen*): condition cleared, handling new, no ticket closed it. `during`
-        keeps what was there at some time of [since, until).
+        it (*returned, not seen*): condition cleared, handling new, no ticket closed it. `ticket`
+        keeps those that ask for one, or those that are only watched. `during` keeps what was there
+        at some time of [since, until).
         """
 
     def alerts_by_id(self, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
@@ -145,6 +147,7 @@ class Reading(Protocol):
         open_only: bool = True,
         assets: Sequence[Asset] | None = None,
         incident_class: str | None = None,
+        opened_since_us: int | None = None,
         limit: int = 1000,
     ) -> list[Incident]:
         """Incidents, oldest first; `assets` keeps those that stand at one of them."""

@@ -42,6 +42,7 @@ class AlertMemory(MemoryTables):
         fault: str | None = None,
         assets: Sequence[Asset] | None = None,
         incident_id: int | None = None,
+        ticket: bool | None = None,
         limit: int = 200,
         before: tuple[int, str] | None = None,
         during: tuple[int, int] | None = None,
@@ -55,6 +56,7 @@ class AlertMemory(MemoryTables):
             and (fault is None or a.fault == fault)
             and (places is None or (a.asset_kind, a.asset) in places)
             and (incident_id is None or a.incident_id == incident_id)
+            and (ticket is None or a.ticket == ticket)
             and (before is None or (a.raised_us, a.id) < before)
             and (during is None or a.raised_us < during[1])
             and (during is None or a.cleared_us is None or a.cleared_us > during[0])

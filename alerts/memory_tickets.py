@@ -30,6 +30,7 @@ class TicketMemory(MemoryTables):
         open_only: bool = True,
         assets: Sequence[Asset] | None = None,
         incident_class: str | None = None,
+        opened_since_us: int | None = None,
         limit: int = 1000,
     ) -> list[Incident]:
         if open_only:
@@ -42,6 +43,7 @@ class TicketMemory(MemoryTables):
             for i in rows
             if (places is None or (i.asset_kind, i.asset) in places)
             and (incident_class is None or i.incident_class == incident_class)
+            and (opened_since_us is None or i.opened_us >= opened_since_us)
         ]
         return sorted(kept, key=lambda i: i.id)[:limit]
 

@@ -49,11 +49,9 @@ def declared(reading: Reading, now_us: int) -> Storm | None:
 def storm(reading: Reading, now_us: int, settings: DeskSettings | None = None) -> bool:
     """Whether it storms: declared, or so many supplies lost within the hour."""
     most = (settings or DeskSettings()).storm_incidents
-    lately = [
-        i
-        for i in reading.incidents(incident_class="supply", limit=10_000)
-        if i.opened_us >= now_us - WINDOW_US
-    ]
+    lately = reading.incidents(
+        incident_class="supply", opened_since_us=now_us - WINDOW_US, limit=most
+    )
     return len(lately) >= most or declared(reading, now_us) is not None
 
 

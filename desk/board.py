@@ -179,6 +179,7 @@ class Board:
         open_only: bool = True,
         fault: str | None = None,
         handling: str | None = None,
+        ticket: bool | None = None,
         limit: int = 100,
         before: tuple[int, str] | None = None,
     ) -> list[FeedRow]:
@@ -188,7 +189,12 @@ class Board:
         """
         with self.ledger.reading() as reading:
             alerts = reading.alerts(
-                open_only=open_only, fault=fault, handling=handling, limit=limit, before=before
+                open_only=open_only,
+                fault=fault,
+                handling=handling,
+                ticket=ticket,
+                limit=limit,
+                before=before,
             )
             return self._rows(reading, [a for a in alerts if may_see(a.work, role)], role)
 

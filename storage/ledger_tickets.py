@@ -53,12 +53,14 @@ class TicketTables(TableView):
         open_only: bool = True,
         assets: Sequence[Asset] | None = None,
         incident_class: str | None = None,
+        opened_since_us: int | None = None,
         limit: int = 1000,
     ) -> list[Incident]:
         given = {
             "realm": self._key,
             "open_only": open_only,
             "incident_class": incident_class,
+            "opened_since_us": opened_since_us,
             "limit": limit,
             **split(assets),
         }

@@ -46,6 +46,7 @@ WHERE realm = %(realm)s
     AND (%(handling)s::text IS NULL OR handling = %(handling)s)
     AND (%(fault)s::text IS NULL OR fault = %(fault)s)
     AND (%(incident_id)s::bigint IS NULL OR incident_id = %(incident_id)s)
+    AND (%(ticket)s::boolean IS NULL OR ticket = %(ticket)s)
     AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
         SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
     AND (%(until_us)s::bigint IS NULL OR raised_us < %(until_us)s)
@@ -295,6 +296,7 @@ SELECT {columns} FROM incident
 WHERE realm = %(realm)s
     AND (NOT %(open_only)s OR closed_us IS NULL)
     AND (%(incident_class)s::text IS NULL OR incident_class = %(incident_class)s)
+    AND (%(opened_since_us)s::bigint IS NULL OR opened_us >= %(opened_since_us)s)
     AND (%(kinds)s::text[] IS NULL OR (asset_kind, asset) IN (
         SELECT * FROM unnest(%(kinds)s::text[], %(assets)s::text[])))
 ORDER BY id LIMIT %(limit)s

@@ -55,11 +55,11 @@ def why_no_ticket(row: FeedRow) -> Reason:
 
 def watched(site: Site, role: Role) -> list[Watched]:
     """The watch list, the highest score first; alerts whose cause has its ticket are not on it."""
-    rows = site.board.feed(role=role, open_only=True, limit=ALERTS_MAX)
+    rows = site.board.feed(role=role, open_only=True, ticket=False, limit=ALERTS_MAX)
     found = [
         Watched(x, why_no_ticket(x))
         for x in rows
-        if x.ticket is None and not x.alert.ticket and x.alert.cleared_us is None
+        if x.ticket is None and x.alert.cleared_us is None
     ]
     return sorted(found, key=lambda x: (-x.row.alert.score, x.row.alert.id))
 

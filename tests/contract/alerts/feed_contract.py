@@ -255,3 +255,15 @@ class FeedContract:
 
         assert (told, nothing) == (made[3], None)
         assert known == (START - HOUR, None)
+
+    def test_what_is_only_watched_and_what_is_new_can_be_asked_for(self, ledger: Ledger) -> None:
+        watched, bearing = an_alert("watched", ticket=False), an_alert("bearing")
+        with self.told(ledger, watched, bearing) as tx:
+            old = tx.add_incident(an_incident("A0", opened_us=START - HOUR))
+            new = tx.add_incident(an_incident("A1"))
+
+            asked = [tx.alerts(ticket=t) for t in (False, True)]
+            opened = [tx.incidents(opened_since_us=START - n * HOUR) for n in (0, 1)]
+
+        assert asked == [[watched], [bearing]]
+        assert opened == [[new], [old, new]]

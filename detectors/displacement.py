@@ -305,10 +305,11 @@ def resistance_score(
 ) -> float:
     """Score of one window: does an added resistance explain what is left over?
 
-    limit : float64[6]   least resistance, ohm; as a share of the healthy slope; volt rms it must
-                         explain; its own size in standard errors (which allow for residuals not
-                         being independent); share of the residual's power explained; 1 = the
-                         slope must remain when a constant shift is allowed for (a winding step)
+    limit : float64[7]   the window (not read here); least resistance, ohm; as a share of the
+                         healthy slope; volt rms it must explain; its own size in standard errors
+                         (which allow for residuals not being independent); share of the residual's
+                         power explained; 1 = half of the slope must remain when a constant shift
+                         is allowed for (a winding step)
     """
     if w[W] < 2.5 or (w[A] < 1e-6 and not blind):
         return 0.0
@@ -317,10 +318,10 @@ def resistance_score(
         return float(min(shift / BLIND_SHIFT, shift / (BLIND_SIGMA * sigma)))
     r = w[B] / w[A]
     neutral = 1.5 * max(w[B], 0.0) * r
-    x = min(r / max(limit[0], limit[1] * slope), r * math.sqrt(w[A] / w[W]) / limit[2])
-    x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / limit[3])
-    x = min(x, neutral / max(1.5 * w[E], 1e-9) / limit[4])
-    if limit[5] > 0.0:
+    x = min(r / max(limit[1], limit[2] * slope), r * math.sqrt(w[A] / w[W]) / limit[3])
+    x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / limit[4])
+    x = min(x, neutral / max(1.5 * w[E], 1e-9) / limit[5])
+    if limit[6] > 0.0:
         spread = w[A] - (w[I_RE] * w[I_RE] + w[I_IM] * w[I_IM]) / w[W]
         along = -w[B] - (w[E_RE] * w[I_RE] + w[E_IM] * w[I_IM]) / w[W]
         x = min(x, 2.0 * max(-along, 0.0) / max(spread, 1e-9) / max(r, 1e-9))
@@ -353,7 +354,7 @@ def test_places(
     score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
     memory, learn : float    frames remembered; frames needed before judging
     decay : float, float     what is kept of the fast and slow window a frame
-    limits : float64[2, 6]   of the fast and slow window, see `resistance_score`
+    limits : float64[rules, 7]  each of the fast (0) or slow (1) window, see `resistance_score`
     """
     for k in range(place.shape[0]):
         row = place[k]
@@ -437,7 +438,10 @@ def test_places(
                     x = 0.0 if blind else row[I_0 + c]
                     w[X0 + c] -= x * (e_0 + e_re * COS[c] + e_im * SIN[c])
                     w[Y0 + c] += x * x
-                slope = math.sqrt(k_re * k_re + k_im * k_im)
+            slope = math.sqrt(k_re * k_re + k_im * k_im)
+            for j in range(limits.shape[0]):
+                low = WINDOW + int(limits[j, 0]) * N_WINDOW
+                w = s[low : low + N_WINDOW]
                 x = resistance_score(w, sigma, slope, limits[j], blind)
                 if blind and min(row[UP], row[DOWN]) < OPPOSED * size:
                     x = min(x, 0.7)

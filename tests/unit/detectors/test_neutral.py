@@ -39,6 +39,17 @@ def test_a_loosening_neutral_of_a_branch_is_found_before_it_is_dangerous() -> No
     assert first.devices == tuple(f"T1-B1-{k}" for k in range(1, 7))
 
 
+def test_what_follows_the_neutral_current_closely_is_known_while_it_is_small() -> None:
+    """0.006 to 0.6 ohm in five days: known a tenth of an ohm, and days, before the end."""
+    street = Street(network(), 8.0, neutral={"T1-B1": growing(3.0, 8.0, 0.6)}, seed=1)
+
+    first = next(f for f in judge(street) if f.score >= 1)
+
+    assert (first.fault, first.asset) == ("neutral_loose", "T1-B1")
+    assert day(first) < 6.5  # 0.15 ohm
+    assert 0.7 < first.evidence.numbers["explained"] <= 1.0  # type: ignore[operator]
+
+
 def test_a_broken_neutral_is_known_within_two_intervals() -> None:
     street = Street(
         network(), 4.0, neutral={"T2-B2": step_at(3.0, 4.0)}, load={"T2-B2-1": step_at(0.0, 4000.0)}

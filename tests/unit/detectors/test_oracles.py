@@ -170,7 +170,7 @@ def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
     left = []
     for k in range(300):
         x[: expected.INPUTS] = inputs[k]
-        left.append(expected.follow(s, x, y[k], 1e9, True))
+        left.append(expected.follow(s, x, y[k], 1e9, True)[0])
     design = np.c_[inputs, np.ones(300)]
     slow = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
 

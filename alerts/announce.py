@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from alerts.incidents import primary
 from alerts.ledger import Ledger, Transaction
-from grid.faults import FAULTS, SEVERITY_NAMES, Severity
+from grid.faults import FAULTS, SEVERITY_NAMES, SUPPLY_FAULTS, Severity
 from grid.records import Alert
 from storage.desk_records import Notice
 
@@ -23,7 +24,8 @@ BATCHES: Final = 40
 class Receiver:
     """A system that wants to know; `channel` names its sender.
 
-    severity : the least grave that is told; tickets_only : only the alert that bears the ticket
+    severity : the least grave that is told; tickets_only : only the alert that bears the ticket,
+        and the loss of supply in which what bears it has ended
     """
 
     name: str
@@ -32,13 +34,14 @@ class Receiver:
     tickets_only: bool = True
     faults: frozenset[str] | None = None
 
-    def wants(self, alert: Alert) -> bool:
-        """Whether it is told of this alert. Inspections leave only when named."""
+    def wants(self, alert: Alert, speaks: bool) -> bool:
+        """Whether it is told of this alert, which `speaks` for a ticket or does not. Inspections
+        leave only when named."""
         if FAULTS[alert.fault].work == "inspection" and alert.fault not in (self.faults or ()):
             return False
         return (
             alert.severity <= self.severity  # "P1" < "P3": as grave or graver
-            and (alert.ticket or not self.tickets_only)
+            and (speaks or not self.tickets_only)
             and (self.faults is None or alert.fault in self.faults)
         )
 
@@ -75,15 +78,33 @@ def _announce(
         notices = []
         for alert in alerts.values():
             muted = any(m.end_us is None or m.end_us > now_us for m in mutes.get(alert.id, ()))
+            speaks = alert.ticket or _ends_a_ticket(tx, alert)
             for receiver in receivers:
-                notice = _notice(tx, alert, receiver, muted, now_us, site_url)
+                notice = _notice(tx, alert, receiver, muted, speaks, now_us, site_url)
                 if notice is not None:
                     notices.append(notice)
         return tx.add_notices(notices) if notices else 0
 
 
+def _ends_a_ticket(tx: Transaction, alert: Alert) -> bool:
+    """Whether it is the loss of supply that what bears the ticket has ended in: grave news, though
+    the ticket is an old one."""
+    if alert.fault not in SUPPLY_FAULTS or alert.incident_id is None:
+        return False
+    beside = tx.alerts_of([alert.incident_id]).get(alert.incident_id, ())
+    first = primary(a for a in beside if a.fault in SUPPLY_FAULTS)
+    growing = any(a.ticket and a.fault not in SUPPLY_FAULTS for a in beside)
+    return growing and first is not None and first.id == alert.id
+
+
 def _notice(
-    tx: Transaction, alert: Alert, receiver: Receiver, muted: bool, now_us: int, site_url: str
+    tx: Transaction,
+    alert: Alert,
+    receiver: Receiver,
+    muted: bool,
+    speaks: bool,
+    now_us: int,
+    site_url: str,
 ) -> Notice | None:
     subject, recipient = f"alert:{alert.id}", f"receiver:{receiver.name}"
     if alert.condition == "cleared":
@@ -91,7 +112,7 @@ def _notice(
             return None
         trigger, milestone = "resolved", str(alert.cleared_us)
     else:
-        if muted or not receiver.wants(alert):
+        if muted or not receiver.wants(alert, speaks):
             return None
         trigger, milestone = "firing", alert.severity
     payload = webhook_payload(alert, receiver.name, site_url)

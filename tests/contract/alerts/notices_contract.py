@@ -229,6 +229,19 @@ class NoticesContract:
 
         assert announce(ledger, [OPS], START + HOUR) == 1
 
+    def test_the_loss_of_supply_that_a_ticket_has_ended_in_is_told(self, ledger: Ledger) -> None:
+        joint = raised("hot_terminal", U1, at=-HOUR)
+        apply_events([joint], ledger, town())
+        announce(ledger, [OPS], START)
+        outage, again = raised("outage", U1), raised("phase_loss", U1, at=MINUTE)
+        apply_events([outage, again], ledger, town())
+
+        told = announce(ledger, [OPS], START + MINUTE)
+        apply_events([after(outage, "cleared", HOUR)], ledger, town())
+        ended = announce(ledger, [OPS], START + HOUR)
+
+        assert (told, ended) == (1, 1), "of the loss, once, and of its end"
+
     def test_a_receiver_is_told_only_what_it_asked_for(self, ledger: Ledger) -> None:
         events = [OUTAGE, raised("energy_loss", ("transformer", "T2"))]
         apply_events(events, ledger, town())

@@ -202,24 +202,31 @@ def _due(
 def _facts(
     network: Network, incident: Incident, ticket: Ticket, now_us: int, zone: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    place, place_zh = told_place(network, incident)
+    place, place_zh = told_place(network, incident.asset_kind, incident.asset)
     start = local(incident.opened_us, zone)
-    english = {"place": place, "start": f"{start:%d %b %H:%M}"}
-    chinese = {"place": place_zh, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
+    english = {"place": place or "Your area", "start": f"{start:%d %b %H:%M}"}
+    chinese = {
+        "place": place_zh or "您所在区域",
+        "start": f"{start.month}月{start.day}日{start:%H:%M}",
+    }
     if ticket.estimated_restoration_us is not None:
         english["until"], chinese["until"] = _until(ticket, zone)
     return english, chinese
 
 
-def told_place(network: Network, incident: Incident) -> tuple[str, str]:
-    """The place by the name that people know; never an id, nor what staff calls its equipment."""
-    area = network.transformer_of(incident.asset_kind, incident.asset)
-    above = dict(network.ancestors(incident.asset_kind, incident.asset))
+def told_place(network: Network, kind: str, asset: str) -> tuple[str, str]:
+    """A place by the name that people know, (English, Chinese), empty if it has none; never an id,
+    nor what staff calls its equipment."""
+    area = network.transformer_of(kind, asset)
+    above = dict(network.ancestors(kind, asset))
     line = next((f for f in network.feeders if f.id == above.get("feeder")), None)
     name = area.name if area else line.name if line else ""
+    chinese, _, english = name.partition(
+        " / "
+    )  # named in both languages: `枫林街台区 / Fenglin St`
     for ours in ("配变", "公变", "专变", "台区"):
-        name = name.removesuffix(ours)
-    return (name, name) if name else ("Your area", "您所在区域")
+        chinese = chinese.removesuffix(ours)
+    return english or chinese, chinese
 
 
 def _until(ticket: Ticket, zone: str) -> tuple[str, str]:

@@ -191,8 +191,12 @@ class Site:
         bar = found["bar"]
         texts = {}
         for language in languages:
-            html = self.render.html("_figures.html", self.render.reader(language), NOBODY, **found)
-            told = {"html": html, "lines": bar.lines_without_inspection}
+            reader = self.render.reader(language)
+            told = {
+                "html": self.render.html("_figures.html", reader, NOBODY, **found),
+                "quiet": self.render.html("_quiet.html", reader, NOBODY, **found),
+                "lines": bar.lines_without_inspection,
+            }
             texts[language] = event("figures", told)
         frames = [Frame(None, "figures", texts)]
         if bar.lines != bar.lines_without_inspection:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from alerts.notices import draft_notices
+from storage.fleet import FleetHealth
 from tests.acceptance.browser import PHONE, browser, desk, live, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, World, raised
@@ -39,6 +40,19 @@ def test_a_new_alert_appears_without_a_refresh(
 
         expect(d.page.locator(".feed-row")).to_have_count(4)
         assert "Transformer overload" in lines(d.page)
+        assert d.complaints == []
+
+
+def test_an_empty_list_says_since_when_it_is_quiet_and_goes_on_saying_it(browser: Browser) -> None:
+    world = World(told=False)
+    with Server(lambda: world.settings) as server, desk(browser, server) as d:
+        quiet = d.page.locator("#feed-empty")
+        expect(quiet).to_contain_text("Last reading 4 s ago")
+
+        old = FleetHealth(196, 120, NOW - 90_000_000, 90.0, None)
+        world.readings.health = lambda: old  # type: ignore[method-assign]
+
+        expect(quiet).to_contain_text("Last reading 1 min ago")
         assert d.complaints == []
 
 
@@ -184,7 +198,7 @@ def test_a_caller_comes_up_with_what_is_known_and_the_sentence(
         ring(d.page, server, 5)
 
         d.page.wait_for_url("**/desk?account=330740005", wait_until="domcontentloaded")
-        sentence = "since 18:13" if language == "en-US" else "自18:13起"
+        sentence = "since 18:12" if language == "en-US" else "自18:12起"
         expect(d.page.locator(".say")).to_contain_text(sentence)
         expect(d.page.locator("input.since:focus")).to_be_visible()
         assert d.complaints == []

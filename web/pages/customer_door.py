@@ -74,20 +74,20 @@ def register(app: FastAPI, site: Site) -> None:
             ]
             found.sort(key=lambda i: -i.customers)
             tickets = reading.tickets_by_incident([i.id for i in found[:AREAS_MAX]])
-        return [Area(told_place(site.network, i), i, tickets.get(i.id)) for i in found[:AREAS_MAX]]
+        return [
+            Area(told_place(site.network, i.asset_kind, i.asset), i, tickets.get(i.id))
+            for i in found[:AREAS_MAX]
+        ]
 
-    def works() -> list[tuple[PlannedWork, str]]:
+    def works() -> list[tuple[PlannedWork, tuple[str, str]]]:
         """Announced work of the week with the name of its place, the soonest first."""
         now_us = site.clock.now_us()
         ahead = [
             w for w in site.network.planned if w.end_us > now_us and w.start_us < now_us + AHEAD_US
         ]
         ahead.sort(key=lambda w: w.start_us)
-        return [(w, place_of(w)) for w in ahead[:WORKS_MAX]]
-
-    def place_of(work: PlannedWork) -> str:
-        area = site.network.transformer_of(work.asset_kind, work.asset)
-        return area.name if area else ""
+        named = site.network
+        return [(w, told_place(named, w.asset_kind, w.asset)) for w in ahead[:WORKS_MAX]]
 
     def page(
         request: Request, *, sent: bool = False, problem: str = "", typed: Fields | None = None

@@ -168,6 +168,8 @@ function connect(address) {
   on("figures", (item) => {
     const figures = $("#figures");
     if (figures) figures.outerHTML = item.html;
+    const quiet = $("#feed-quiet");
+    if (quiet && item.quiet) quiet.innerHTML = item.quiet;
     feedTotal(item.lines);
   });
   on("lines", (item) => feedTotal(item.lines));

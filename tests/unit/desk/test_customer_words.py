@@ -13,7 +13,7 @@ import pytest
 
 from alerts.apply import apply_events
 from alerts.memory import MemoryLedger
-from alerts.notices import TEMPLATES, TRIGGER_NAMES, NoticeDesk, draft_notices
+from alerts.notices import TEMPLATES, TRIGGER_NAMES, NoticeDesk, draft_notices, told_place
 from alerts.roles import Actor
 from alerts.tickets import TicketDesk
 from desk.answer import Judged, Script, Supply, say
@@ -132,6 +132,13 @@ def test_a_customer_reads_no_key_and_no_id_of_ours(texts: set[str]) -> None:
 
 def test_supply_that_is_back_is_said_in_the_customers_words(texts: set[str]) -> None:
     assert [t for t in texts if "恢复供电" in t] != []
+
+
+def test_a_place_with_a_name_in_each_language_is_called_by_that_of_the_text() -> None:
+    named = replace(town().transformers[0], name="枫林街台区 / Fenglin Street")
+    network = replace(town(), transformers=(named, *town().transformers[1:]))
+
+    assert ("Fenglin Street", "枫林街") == told_place(network, "transformer", named.id)
 
 
 def test_every_trigger_is_told_at_every_place() -> None:

@@ -202,7 +202,7 @@ def test_meters_that_report_again_are_drawn_so_while_the_outage_is_open(
     assert (46, 1, 1) == tuple(
         drawing.count(f'class="dot {state}"') for state in ("dark", "awaited", "well")
     )
-    assert "停电 47 块 · 来电后未上送 1 块" in text_of(page)
+    assert "停电 47 台 · 复电后未上送 1 台" in text_of(page)
     assert "49 块表计中： 47 停电 · 1 来电后尚无读数" in text_of(page)
 
 

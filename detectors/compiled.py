@@ -75,11 +75,13 @@ def forget_old(root: Path = CACHE.parent, keep: Path = CACHE) -> None:
         folder.rmdir()
 
 
-def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*signatures: str, allocates: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """`@njit` with our cache; with a signature the function is compiled when it is defined.
 
     A kernel works on arrays and scalars only; it never raises and never allocates per reading.
     Division by zero gives inf or NaN, as in numpy: the check for it would cost a tenth of the time.
+    Views such as `s = state[k]` count no references, which took a third of some kernels' time; so
+    one that makes an array of its own (`np.zeros`) says that it `allocates`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -87,7 +89,11 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
         numba.config.CACHE_DIR = str(CACHE)
         try:
             return numba.njit(
-                list(signatures) or None, cache=True, nogil=True, error_model="numpy"
+                list(signatures) or None,
+                cache=True,
+                nogil=True,
+                error_model="numpy",
+                _nrt=allocates,
             )(function)
         finally:
             numba.config.CACHE_DIR = before

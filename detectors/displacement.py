@@ -88,7 +88,7 @@ def line_voltage(
     return math.sqrt(0.5 * (s2 + math.sqrt(inside)))
 
 
-@kernel("void(float64[::1], float64[::1])")
+@kernel("void(float64[::1], float64[::1])", allocates=True)
 def turn(
     sums: F8,
     row: F8,
@@ -131,7 +131,8 @@ def turn(
 @kernel(
     "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
     "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
-    "float64[:, ::1], float64[:, ::1], float64)"
+    "float64[:, ::1], float64[:, ::1], float64)",
+    allocates=True,
 )
 def observe(
     values: F4,

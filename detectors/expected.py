@@ -142,7 +142,8 @@ def _take_off_common(out: F8, begin: int, end: int) -> None:
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1], int8[::1],"
-    "uint8[::1], float64, float32[:, ::1], float64[::1])"
+    "uint8[::1], float64, float32[:, ::1], float64[::1])",
+    allocates=True,
 )
 def deviations(
     values: F4,

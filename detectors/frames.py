@@ -25,6 +25,8 @@ from detectors.settings import DetectorSettings
 from grid.quantities import INDEX, QUANTITIES
 
 LAST_CHANNEL: Final = FIRST_CHANNEL + len(CHANNELS)
+REGISTERS: Final = ROW_FLOATS - 1  # no channel: in `Frame.reported` the register's place
+FIRST_LINE: Final = ROW_FLOATS // 2  # floats, a cache line
 ROW_WORDS: Final = ROW_FLOATS // 2
 STAMP, KNOWN = 0, 1  # words of a row
 NEVER: Final = -(2**62)
@@ -47,7 +49,7 @@ class Frame:
     time : int64[n]                   event time of the reading, `NEVER` = no reading
     known : int64[n]                  when it had arrived
     register : float64[n]             import register, Wh, NaN = not reported
-    reported : uint8[32]              1 where any device reported the channel
+    reported : uint8[32]              1 where any device reported the channel; last the register
     """
 
     layout: GroupLayout
@@ -228,6 +230,7 @@ def scatter(
                 e = register[r]
                 if e >= 0.0 and (take or not e <= doubles[at, REGISTER_WORD]):
                     doubles[at, REGISTER_WORD] = e
+                    reported[held, REGISTERS] = 1
             counters[3] += 1
         r += 1
     return r, mark
@@ -338,7 +341,10 @@ class Frames:
         """Forget the next frame of a group and go on to the one after it."""
         rows, slot = self._span(g)
         if self.filled[slot]:
-            self.words[rows] = self.blank
+            # Most frames hold nothing in the second half of the rows.
+            whole = self.reported[slot, FIRST_LINE:].any()
+            words = ROW_WORDS if whole else FIRST_LINE // 2
+            self.words[rows, :words] = self.blank[:words]
             self.filled[slot] = 0
             self.reported[slot] = 0
         self.shape[g, 6] += 1

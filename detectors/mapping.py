@@ -7,173 +7,306 @@ an offset of the meter, and one day of quarter-hours tells (99 % right, against 
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiled import F4, F8, I2, I8, kernel
+from detectors.compiled import F4, F8, I1, I2, I4, I8, kernel
 
 Floats = NDArray[np.floating[Any]]
 
 PAIRS_MIN: Final = 48  # changes seen in common before a variance is believed
 NOISE_V2: Final = 1e-4  # variance of a change that rounding alone leaves
-BLOCK: Final = 16
-FIRST_PAIRS: Final = 48
+PHASES: Final = 3
+LABELLED_MIN: Final = 4  # meters of a phase whose median stands for it
+NO_TRANSFORMER: Final = -2  # instead of a monitor: of what nobody says where it hangs
+STAGE: Final = 32  # pairs that all references are compared by together
+FEW: Final = 16  # one reference of so many is left: they are compared to the end
+SINGLE: Final = 1e-4  # more than a sum of so few in float32 is ever wrong by
 
 
-@kernel("void(int16[:, ::1], int64, int16, float32, float32[:, ::1])")
-def changes(ring: I2, first: int, missing: int, unit: float, out: F4) -> None:
+@kernel("void(int16[:, ::1], int64, int16, float32, int64[::1], float32[:, ::1])")
+def changes(ring: I2, first: int, missing: int, unit: float, rows: I8, out: F4) -> None:
     """Changes of voltage from one column of time to the next; NaN where either is missing.
 
     ring : int16[k, n]   deviation from nominal in units of `unit` volt, a circle beginning at
                          row `first`; `missing` = not known
-    out : float32[n, k - 1]   V
+    rows : int64[m]      of the n, those asked for
+    out : float32[k - 1, m]   V
     """
-    k, n = ring.shape
+    k = ring.shape[0]
     nan = np.float32(np.nan)
-    for begin in range(0, n, BLOCK):  # few enough that the rows written stay close by
-        for t in range(k - 1):
-            a = ring[(first + t) % k]
-            b = ring[(first + t + 1) % k]
-            for i in range(begin, min(begin + BLOCK, n)):
-                change = np.float32(b[i]) * unit - np.float32(a[i]) * unit
-                out[i, t] = nan if a[i] == missing or b[i] == missing else change
-
-
-@kernel("void(float32[:, ::1], int64[::1], float32[::1])")
-def median_change(moves: F4, rows: I8, out: F4) -> None:
-    """float32[k]: median over some rows at every time, NaN where none is known."""
-    held = np.empty(rows.size, np.float32)
-    for t in range(moves.shape[1]):
-        n = 0
+    for t in range(k - 1):
+        a = ring[(first + t) % k]
+        b = ring[(first + t + 1) % k]
         for j in range(rows.size):
-            x = moves[rows[j], t]
-            if x == x:
-                held[n] = x
-                n += 1
+            i = rows[j]
+            change = np.float32(b[i]) * unit - np.float32(a[i]) * unit
+            out[t, j] = nan if a[i] == missing or b[i] == missing else change
+
+
+@kernel("void(float32[:, ::1], int64, int64)")
+def _in_order(table: F4, a: int, b: int) -> None:
+    """Put the smaller of two rows' values into row a and the larger into row b, at every time."""
+    for t in range(table.shape[1]):
+        x = table[a, t]
+        y = table[b, t]
+        table[a, t] = y if y < x else x
+        table[b, t] = x if y < x else y
+
+
+@kernel("void(float32[:, ::1], int64[::1], float32[::1])", allocates=True)
+def median_change(moves: F4, rows: I8, out: F4) -> None:
+    """Median over some columns of float32[k, n] at every time, NaN where none is known.
+
+    All times are sorted at once, by the fixed comparisons of a merge exchange sort (Batcher 1968;
+    Knuth, volume 3, 5.2.2 M): they ask nothing of the data, so the processor takes several a step.
+    """
+    k, n = len(moves), rows.size
+    held = np.empty((n, k), np.float32)
+    known = np.zeros(k, np.int64)
+    for t in range(k):
+        for j in range(n):
+            x = moves[t, rows[j]]
+            known[t] += x == x
+            held[j, t] = x if x == x else np.float32(np.inf)  # the unknown come last
+    top = 1
+    while top < n:
+        top *= 2
+    p = top // 2
+    while p > 0:
+        q, r, d = top // 2, 0, p
+        while d > 0:
+            for i in range(n - d):
+                if i & p == r:
+                    _in_order(held, i, i + d)
+            d, q, r = q - p, q // 2, p
+        p //= 2
+    for t in range(k):
+        m = known[t]
         out[t] = np.float32(np.nan)
-        if n > 0:
-            # Hoare's selection of the middle; of an even number the lower half's largest as well.
-            middle = n // 2
-            low, high = 0, n - 1
-            while low < high:
-                pivot = held[middle]
-                i, j = low, high
-                while i <= j:
-                    while held[i] < pivot:
-                        i += 1
-                    while held[j] > pivot:
-                        j -= 1
-                    if i <= j:
-                        x = held[i]
-                        held[i] = held[j]
-                        held[j] = x
-                        i += 1
-                        j -= 1
-                if j < middle:
-                    low = i
-                if middle < i:
-                    high = j
-            below = held[middle]
-            if n % 2 == 0:
-                below = held[0]
-                for i in range(1, middle):
-                    below = max(below, held[i])
-            out[t] = (below + held[middle]) * np.float32(0.5)
+        if m > 0:
+            out[t] = (held[(m - 1) // 2, t] + held[m // 2, t]) * np.float32(0.5)
 
 
-@kernel("float64(float32[::1])")
-def _limit(d: F4) -> float:
-    """Ten times the usual change, at least 1 V."""
-    total = 0.0
-    number = 0
-    for t in range(d.size):
-        if d[t] == d[t]:
-            total += min(float(d[t]) * float(d[t]), 25.0)
-            number += 1
-    return max(10.0 * math.sqrt(total / number), 1.0) if number > 0 else 10.0
+@kernel("void(float32[:, ::1])", allocates=True)
+def cut(moves: F4) -> None:
+    """Make changes beyond ten times a column's usual one, at least 1 V, unknown.
+
+    A lost supply or a spike is no evidence of place. moves : float32[k, n], updated
+    """
+    k, n = moves.shape
+    total = np.zeros(n)
+    number = np.zeros(n)
+    for t in range(k):
+        for j in range(n):
+            square = np.float64(moves[t, j]) * np.float64(moves[t, j])
+            there = square == square
+            total[j] += min(square, 25.0) if there else 0.0
+            number[j] += 1.0 if there else 0.0
+    for j in range(n):
+        total[j] = max(10.0 * math.sqrt(total[j] / number[j]), 1.0) if number[j] > 0.0 else 10.0
+    for t in range(k):
+        for j in range(n):
+            if not abs(moves[t, j]) <= total[j]:
+                moves[t, j] = np.float32(np.nan)
 
 
-@kernel("void(float32[:, ::1], float32[:, ::1], float64[::1], float64[:, ::1], int64[:, ::1])")
-def _compare(meters: F4, references: F4, bound: F8, variance: F8, pairs: I8) -> None:
-    """`drop_variance` into given arrays."""
-    n, k = meters.shape
-    m = references.shape[0]
-    by_time = np.empty((k, m))
+@kernel("void(float32[:, ::1], float32[::1], float64[::1], float64[::1])")
+def _squares(meters: F4, reference: F4, total: F8, seen: F8) -> None:
+    """Sum of squared differences of every meter from a reference, and how many there are.
+
+    meters : float32[k, n], reference : float32[k]; total, seen : float64[n]  out
+    """
+    total.fill(0.0)
+    seen.fill(0.0)
+    for t in range(reference.size):
+        y = np.float64(reference[t])
+        if y == y:
+            for i in range(total.size):  # meters side by side: no sum waits for another
+                d = np.float64(meters[t, i]) - y
+                there = d == d
+                total[i] += d * d if there else 0.0
+                seen[i] += 1.0 if there else 0.0
+
+
+@kernel(
+    "void(int16[:, ::1], int64, int16, float32, int32[::1], int32[::1], int8[::1],"
+    "float32[:, :, ::1], float64[:, ::1], int64[:, ::1])",
+    allocates=True,
+)
+def own_places(
+    ring: I2,
+    first: int,
+    missing: int,
+    unit: float,
+    offsets: I4,
+    monitor: I4,
+    phase: I1,
+    references: F4,
+    variance: F8,
+    pairs: I8,
+) -> None:
+    """Compare every row of every area with the phases of its own transformer.
+
+    ring, first, missing, unit   see `changes`, with k columns of time
+    offsets : int32[areas + 1]   rows of area a are offsets[a]:offsets[a + 1]
+    monitor : int32[areas]       first of the three rows of the area's monitor; -1 for none,
+                                 `NO_TRANSFORMER` where there is nothing to compare with
+    phase : int8[n]              what a row is held to be on: 0, 1, 2, else not known
+    references : float32[areas, 3, k - 1]   out: changes of each phase's bus, cut; NaN = no such
+    variance : float64[n, 3]     out, V^2: mean square change of the drop below each phase, inf
+                                 where fewer than `PAIRS_MIN` pairs; pairs : int64[n, 3]  out
+    """
+    k = ring.shape[0] - 1
+    references.fill(np.nan)
+    variance.fill(np.inf)
+    pairs.fill(0)
+    for a in range(monitor.size):
+        if monitor[a] == NO_TRANSFORMER:
+            continue
+        begin, n = offsets[a], offsets[a + 1] - offsets[a]
+        # One area at a time: the changes of a fleet are much memory.
+        rows = np.arange(n)
+        moves = np.empty((k, n), np.float32)
+        changes(ring, first, missing, unit, rows + begin, moves)
+        buses = np.empty((k, PHASES), np.float32)
+        line = np.empty(k, np.float32)
+        for c in range(PHASES):
+            count = 0
+            for j in range(n):
+                if phase[begin + j] == c:
+                    rows[count] = j
+                    count += 1
+            # The neighbours share more of the way than the monitor does, faults on it included.
+            if count >= LABELLED_MIN:
+                median_change(moves, rows[:count], line)
+            for t in range(k):
+                buses[t, c] = np.float32(np.nan)
+                if count >= LABELLED_MIN:
+                    buses[t, c] = line[t]
+                elif monitor[a] >= 0:
+                    buses[t, c] = moves[t, monitor[a] - begin + c]
+        cut(buses)
+        cut(moves)
+        total = np.empty(n)
+        seen = np.empty(n)
+        for c in range(PHASES):
+            for t in range(k):
+                references[a, c, t] = buses[t, c]
+            _squares(moves, references[a, c], total, seen)
+            for j in range(n):
+                enough = seen[j] >= PAIRS_MIN
+                pairs[begin + j, c] = int(seen[j])
+                variance[begin + j, c] = total[j] / seen[j] + NOISE_V2 if enough else np.inf
+
+
+@kernel("int64(float32[:, ::1], int64, float32[:, ::1], int64, float64, float32[::1])")
+def _stage(meters: F4, i: int, by_time: F4, begin: int, most: float, total: F4) -> int:
+    """Add squared differences of meter i over the pairs from `begin`; returns how many are left.
+
+    meters : float32[k, n], by_time : float32[k, m]; total : float32[m]  updated
+    """
+    for t in range(begin, min(begin + STAGE, len(meters))):
+        x = meters[t, i]
+        if x == x:
+            for r in range(total.size):
+                d = x - by_time[t, r]
+                total[r] += d * d if d == d else np.float32(0.0)
+    left = 0
+    for r in range(total.size):
+        left += total[r] * (1.0 - SINGLE) <= most
+    return left
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64[:, ::1], int64[::1])",
+    allocates=True,
+)
+def _find(meters: F4, references: F4, bound: F8, best: I8, least: F8, pairs: I8) -> None:
+    """`nearest` of cut changes into given arrays.
+
+    meters : float32[k, n], references : float32[m, k]
+    least : float64[n, 2]   smallest variance and the next
+    """
+    k, n = meters.shape
+    m = len(references)
+    by_time = np.empty((k, m), np.float32)
     for r in range(m):
-        limit = _limit(references[r])
         for t in range(k):
-            y = float(references[r, t])
-            by_time[t, r] = y if abs(y) <= limit else np.nan
-    total = np.empty(m)
-    seen = np.empty(m)
-    own = np.empty(k)
+            by_time[t, r] = references[r, t]
+    rough = np.empty(m, np.float32)
     for i in range(n):
-        limit = _limit(meters[i])
-        total.fill(0.0)
-        seen.fill(0.0)
-        for t in range(k):
-            own[t] = meters[i, t] if abs(meters[i, t]) <= limit else np.nan
         # All references together for a while, then only those that may still come below.
         most = (bound[i] - NOISE_V2) * k * (1.0 + 1e-9)
-        first = min(FIRST_PAIRS, k) if bound[i] < np.inf else k
-        for t in range(first):
-            x = own[t]
-            if x != x:
-                continue
-            for r in range(m):  # references side by side: no sum waits for another
-                d = x - by_time[t, r]
-                there = d == d
-                total[r] += d * d if there else 0.0
-                seen[r] += 1.0 if there else 0.0
+        rough.fill(0.0)
+        if bound[i] < np.inf:
+            begin = 0
+            while begin < k and _stage(meters, i, by_time, begin, most, rough) * FEW > m:
+                begin += STAGE
+        best[i] = -1
+        least[i, 0] = least[i, 1] = np.inf
+        pairs[i] = 0
         for r in range(m):
-            for t in range(first, k):
-                if total[r] > most:
-                    seen[r] = 0.0
-                    break
-                d = own[t] - by_time[t, r]
+            if rough[r] * (1.0 - SINGLE) > most:
+                continue
+            total = 0.0
+            seen = 0
+            for t in range(k):
+                d = np.float64(meters[t, i]) - np.float64(references[r, t])
                 if d == d:
-                    total[r] += d * d
-                    seen[r] += 1.0
-            pairs[i, r] = int(seen[r])
-            variance[i, r] = total[r] / seen[r] + NOISE_V2 if seen[r] >= PAIRS_MIN else np.inf
+                    total += d * d
+                    seen += 1
+                    if total > most:
+                        seen = 0
+                        break
+            x = total / seen + NOISE_V2 if seen >= PAIRS_MIN else np.inf
+            if x < least[i, 0]:
+                least[i, 1] = least[i, 0]
+                least[i, 0] = x
+                best[i] = r
+                pairs[i] = seen
+            elif x < least[i, 1]:
+                least[i, 1] = x
 
 
-def drop_variance(
-    meters: Floats, references: Floats, bound: Floats | None = None
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Mean square change of the drop of each meter below each reference, and pairs seen.
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Where each of n meters fits best among some references.
 
-    Parameters
-    ----------
-    meters : float[n, k], references : float[r, k]   changes of voltage, volt; NaN missing
-
-    Returns
-    -------
-    float64[n, r] volt squared, inf where fewer than `PAIRS_MIN` pairs; int64[n, r]
-
-    What is certainly above `bound` (float64[n], volt squared) may be inf with 0 pairs as well.
-
-    Changes beyond ten times the reference's usual one are cut: a lost supply or a spike is no
-    evidence of place.
+    reference : int64[n], -1 for none; variance : float64[n]  V^2, mean square change of the drop;
+    ratio : float64[n]  of that to the next best: 0 is certain, 1 no better; pairs : int64[n]
     """
-    x, y = (np.ascontiguousarray(a, np.float32) for a in (meters, references))
-    shape = len(x), len(y)
-    variance, pairs = np.empty(shape), np.empty(shape, np.int64)
-    most = np.full(len(x), np.inf) if bound is None else np.ascontiguousarray(bound, np.float64)
-    _compare(x, y, most, variance, pairs)
-    return variance, pairs
+
+    reference: NDArray[np.int64]
+    variance: Floats
+    ratio: Floats
+    pairs: NDArray[np.int64]
 
 
-def places(variance: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The best reference of each meter, -1 for none, and how clear it is.
+def nearest(meters: NDArray[np.float32], references: NDArray[np.float32], bound: Floats) -> Nearest:
+    """The places among thousands of references.
 
-    The ratio is the variance of the drop's changes there over that of the next best: 0 is certain,
-    1 no better. Needs two references or more.
+    meters : float32[k, n], references : float32[m, k]   changes of voltage, V, `cut`
+    bound : float64[n]   V^2: what is certainly above it is not looked at to the end
     """
+    n = meters.shape[1]
+    best, pairs, least = np.empty(n, np.int64), np.empty(n, np.int64), np.empty((n, 2))
+    _find(meters, references, np.ascontiguousarray(bound, np.float64), best, least, pairs)
+    return Nearest(best, least[:, 0], _ratio(least), pairs)
+
+
+def places(variance: Floats, pairs: NDArray[np.int64]) -> Nearest:
+    """The best of a few references: float[n, m], int64[n, m], m at least 2."""
     best = variance.argmin(1)
     two = np.partition(variance, 1, axis=1)[:, :2]
+    found = np.where(np.isfinite(two[:, 0]), best, -1)
+    return Nearest(found, two[:, 0], _ratio(two), pairs[np.arange(len(best)), best])
+
+
+def _ratio(two: Floats) -> Floats:
+    """Smallest to next best; of a single place 0."""
     with np.errstate(invalid="ignore"):
-        ratio = np.where(np.isfinite(two[:, 1]), two[:, 0] / two[:, 1], 0.0)
-    return np.where(np.isfinite(two[:, 0]), best, -1), ratio
+        return np.where(np.isfinite(two[:, 1]), two[:, 0] / two[:, 1], 0.0)

@@ -42,8 +42,7 @@ CONTRADICT_SHARE: Final = 0.2  # more of an area at once is its reference that h
 MISFIT: Final = 1.5  # times the area's usual variance, before another transformer is looked for
 FIT: Final = 2.0  # times the usual variance there: a fault makes a meter fit badly anywhere
 CANDIDATES_MAX: Final = 3000
-TOGETHER: Final = 256  # meters looked for elsewhere in one go
-LABELLED_MIN: Final = 4  # meters of a phase whose median stands for it
+TOGETHER: Final = 1024  # meters looked for elsewhere in one go
 
 # Columns of an area's power moments: frames, means, variances, covariance.
 N, M_X, M_Y, S_XX, S_YY, S_XY = range(6)
@@ -224,6 +223,17 @@ class RecordsDetector(Detector):
         self._memory = max(8.0, 86400.0 / step_s)
         self._position = {name: p for p, name in enumerate(layout.names)}
         self.learned: list[Learned] = []
+        # Rows of each area, the first of its monitor's three (-1 none), and the phases whose bus
+        # is seen.
+        self._first = np.searchsorted(self._device, layout.offsets).astype(np.int32)
+        at = np.searchsorted(self._device, layout.monitor).astype(np.int32)
+        self._monitor = np.where(layout.monitor >= 0, at, np.int32(-1))
+        labelled = np.zeros((layout.n_areas, 3), np.int64)
+        lines = np.flatnonzero(np.isin(layout.phase, (0, 1, 2)))
+        np.add.at(labelled, (layout.area[lines], layout.phase[lines]), 1)
+        self._known = (labelled >= mapping.LABELLED_MIN) | (layout.monitor >= 0)[:, None]
+        self._known &= (layout.transformer >= 0)[:, None]
+        self._monitor[layout.transformer < 0] = mapping.NO_TRANSFORMER
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "voltage":
@@ -277,65 +287,53 @@ class RecordsDetector(Detector):
 
     # -- place -----------------------------------------------------------------------------
 
-    def _volts(self) -> NDArray[np.float32]:
-        """Changes of voltage in order of time, float32[rows, RING - 1]; NaN missing."""
-        out = np.empty((len(self.ring), RING - 1), np.float32)
-        mapping.changes(self.ring.T, int(self.clock[1]), MISSING, np.float32(UNIT_V), out)
-        return out
+    def _ring(self) -> tuple[NDArray[np.int16], int, int, np.float32]:
+        """The remembered voltages as the kernels of the map take them."""
+        return self.ring.T, int(self.clock[1]), MISSING, np.float32(UNIT_V)
+
+    def _usual(
+        self, best: mapping.Floats, rows: NDArray[np.int64], area: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """float64[n_areas]: median over an area's rows of their variance; inf for none."""
+        order = rows[np.lexsort((best[rows], area[rows]))]
+        count = np.bincount(area[order], minlength=self.layout.n_areas)
+        some = np.flatnonzero(count)
+        begin, n = (np.cumsum(count) - count)[some], count[some]
+        usual = np.full(len(count), np.inf)
+        usual[some] = 0.5 * (best[order[begin + (n - 1) // 2]] + best[order[begin + n // 2]])
+        return usual
 
     def _learn(self) -> Iterator[Learned]:
         """Meters whose place is measured and not what the layout has."""
         layout = self.layout
-        moves = self._volts()
-        single = np.flatnonzero(layout.phase[self._device] < 3)
-        row_of = self._row_of()
-        references, labels = self._references(moves, row_of)
-        if not len(labels):
+        rows, areas = len(self._device), layout.n_areas
+        variance, pairs = np.empty((rows, 3)), np.empty((rows, 3), np.int64)
+        references = np.empty((areas, 3, RING - 1), np.float32)
+        phase = layout.phase[self._device]
+        mapping.own_places(
+            *self._ring(), self._first, self._monitor, phase, references, variance, pairs
+        )
+        area = layout.area[self._device]
+        placed, single = layout.transformer[area] >= 0, phase < 3
+        here = mapping.places(variance, pairs)
+        best = here.variance
+        usual = self._usual(best, np.flatnonzero(placed & single), area)
+        fits = single & placed & (best <= FIT * usual[area]) & (here.ratio <= CLEAREST_NEEDED)
+        fits &= (here.reference >= 0) & (here.reference != phase)
+        fits &= self._known[area].sum(1) > 1
+        for j in np.flatnonzero(fits).tolist():
+            yield from self._phase_of(j, here, variance[j])
+        # A place elsewhere must fit better than the best here.
+        strays = np.flatnonzero(single & (~placed | (best > MISFIT * usual[area])))
+        # Neighbours in the list are neighbours on the feeder more often than not.
+        labels = np.argwhere(self._known)[:CANDIDATES_MAX]
+        if len(labels) < 2:
             return
-        usual = np.full(layout.n_areas, np.inf)
-        at_area: dict[int, list[int]] = {}
-        for r, (area, _) in enumerate(labels):
-            at_area.setdefault(area, []).append(r)
-        strays: list[int] = []
-        bounds: list[float] = []  # a place elsewhere must fit better than the best here
-        for area in range(layout.n_areas):
-            span = layout.devices_of(area)
-            rows = single[slice(*np.searchsorted(self._device[single], (span.start, span.stop)))]
-            if not rows.size:
-                continue
-            own = at_area.get(area)
-            if own is None:
-                if layout.transformer[area] < 0:
-                    strays += rows.tolist()
-                    bounds += [np.inf] * rows.size
-                continue
-            variance, pairs = mapping.drop_variance(moves[rows], references[own])
-            best = variance.min(1)
-            usual[area] = np.median(best)
-            odd = best > MISFIT * usual[area]
-            strays += rows[odd].tolist()
-            bounds += best[odd].tolist()
-            if len(own) < 2:
-                continue
-            reference, ratio = mapping.places(variance)
-            phase = np.array([labels[r][1] for r in own])[reference]
-            now = layout.phase[self._device[rows]]
-            fits = (reference >= 0) & (best <= FIT * usual[area]) & (ratio <= CLEAREST_NEEDED)
-            for k in np.flatnonzero(fits & (phase != now)).tolist():
-                against = [x for x, q in enumerate(own) if labels[q][1] == now[k]]
-                at = (
-                    int(reference[k]),
-                    int(phase[k]),
-                    float(ratio[k]),
-                    int(pairs[k, reference[k]]),
-                )
-                yield from self._phase_of(int(rows[k]), at, variance[k], against)
-        if strays:
-            for first in range(0, len(strays), TOGETHER):  # not all at once: memory is bounded
-                some = slice(first, first + TOGETHER)
-                yield from self._elsewhere(
-                    np.array(strays[some]), np.array(bounds[some]), moves, references, labels, usual
-                )
+        among = references[labels[:, 0], labels[:, 1]]
+        bounds = np.where(placed, best, np.inf)
+        for first in range(0, len(strays), TOGETHER):  # not all at once: memory is bounded
+            some = strays[first : first + TOGETHER]
+            yield from self._elsewhere(some, bounds[some], among, labels, usual)
 
     def _sure(self, found: list[Learned]) -> list[Learned]:
         """Guesses at once; contradictions when they have stood for days and are few."""
@@ -365,89 +363,54 @@ class RecordsDetector(Detector):
         row_of[self._device[::-1]] = np.arange(len(self._device))[::-1]
         return row_of
 
-    def _references(
-        self, moves: NDArray[np.float32], row_of: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
-        """Changes of every bus phase, and (area, phase) of each."""
-        layout = self.layout
-        rows: list[NDArray[np.float32]] = []
-        labels: list[tuple[int, int]] = []
-        phase = layout.phase
-        for area in range(layout.n_areas):
-            if layout.transformer[area] < 0:
-                continue
-            m = int(layout.monitor[area])
-            span = layout.devices_of(area)
-            for c in range(3):
-                mine = row_of[span.start : span.stop][phase[span.start : span.stop] == c]
-                # The neighbours share more of the way than the monitor does, faults on it included.
-                if len(mine) >= LABELLED_MIN:
-                    rows.append(np.empty(RING - 1, np.float32))
-                    mapping.median_change(moves, mine, rows[-1])
-                elif m >= 0:
-                    rows.append(moves[int(row_of[m]) + c])
-                else:
-                    continue
-                labels.append((area, c))
-        if not rows:
-            return np.empty((0, RING - 1), np.float32), []
-        return np.array(rows), labels
-
     def _phase_of(
-        self,
-        row: int,
-        at: tuple[int, int, float, int],
-        variance: NDArray[Any],
-        against: list[int],
+        self, row: int, here: mapping.Nearest, variance: NDArray[np.float64]
     ) -> Iterator[Learned]:
-        """The measured phase (reference, phase, ratio, pairs) of a meter of a known transformer."""
-        reference, phase, ratio, pairs = at
-        if self.layout.phase[self._device[row]] < 0:
+        """The measured phase of a meter of a known transformer; variance : float64[3] of it."""
+        area, now = self._area(row), int(self.layout.phase[self._device[row]])
+        phase, ratio, pairs = (int(here.reference[row]), float(here.ratio[row]), here.pairs[row])
+        if now < 0:
             if ratio <= GUESS_RATIO and pairs >= GUESS_PAIRS:
-                yield self._make(row, self._area(row), phase, ratio)
+                yield self._make(row, area, phase, ratio)
             return
-        if not against:
+        if not self._known[area, now]:
             return
-        ratio = max(ratio, float(variance[reference] / variance[against[0]]))
+        ratio = max(ratio, float(variance[phase] / variance[now]))
         if ratio <= CONTRADICT_RATIO and pairs >= CONTRADICT_PAIRS:
-            yield self._make(row, self._area(row), phase, ratio)
+            yield self._make(row, area, phase, ratio)
 
     def _area(self, row: int) -> int:
         return int(self.layout.area[self._device[row]])
 
     def _elsewhere(
         self,
-        strays: NDArray[Any],
+        strays: NDArray[np.int64],
         bounds: NDArray[np.float64],
-        moves: NDArray[np.float32],
         references: NDArray[np.float32],
-        labels: list[tuple[int, int]],
-        usual: NDArray[Any],
+        labels: NDArray[np.int64],
+        usual: NDArray[np.float64],
     ) -> Iterator[Learned]:
-        """Meters that fit their own transformer badly, or have none: where do they fit?"""
+        """Meters that fit their own transformer badly, or have none: where do they fit?
+
+        bounds : float64[n]   variance at the best place of their own transformer, inf for none
+        references : float32[m, RING - 1]; labels : int64[m, 2]  area and phase of each
+        """
         layout = self.layout
-        if len(references) > CANDIDATES_MAX:
-            # Neighbours in the list are neighbours on the feeder more often than not.
-            references, labels = references[:CANDIDATES_MAX], labels[:CANDIDATES_MAX]
-        area_of = np.array([a for a, _ in labels])
-        variance, pairs = mapping.drop_variance(moves[strays], references, bounds)
-        if len(labels) < 2:
-            return
-        reference, ratios = mapping.places(variance)
-        there = area_of[reference]
-        fits = variance[np.arange(len(strays)), reference] <= FIT * usual[there]
-        fits &= (there != self.layout.area[self._device[strays]]) & (reference >= 0)
-        for k in np.flatnonzero(fits & (ratios <= CLEAREST_NEEDED)).tolist():
-            j, best, row, seen = int(strays[k]), int(reference[k]), variance[k], pairs[k]
-            area, phase = labels[best]
-            mine, ratio = self._area(j), float(ratios[k])
-            here = row[area_of == mine]
+        moves = np.empty((RING - 1, len(strays)), np.float32)
+        mapping.changes(*self._ring(), strays, moves)
+        mapping.cut(moves)
+        found = mapping.nearest(moves, references, bounds)
+        there, own = labels[found.reference, 0], layout.area[self._device[strays]]
+        fits = (found.variance <= FIT * usual[there]) & (found.reference >= 0) & (there != own)
+        for k in np.flatnonzero(fits & (found.ratio <= CLEAREST_NEEDED)).tolist():
+            j, mine, ratio, seen = int(strays[k]), own[k], float(found.ratio[k]), found.pairs[k]
+            area, phase = labels[found.reference[k]].tolist()
             if layout.transformer[mine] < 0:
-                if ratio <= GUESS_RATIO and seen[best] >= GUESS_PAIRS:
+                if ratio <= GUESS_RATIO and seen >= GUESS_PAIRS:
                     yield self._make(j, area, phase, ratio)
-            elif here.size and np.isfinite(here.min()):
-                against = max(float(row[best] / here.min()), ratio)
-                if against <= CONTRADICT_RATIO and seen[best] >= CONTRADICT_PAIRS:
+            elif mine in labels[:, 0] and np.isfinite(bounds[k]):
+                against = max(float(found.variance[k] / bounds[k]), ratio)
+                if against <= CONTRADICT_RATIO and seen >= CONTRADICT_PAIRS:
                     yield self._make(j, area, phase, against)
 
     def _make(self, row: int, area: int, phase: int, ratio: float) -> Learned:

@@ -136,17 +136,58 @@ def test_changes_and_medians_of_the_map_are_those_of_numpy(seed: int) -> None:
     k, n, first = 24, 37, int(rng.integers(0, 24))
     ring = rng.integers(-300, 300, (k, n)).astype(np.int16)
     ring[rng.random((k, n)) < 0.3] = records.MISSING
-    moves, unit = np.empty((n, k - 1), np.float32), np.float32(0.02)
-    mapping.changes(ring, first, records.MISSING, unit, moves)
-    ordered = np.roll(ring.T, -first, axis=1)
+    rows, unit = rng.permutation(n)[: int(rng.integers(1, 22))], np.float32(0.02)
+    moves = np.empty((k - 1, rows.size), np.float32)
+    mapping.changes(ring, first, records.MISSING, unit, rows, moves)
+    ordered = np.roll(ring, -first, axis=0)
     slow = np.where(ordered == records.MISSING, np.nan, ordered.astype(np.float32) * unit)
-    np.testing.assert_array_equal(moves, np.diff(slow.astype(np.float32), axis=1))
-    rows = rng.permutation(n)[: int(rng.integers(1, 12))]
+    np.testing.assert_array_equal(moves, np.diff(slow.astype(np.float32), axis=0)[:, rows])
+    some = rng.permutation(rows.size)[: int(rng.integers(1, rows.size + 1))]
     out = np.empty(k - 1, np.float32)
-    mapping.median_change(moves, rows, out)
+    mapping.median_change(moves, some, out)
     for t in range(k - 1):
-        mine = moves[rows, t][~np.isnan(moves[rows, t])]
+        mine = moves[t, some][~np.isnan(moves[t, some])]
         assert float(np.median(mine) if mine.size else np.nan) == pytest.approx(out[t], nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_drop_varies_least_below_the_bus_that_a_meter_hangs_on(seed: int) -> None:
+    """Two areas: one with a monitor and few meters, one with many meters and no monitor."""
+    rng = np.random.default_rng(seed)
+    k, first, unit = 60, int(rng.integers(0, 60)), np.float32(0.02)
+    phase = np.array([3, 3, 3, 0, 1, -1] + [0, 1, 2] * 5, np.int8)
+    bus = rng.normal(0, 3, (2, 3, k)).cumsum(axis=2)
+    area, true = np.repeat([0, 1], [6, 15]), np.array([0, 1, 2, 0, 1, 2] + [0, 1, 2] * 5)
+    volts = bus[area, true] + rng.normal(0, 0.5, (21, k))
+    ring = np.rint(np.ascontiguousarray(volts.T) / unit).astype(np.int16)
+    ring[rng.random(ring.shape) < 0.05] = records.MISSING
+    references = np.empty((3, 3, k - 1), np.float32)
+    variance, pairs = np.empty((21, 3)), np.empty((21, 3), np.int64)
+    offsets = np.array([0, 6, 21, 21], np.int32)
+    monitor = np.array([0, -1, mapping.NO_TRANSFORMER], np.int32)
+    mapping.own_places(
+        ring, first, records.MISSING, unit, offsets, monitor, phase, references, variance, pairs
+    )
+    ordered = np.roll(ring, -first, axis=0)
+    slow = np.where(ordered == records.MISSING, np.nan, ordered.astype(np.float32) * unit)
+    moves = np.diff(slow.astype(np.float32), axis=0).astype(float)
+
+    def cut(x: np.ndarray) -> np.ndarray:
+        limit = max(10.0 * np.sqrt(np.nanmean(np.minimum(x**2, 25.0))), 1.0)
+        return np.where(np.abs(x) <= limit, x, np.nan)
+
+    for row in range(21):
+        for c in range(3):
+            mine = moves[:, (area == 1) & (phase == c)]
+            reference = cut(np.nanmedian(mine, axis=1) if area[row] else moves[:, c])
+            d = cut(moves[:, row]) - reference
+            seen = int((~np.isnan(d)).sum())
+            least = float(np.nanmean(d**2)) + mapping.NOISE_V2 if seen >= 48 else np.inf
+            assert seen == pairs[row, c]
+            assert least == pytest.approx(variance[row, c], rel=1e-5)
+            np.testing.assert_allclose(references[area[row], c], reference, rtol=1e-5)
+    assert np.isnan(references[2]).all()
+    assert (mapping.places(variance, pairs).reference == true)[pairs.min(1) >= 48].all()
 
 
 def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> None:

@@ -58,43 +58,42 @@ def judged(net: Network, rows: ReadingBatch) -> tuple[Engine, list[Finding]]:
     return engine, engine.feed("s", rows) + engine.flush()
 
 
-def test_the_drop_varies_least_below_the_bus_that_a_meter_hangs_on() -> None:
-    """Ten obvious lines of Python beside the matrix products."""
-    rng = np.random.default_rng(3)
-    buses = rng.normal(0, 1, (4, 60))
-    meters = buses[[2, 0]] + rng.normal(0, 0.3, (2, 60))
-    meters[0, 5:9] = np.nan
-
-    variance, pairs = mapping.drop_variance(meters, buses)
-
-    slow = [[float(np.nanmean((m - b) ** 2)) + mapping.NOISE_V2 for b in buses] for m in meters]
-    assert np.allclose(slow, variance)
-    assert [56, 60] == pairs[:, 0].tolist()
-    assert [2, 0] == mapping.places(variance)[0].tolist()
-
-
-def test_what_is_above_the_bound_need_not_be_known_exactly() -> None:
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_the_search_among_thousands_finds_what_ten_plain_lines_find(missing: float) -> None:
     rng = np.random.default_rng(4)
-    buses = rng.normal(0, 1, (9, 190))
-    meters = buses[[2, 0, 5]] + rng.normal(0, 0.3, (3, 190))
-    whole, _ = mapping.drop_variance(meters, buses)
+    buses = rng.normal(0, 1, (300, 190)).astype(np.float32)
+    meters = buses[[2, 0, 5, 9, 9]] + rng.normal(0, 0.3, (5, 190)).astype(np.float32)
+    meters[4] = rng.normal(0, 1, 190)  # of none of these buses
+    meters[rng.random(meters.shape) < missing] = np.nan
+    by_time = np.ascontiguousarray(meters.T)
 
-    bound = np.array([whole[0, 2], 0.5, np.inf])
-    some, pairs = mapping.drop_variance(meters, buses, bound)
+    d = meters[:, None, :].astype(float) - buses[None]
+    variance, pairs = np.nanmean(d**2, axis=2) + mapping.NOISE_V2, (~np.isnan(d)).sum(2)
+    reference = variance.argmin(1)
+    two = np.sort(variance, axis=1)[:, :2]
 
-    below = whole <= bound[:, None]
-    assert below.sum(1).tolist() == [1, 1, 9]
-    assert (whole[below] == some[below]).all()
-    assert np.isinf(some[~below]).all()
-    assert (pairs[~below] == 0).all()
+    whole = mapping.nearest(by_time, buses, np.full(5, np.inf))
+    few = mapping.places(variance, pairs)
+    bound = np.array([variance[0, 7], variance[1, 0], 0.01, np.sort(variance[3])[3], 0.5])
+    some = mapping.nearest(by_time, buses, bound * (1 + 1e-9))
+
+    for found in (whole, few):
+        assert reference.tolist() == found.reference.tolist()
+        np.testing.assert_allclose(two[:, 0], found.variance)
+        np.testing.assert_allclose(two[:, 0] / two[:, 1], found.ratio)
+        assert pairs[np.arange(5), reference].tolist() == found.pairs.tolist()
+    # What is above the bound need not be known.
+    assert [2, 0, -1, 9, -1] == some.reference.tolist()
+    np.testing.assert_allclose(two[[0, 1, 3], 0], some.variance[[0, 1, 3]])
+    np.testing.assert_allclose((two[:, 0] / two[:, 1])[[0, 3]], some.ratio[[0, 3]])
 
 
 def test_a_meter_seen_too_rarely_has_no_place() -> None:
-    meters, buses = np.full((1, 60), np.nan), np.zeros((3, 60))
+    meters, buses = np.full((60, 1), np.nan, np.float32), np.zeros((3, 60), np.float32)
 
-    variance, _ = mapping.drop_variance(meters, buses)
+    found = mapping.nearest(meters, buses, np.array([np.inf]))
 
-    assert [-1] == mapping.places(variance)[0].tolist()
+    assert [-1] == found.reference.tolist()
 
 
 def test_phases_that_nobody_noted_are_learned() -> None:

@@ -5,7 +5,6 @@ judged when the watermark passes its end, so silence is noticed and the same dat
 findings, live, replayed or backtested, whatever the batching.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -16,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import snapshots
-from detectors.base import Detector, Stateful
-from detectors.catalogue import FAMILIES
+from detectors.families import Families
 from detectors.frames import (
     AHEAD,
     LATE,
     NEVER,
     TAKEN,
     UNKNOWN,
-    Frame,
     Frames,
     column_bounds,
     column_table,
@@ -32,17 +29,15 @@ from detectors.frames import (
 )
 from detectors.layout import CHANNEL, REGISTER, fleet_layout
 from detectors.near import NearScores
-from detectors.outage import OutageDetector
-from detectors.records import Learned, RecordsDetector, with_learned
+from detectors.records import Learned, with_learned
 from detectors.settings import DetectorSettings
+from detectors.waiting import WaitingEvents
+from detectors.watermark import Watermark
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
 
-MINUTE_US = 60_000_000
-MAX_PENDING_EVENTS = 2_000_000
 NAME_TABLES = 8
-HELPED_FROM = 2000  # devices: below, handing work over costs more than it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +64,7 @@ class EngineStats:
 class Engine:
     """All detectors over a network. Not thread-safe: one thread feeds it.
 
-    With a `helper` of one thread, families that ask no other run there beside the rest, in groups
-    large enough to be worth it; the findings are the same. `near` hears what stays below a limit.
+    A `helper` of one thread and who listens to what is `near` a limit: see `Families`.
     """
 
     def __init__(
@@ -86,13 +80,11 @@ class Engine:
         self.settings = settings or DetectorSettings()
         self.learned: dict[str, Learned] = {}
         self._build()
-        self.sources: list[str] = []
-        self._newest = np.empty(0, np.int64)
+        lateness, patience, _ = self.frames.rules.tolist()
+        self._watermark = Watermark(lateness, patience)
+        self._waiting = WaitingEvents()
         self._index = network.device_index
-        # (time, device, code, arrival), a heap: events wait for the watermark like readings.
-        self._events: list[tuple[int, int, int, int]] = []
-        self._pulses: list[int] = []
-        self._frames_judged = self._findings = self._n_events = self._events_dropped = 0
+        self._frames_judged = self._findings = self._n_events = 0
 
     def _build(self) -> None:
         """Frames and detectors for the network with what has been learned about it."""
@@ -100,20 +92,7 @@ class Engine:
         self.fleet = fleet_layout(network, self.settings, self.network)
         self.frames = Frames(self.fleet, self.settings)
         self._keys = snapshots.Keys()
-        off = set(self.settings.disabled)
-        self.detectors: list[list[Detector]] = [
-            [family(g, self.settings) for family in FAMILIES if family.name not in off]
-            for g in self.fleet.groups
-        ]
-        self.outage = (
-            None if OutageDetector.name in off else OutageDetector(self.fleet, self.settings)
-        )
-        if self._near is not None:
-            self._near.begin_anew()
-        for group in self.detectors:
-            for detector in group:
-                detector.near = self._near
-                detector.link(group if self.outage is None else [*group, self.outage])
+        self.families = Families(self.fleet, self.settings, self._helper, self._near)
         self._tables: deque[tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.int64]]]
         self._tables = deque(maxlen=NAME_TABLES)
         self._started = [False] * len(self.fleet.groups)
@@ -137,7 +116,7 @@ class Engine:
 
     def feed(self, source: str, batch: ReadingBatch) -> list[Finding]:
         """Take readings and events of one source; returns what became known by them."""
-        me = self._source(source)
+        me = self._watermark.source(source)
         n = len(batch)
         if n == 0:
             return []
@@ -172,7 +151,7 @@ class Engine:
                 me,
                 f.slack,
                 f.rules,
-                self._newest,
+                self._watermark.newest,
                 place,
                 device_of,
                 device,
@@ -197,14 +176,13 @@ class Engine:
             )
             rows = np.flatnonzero(accepted[begin:row]) + begin
             if rows.size:
-                self._wait(batch, device_of, rows)
+                self._keep_events(batch, device_of, rows)
             out += self._advance(mark)
         return out
 
     def tick(self, source: str, up_to_us: int) -> list[Finding]:
         """The source is connected and has handed over everything up to `up_to_us`."""
-        me = self._source(source)
-        self._newest[me] = max(int(self._newest[me]), up_to_us)
+        self._watermark.tick(source, up_to_us)
         return self._advance(self.watermark_us)
 
     def flush(self) -> list[Finding]:
@@ -221,17 +199,13 @@ class Engine:
                 if ahead >= 0
                 else NEVER
             )
-        last = max([*ends, *self._pulses, NEVER])
+        last = max([*ends, *self._waiting.pulses, NEVER])
         return self._advance(last, ends)
 
     @property
     def watermark_us(self) -> int:
         """Event time up to which everything is judged; very low before the first data."""
-        if not self._newest.size or int(self._newest.max()) == NEVER:
-            return NEVER
-        leader = int(self._newest.max())
-        patience, lateness = int(self.frames.rules[1]), int(self.frames.rules[0])
-        return int(self._newest[self._newest >= leader - patience].min()) - lateness
+        return self._watermark.us
 
     @property
     def late(self) -> int:
@@ -242,7 +216,6 @@ class Engine:
     def stats(self) -> EngineStats:
         """Counters and sizes."""
         c = self.frames.counters
-        state = sum(d.nbytes for group in self.detectors for d in group)
         return EngineStats(
             readings=int(c[TAKEN]),
             late=int(c[LATE]),
@@ -251,18 +224,12 @@ class Engine:
             frames=self._frames_judged,
             findings=self._findings,
             events=self._n_events,
-            events_dropped=self._events_dropped,
-            state_bytes=state + (self.outage.nbytes if self.outage else 0),
+            events_dropped=self._waiting.dropped,
+            state_bytes=self.families.nbytes,
             frame_bytes=self.frames.nbytes,
         )
 
     # -- event time ------------------------------------------------------------------------
-
-    def _source(self, source: str) -> int:
-        if source not in self.sources:
-            self.sources.append(source)
-            self._newest = np.append(self._newest, NEVER)
-        return self.sources.index(source)
 
     def _places(self, names: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Network index and packed place of each name; remembered for the last few name tables."""
@@ -275,23 +242,16 @@ class Engine:
         self._tables.append((names, device_of, place))
         return device_of, place
 
-    def _wait(
+    def _keep_events(
         self, batch: ReadingBatch, device_of: NDArray[np.int32], rows: NDArray[np.intp]
     ) -> None:
-        """Keep events until the watermark passes them, and order the pulses that judge them."""
+        """Events wait until the watermark passes them."""
         for r in rows.tolist():
             d = int(device_of[batch.device[r]])
             if d < 0:
                 self.frames.counters[UNKNOWN] += 1
                 continue
-            if len(self._events) >= MAX_PENDING_EVENTS:
-                self._events_dropped += 1
-                continue
-            t = int(batch.time[r])
-            heapq.heappush(self._events, (t, d, int(batch.event[r]), int(batch.received[r])))
-            pulse = (t // MINUTE_US + 2) * MINUTE_US
-            if pulse not in self._pulses:
-                heapq.heappush(self._pulses, pulse)
+            self._waiting.add((int(batch.time[r]), d, int(batch.event[r]), int(batch.received[r])))
 
     def _advance(self, mark: int, ends: list[int] | None = None) -> list[Finding]:
         """Judge everything that closes up to `mark`, in the order of closing."""
@@ -304,23 +264,20 @@ class Engine:
             for g, close in enumerate(closing):
                 if close < due and (ends is None or close <= ends[g]):
                     due, which = close, g
-            if self._pulses and self._pulses[0] < due:
-                due, which = self._pulses[0], -2
-            if which == -1:
+            pulse = self._waiting.pulse_before(due)
+            if pulse is not None:
+                due = pulse
+            elif which == -1:
                 break
-            self._apply_events(due)
-            if which == -2:
-                heapq.heappop(self._pulses)
-                if self.outage is not None:
-                    out += self.outage.pulse(due)
+            events = self._waiting.ripe(due)
+            self._n_events += len(events)
+            self.families.apply(events)
+            if pulse is not None:
+                self._waiting.take_pulse()
+                out += self.families.pulse(due)
                 continue
             out += self._judge(which, mark)
-            found = [
-                x
-                for d in self.detectors[which]
-                if isinstance(d, RecordsDetector)
-                for x in d.take_learned()
-            ]
+            found = self.families.take_learned(which)
             if found and ends is None:
                 self.learn(found)
                 frames = self.frames
@@ -329,15 +286,6 @@ class Engine:
             closing[which] = frames.close_us(which)
         self._findings += len(out)
         return out
-
-    def _apply_events(self, up_to: int) -> None:
-        ripe = []
-        while self._events and self._events[0][0] <= up_to:
-            ripe.append(heapq.heappop(self._events))
-        if ripe:
-            self._n_events += len(ripe)
-            if self.outage is not None:
-                self.outage.apply(ripe)
 
     def _judge(self, g: int, mark: int) -> list[Finding]:
         frame, rows = self.frames.peek(g)
@@ -350,47 +298,10 @@ class Engine:
             return []
         else:
             self._empty_run[g] += 1
-        out: list[Finding] = []
-        # First the gates: what physics forbids leaves the frame before anybody builds on it.
-        for detector in self.detectors[g]:
-            if detector.gate:
-                out += detector.step(frame)
-        for number, stage in enumerate(_stages(self.detectors[g])):
-            out += self._stage(g, frame, stage, first=number == 0)
+        out = self.families.judge(g, frame)
         self._frames_judged += 1
         self.frames.drop(g)
         return out
-
-    def _stage(self, g: int, frame: Frame, stage: list[Detector], first: bool) -> list[Finding]:
-        """Families that all see the same frame; the last one may spoil it for the next stage."""
-        found: dict[str, list[Finding]] = {}
-        task = None
-        if self._helper is not None and frame.layout.size >= HELPED_FROM:
-            task = self._helper.submit(self._aside, g, frame, stage, first)
-        else:
-            found |= self._aside(g, frame, stage, first)
-        for detector in stage:
-            if not (detector.beside or detector.spoils):
-                found[detector.name] = detector.step(frame)
-        if task is not None:
-            found |= task.result()
-        if stage and stage[-1].spoils:
-            found[stage[-1].name] = stage[-1].step(frame)
-        return [x for name in (OutageDetector.name, *(d.name for d in stage)) for x in found[name]]
-
-    def _aside(
-        self, g: int, frame: Frame, stage: list[Detector], first: bool
-    ) -> dict[str, list[Finding]]:
-        """What asks no other family, by name: it changes nothing that they read."""
-        found: dict[str, list[Finding]] = {OutageDetector.name: []}
-        if first and self.outage is not None:
-            found[OutageDetector.name] = self.outage.step(g, frame)
-        for detector in stage:
-            if detector.beside:
-                found[detector.name] = detector.step(frame)
-            elif detector.spoils:
-                detector.look(frame)
-        return found
 
     def _skip(self, g: int, mark: int) -> None:
         """Pass empty frames up to the first with readings, or up to the watermark."""
@@ -405,10 +316,10 @@ class Engine:
         names = [d.id for d in self.network.devices]
         frames = self.frames
         head = {
-            "sources": self.sources,
-            "newest": self._newest.tolist(),
-            "events": [[t, names[d], code, known] for t, d, code, known in sorted(self._events)],
-            "pulses": sorted(self._pulses),
+            "sources": self._watermark.sources,
+            "newest": self._watermark.newest.tolist(),
+            "events": [[t, names[d], code, at] for t, d, code, at in sorted(self._waiting.events)],
+            "pulses": sorted(self._waiting.pulses),
             "groups": [
                 {
                     "step_us": layout.step_us,
@@ -423,7 +334,7 @@ class Engine:
             "learned": [list(astuple(x)) for x in self.learned.values()],
             "judged": [self._frames_judged, self._findings, self._n_events],
         }
-        return snapshots.save(self._parts(), frames, self._keys, head)
+        return snapshots.save(self.families.parts(), frames, self._keys, head)
 
     def restore(self, data: bytes | memoryview) -> None:
         """Go on from a snapshot. State of unchanged meters is kept, that of removed ones goes,
@@ -436,12 +347,12 @@ class Engine:
 
     def _take_over(self, state: snapshots.Snapshot) -> None:
         head, frames = state.engine, self.frames
-        state.take_over(self._parts(), frames)
-        self.sources = list(head["sources"])
-        self._newest = np.array(head["newest"], np.int64)
+        state.take_over(self.families.parts(), frames)
+        self._watermark.sources = list(head["sources"])
+        self._watermark.newest = np.array(head["newest"], np.int64)
         index = self.network.device_index
-        self._events = [(t, index[d], c, k) for t, d, c, k in head["events"] if d in index]
-        self._pulses = list(head["pulses"])
+        self._waiting.events = [(t, index[d], c, k) for t, d, c, k in head["events"] if d in index]
+        self._waiting.pulses = list(head["pulses"])
         frames.counters[:] = head["counters"]
         self._frames_judged, self._findings, self._n_events = head["judged"]
         old = {(g["step_us"], g["delay_us"]): (i, g) for i, g in enumerate(head["groups"])}
@@ -454,16 +365,6 @@ class Engine:
                 self._empty_run[g] = group["empty_run"]
                 state.refill(frames, g, i)
 
-    def _parts(self) -> list[tuple[str, Stateful]]:
-        """Everything that holds state, by a label that survives a restart."""
-        parts: list[tuple[str, Stateful]] = []
-        for layout, detectors in zip(self.fleet.groups, self.detectors, strict=True):
-            for d in detectors:
-                parts.append((f"{d.name}.{d.version}.{layout.step_us}.{layout.delay_us}", d))
-        if self.outage is not None:
-            parts.append((f"{self.outage.name}.{self.outage.version}", self.outage))
-        return parts
-
     def observable(self) -> Mapping[str, int]:
         """Devices and areas under judgement, for `status` pages."""
         return {
@@ -471,14 +372,3 @@ class Engine:
             "areas": sum(g.n_areas for g in self.fleet.groups),
             "groups": len(self.fleet.groups),
         }
-
-
-def _stages(detectors: list[Detector]) -> list[list[Detector]]:
-    """All but the gates, in their order, parted after each that may take readings away."""
-    stages: list[list[Detector]] = [[]]
-    for detector in detectors:
-        if not detector.gate:
-            stages[-1].append(detector)
-            if detector.spoils:
-                stages.append([])
-    return stages

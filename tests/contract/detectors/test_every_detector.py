@@ -63,7 +63,7 @@ def expected(name: str) -> tuple[Finding, ...]:
 
 
 def test_a_helping_thread_changes_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detectors.engine.HELPED_FROM", 1)
+    monkeypatch.setattr("detectors.families.HELPED_FROM", 1)
     alone = judge([rows()])
     with ThreadPoolExecutor(1) as helper:
         engine = Engine(street().net, settings(), helper)

@@ -134,10 +134,10 @@ def test_readings_of_nothing_but_missing_values_never_alarm(net: Network) -> Non
 def test_every_state_array_says_whose_rows_it_has(net: Network) -> None:
     """Or a snapshot would lose it: as many keys as rows, and none empty."""
     engine = Engine(net)
-    parts = [d for group in engine.detectors for d in group]
+    parts = [d for group in engine.families.groups for d in group]
 
     assert {f.name for f in FAMILIES} == {d.name for d in parts}
-    for part in [*parts, *([engine.outage] if engine.outage else [])]:
+    for part in [*parts, *([engine.families.outage] if engine.families.outage else [])]:
         for name, axis in part.axes.items():
             keys = part.keys(axis)
             assert len(keys) == len(part.state[name]), f"{part.name}/{name}"

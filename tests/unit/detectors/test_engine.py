@@ -105,10 +105,11 @@ def test_an_edited_network_keeps_the_state_of_what_stayed() -> None:
     found = moved.feed("s", rows.select(~cut)) + moved.flush()
 
     group = moved.fleet.groups[0]
+    neutral = next(d for d in moved.families.groups[0] if d.name == "neutral")
     heard = dict(
         zip(
             group.names,
-            next(d for d in moved.detectors[0] if d.name == "neutral").state["heard"].tolist(),
+            neutral.state["heard"].tolist(),
             strict=True,
         )
     )

@@ -17,14 +17,14 @@ SECOND = 1_000_000
 class Watching:
     """Collects the frames an engine judges."""
 
-    name = "watching"
+    name, version = "watching", 1
     nbytes = 0
     gate = spoils = beside = False
 
     def __init__(self, engine: Engine) -> None:
         self.seen: list[tuple[int, dict[str, tuple[int, float]]]] = []
-        engine.outage = None
-        for group in engine.detectors:
+        engine.families.outage = None
+        for group in engine.families.groups:
             group.clear()
             group.append(self)  # type: ignore[arg-type]
 

@@ -30,6 +30,9 @@ class SupplyEvidence(Protocol):
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         """What telemetry said last of each switch; those that never said anything are absent."""
 
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
+        """What each device had told by a time of the past."""
+
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         """What these devices told last, and all others that told of power since a time; power
         events of before are left out, and so is the relay."""
@@ -42,6 +45,9 @@ class NoReadings:
         return {}
 
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
+        return {}
+
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
         return {}
 
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:

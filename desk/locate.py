@@ -5,7 +5,7 @@ asks `alerts.locating` and lets a person say where it is. A person's word keeps 
 and is not moved again by the machine.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
@@ -20,11 +20,11 @@ from alerts.roles import Actor, Role, may_see
 from alerts.settings import HOUR_US, MINUTE_US, DeskSettings
 from alerts.storm import storm
 from desk.answer import NoReadings, SupplyEvidence
-from desk.strays import strays
+from desk.strays import Told, strays
 from grid.clock import Clock
 from grid.faults import FAULTS
 from grid.network import Network
-from grid.records import Incident
+from grid.records import Alert, Incident
 from storage.desk_records import HumanInput, LastSeen, Move, Step
 from storage.desk_text import plain
 
@@ -86,14 +86,22 @@ class LocateDesk:
 
     def picture(self, incident_id: int, role: Role) -> Picture:
         """The signs and alternatives of an incident of lost supply; of other classes, which are
-        where their evidence is, only the incident itself."""
+        where their evidence is, only the incident itself.
+
+        Once supply is back, what was told in the middle of the outage counts, and nobody is asked
+        any more; of a closed incident there are only the suspects: their records are to be mended.
+        """
         with self.ledger.reading() as reading:
             incident = self._incident(reading, incident_id, role)
-            if incident.incident_class != "supply" or incident.closed_us is not None:
+            if incident.incident_class != "supply":
                 return Picture(incident, (), (), (), {}, ())
+            then_us = _middle(incident, reading.alerts_of([incident.id]).get(incident.id, ()))
+            supply: Told = self.supply if then_us is None else _Then(self.supply, then_us)
             around = self._around(incident)
-            signs = self._signs(reading, incident, around)
-            elsewhere = strays(reading, self.supply, self.places, incident, signs)
+            signs = self._signs(reading, incident, around, supply, then_us)
+            elsewhere = strays(reading, supply, self.places, incident, signs)
+            if incident.closed_us is not None:
+                return self._afterwards(incident, signs, elsewhere)
             stormy = storm(reading, self.clock.now_us(), self.settings)
         opened, closed = self._switches(incident, around)
         signs += opened
@@ -102,7 +110,7 @@ class LocateDesk:
         for s in signs:
             count[s.says] = count.get(s.says, 0) + 1
         quiet = dict.fromkeys((s.who, s.node) for s in signs if s.says in ("silent", "gasp"))
-        silent = self._to_ask(quiet, stormy)
+        silent = self._to_ask(quiet, stormy) if then_us is None else ()
         return Picture(
             incident,
             located.candidates,
@@ -112,6 +120,12 @@ class LocateDesk:
             silent,
             tuple(self.network.asset_of(node) for node in closed),
         )
+
+    def _afterwards(
+        self, incident: Incident, signs: list[Sign], elsewhere: tuple[Suspect, ...]
+    ) -> Picture:
+        found = self._locate(signs, incident, []).suspects
+        return Picture(incident, (), (*elsewhere, *found), (), {}, ())
 
     def _to_ask(self, quiet: Iterable[tuple[str, int]], stormy: bool) -> tuple[str, ...]:
         """Meters worth asking, one of each branch first: they speak for the others (bellwethers).
@@ -221,11 +235,18 @@ class LocateDesk:
         line = self.places.lineage((incident.asset_kind, incident.asset))
         return line[min(2, len(line) - 1)]
 
-    def _signs(self, reading: Reading, incident: Incident, around: Asset) -> list[Sign]:
-        now_us = self.clock.now_us()
+    def _signs(
+        self,
+        reading: Reading,
+        incident: Incident,
+        around: Asset,
+        supply: Told,
+        then_us: int | None,
+    ) -> list[Sign]:
+        now_us = self.clock.now_us() if then_us is None else then_us
         since_us = incident.opened_us - BEFORE_US
         meters = self.places.devices_within(around)[:DEVICES_MAX]
-        seen = self.supply.last_seen([d.id for d in meters if d.kind == "meter"])
+        seen = supply.last_seen([d.id for d in meters if d.kind == "meter"])
         signs, alive = [], set()
         for d in meters:
             node = self.network.node("device", d.id)
@@ -237,7 +258,8 @@ class LocateDesk:
                 signs.append(Sign(node, said, d.id, at_us))
                 if said == "alive":
                     alive.add(node)
-        signs += self._pings(reading, around, now_us, alive)
+        if then_us is None:
+            signs += self._pings(reading, around, now_us, alive)
         return signs + self._calls(reading, incident, around, alive)
 
     def _switches(self, incident: Incident, around: Asset) -> tuple[list[Sign], list[int]]:
@@ -298,6 +320,27 @@ class LocateDesk:
             if self._locator is None:
                 self._locator = Locator(self.network)
         return self._locator.locate(signs, near, closed)
+
+
+class _Then:
+    """What devices had told by a time of the past."""
+
+    def __init__(self, supply: SupplyEvidence, at_us: int) -> None:
+        self._supply, self._at_us = supply, at_us
+
+    def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]:
+        return self._supply.last_seen_at(devices, self._at_us)
+
+
+def _middle(incident: Incident, alerts: Sequence[Alert]) -> int | None:
+    """The middle of an outage that has ended: supply was surely away, and meters that had it had
+    reported. None while it goes on."""
+    ends = [a.cleared_us for a in alerts if a.fault == "outage"]
+    if incident.closed_us is None and (not ends or None in ends):
+        return None
+    known = [e for e in ends if e is not None]
+    end_us = max(known) if known else incident.closed_us
+    return None if end_us is None else (incident.opened_us + end_us) // 2
 
 
 def _switched(network: Network) -> dict[str, Asset]:

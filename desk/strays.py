@@ -6,8 +6,8 @@ tell: what fails at another's second, to within the spread of that outage's own 
 fate far more often than it fails by itself just then.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -15,8 +15,15 @@ from alerts.ledger import Reading
 from alerts.locating import COINCIDENCE_US, Sign, Suspect
 from alerts.places import Places
 from alerts.settings import HOUR_US
-from desk.answer import SupplyEvidence
 from grid.records import Incident
+from storage.desk_records import LastSeen
+
+
+class Told(Protocol):
+    """What devices told last; `SupplyEvidence` of now or of then."""
+
+    def last_seen(self, devices: Sequence[str]) -> Mapping[str, LastSeen]: ...
+
 
 SINGLE: Final = ("usage_point", "device")
 OTHERS: Final = 20  # so many outages are compared, the largest first
@@ -26,7 +33,7 @@ ENOUGH: Final = 3
 
 def strays(
     reading: Reading,
-    supply: SupplyEvidence,
+    supply: Told,
     places: Places,
     incident: Incident,
     signs: Sequence[Sign],

@@ -57,6 +57,25 @@ class Supply:
             told = self._told(connection, list(devices), [_SHUT, _TRIPPED, _AWAY, _THERE])
         return {name: _switch(e) for name, e in told.items() if _SHUT in e or _TRIPPED in e}
 
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
+        """What each device had told by a time of the past; silence of two days is absence."""
+        if not devices:
+            return {}
+        given = {
+            "realm": self._realm,
+            "devices": list(devices),
+            "events": _ASKED,
+            "at": moment(at_us),
+        }
+        with self._database.connection() as connection:
+            readings = connection.execute(queries("desk")["last_seen_at"], given).fetchall()
+            events = connection.execute(queries("desk")["last_events_at"], given).fetchall()
+        told: dict[str, dict[int, int]] = {}
+        for name, event, at in events:
+            told.setdefault(name, {})[event] = micros(at)
+        read = {name: (micros(at), volts) for name, at, volts in readings}
+        return {n: _last(read.get(n), told.get(n, {})) for n in read.keys() | told.keys()}
+
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         """What these devices told last, and all others that told of power since `since_us`."""
         given = {

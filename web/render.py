@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from web import policy
+from web.bad_input import said
 from web.i18n import LANGUAGES, Language, Words, choose, words
 from web.rehearsal import realm_of
 from web.settings import WebSettings
@@ -174,7 +175,11 @@ class Renderer:
         )
         self.environment.filters.update(number=number, figure=figure, spoken=spoken)
         self.environment.globals.update(
-            static=self.static_url, policy=policy, LANGUAGES=LANGUAGES, site=settings
+            static=self.static_url,
+            policy=policy,
+            LANGUAGES=LANGUAGES,
+            site=settings,
+            bad_input=said,
         )
 
     def static_url(self, name: str) -> str:

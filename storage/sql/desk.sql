@@ -44,3 +44,29 @@ FROM asked JOIN device d ON d.id = asked.id
 LEFT JOIN latest l
     ON l.realm = (SELECT id FROM realm WHERE name = %(realm)s) AND l.device = asked.id
 LEFT JOIN told ON told.device = asked.id
+
+-- name: last_seen_at
+-- The newest reading of some devices up to a time, at most two days older than it.
+SELECT d.name, r.time, greatest(r.v_a, r.v_b, r.v_c)
+FROM device d
+CROSS JOIN LATERAL (
+    SELECT time, v_a, v_b, v_c FROM reading
+    WHERE realm = (SELECT id FROM realm WHERE name = %(realm)s) AND device = d.id
+        AND time <= %(at)s AND time > %(at)s - INTERVAL '2 days'
+    ORDER BY time DESC LIMIT 1
+) r
+WHERE d.name = ANY(%(devices)s)
+
+-- name: last_events_at
+-- The newest event of each kind of some devices up to a time, likewise.
+SELECT d.name, e.event, e.time
+FROM device d
+CROSS JOIN unnest(%(events)s::smallint[]) AS k (event)
+CROSS JOIN LATERAL (
+    SELECT event, time FROM device_event
+    WHERE realm = (SELECT id FROM realm WHERE name = %(realm)s)
+        AND device = d.id AND event = k.event
+        AND time <= %(at)s AND time > %(at)s - INTERVAL '2 days'
+    ORDER BY time DESC LIMIT 1
+) e
+WHERE d.name = ANY(%(devices)s)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
 from alerts.roles import Role
-from alerts.settings import HOUR_US
+from alerts.settings import DAY_US, HOUR_US
 from desk.board import LineRow, Lines, hidden_work
 from desk.locate import Picture
 from grid.records import Alert, Incident
@@ -32,6 +32,7 @@ from web.viewer import Viewer, viewer_of
 
 WANTED_MAX: Final = 64
 FOUND_MAX: Final = 12
+TOLD_US: Final = 7 * DAY_US  # so long after its end an outage is asked about wrong records
 SHELF_HOURS: Final = (1, 4, 12, 24, 72, 168)
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,11 @@ def alert_values(site: Site, request: Request, alert_id: str) -> dict[str, Any]:
 
 
 def picture_of(site: Site, incident: Incident | None, viewer: Viewer) -> Picture | None:
-    """Where an outage may be, with odds; None where there is nothing to choose between."""
-    if incident is None or incident.incident_class != "supply" or incident.closed_us is not None:
+    """Where an outage may be, with odds, and meters that disagree with the records, these also
+    after its end; None where there is nothing to choose between or to mend."""
+    if incident is None or incident.incident_class != "supply":
+        return None
+    if (incident.closed_us or site.clock.now_us()) < site.clock.now_us() - TOLD_US:
         return None
     found = site.locate.picture(incident.id, viewer.role)
     return found if found.candidates or found.suspects else None

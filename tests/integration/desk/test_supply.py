@@ -86,6 +86,27 @@ def test_the_state_of_a_switch_is_what_it_told_last(database: Database) -> None:
     assert Supply(database).switches([]) == {}
 
 
+def test_what_devices_had_told_by_a_time_of_the_past(database: Database) -> None:
+    with database.connection() as c:
+        live = realm_id(c, "live")
+        c.execute("INSERT INTO device (id, name) VALUES (31, 'A1'), (32, 'A2'), (33, 'A3')")
+        for device, at, volts in ((31, -9, 230.0), (31, -4, 231.0), (31, 5, 232.0), (33, 1, 233.0)):
+            c.execute(
+                "INSERT INTO reading (realm, device, time, received, v_a) VALUES (%s,%s,%s,%s,%s)",
+                [live, device, moment(NOW + at * MINUTE), moment(NOW), volts],
+            )
+        event(c, live, 32, NOW - 3 * MINUTE, "last_gasp")
+        event(c, live, 32, NOW + 3 * MINUTE, "power_up")
+
+    then = Supply(database).last_seen_at(["A1", "A2", "A3"], NOW)
+
+    assert then == {
+        "A1": LastSeen(NOW - 4 * MINUTE, 231.0),
+        "A2": LastSeen(lost_us=NOW - 3 * MINUTE),
+    }
+    assert Supply(database).last_seen_at([], NOW) == {}
+
+
 def test_words_of_power_are_those_asked_for_and_those_told_since(database: Database) -> None:
     with database.connection() as c:
         live = realm_id(c, "live")

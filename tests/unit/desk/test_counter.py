@@ -38,6 +38,9 @@ class Meters:
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {}
 
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
+        return self.last_seen(devices)
+
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         return self.last_seen(devices)
 

@@ -35,9 +35,15 @@ class Meters:
         self.alive: set[str] = set()
         self.told: dict[str, SwitchState] = {}
         self.lost: dict[str, int] = {}
+        self.past: Meters | None = None  # what they had told in the middle of the outage
+        self.asked_at_us = 0
 
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {d: self.told[d] for d in devices if d in self.told}
+
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
+        self.asked_at_us = at_us
+        return self.past.last_seen(devices) if self.past else {}
 
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         return self.last_seen(devices)
@@ -105,6 +111,27 @@ def test_a_living_meter_within_is_listed_as_a_suspect(room: Room) -> None:
     (suspect,) = room.desk.picture(1, "operator").suspects
 
     assert (suspect.device, suspect.says) == ("M-T1-B2-3", "alive")
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["supply is back", "incident closed"])
+def test_suspects_stay_when_the_outage_has_ended(closed: bool, room: Room) -> None:
+    """The records are mended afterwards: what the outage told of them must not go with it."""
+    room.meters.past = Meters()
+    room.meters.past.alive.add("M-T1-B2-3")
+    room.meters.dark = "nobody"
+    apply_events([after(room.event, "cleared", 50 * MINUTE)], room.ledger, town())
+    if closed:
+        with room.ledger.transaction() as tx:
+            incident = tx.incident(1)
+            assert incident is not None
+            tx.put_incident(replace(incident, closed_us=START + 55 * MINUTE))
+
+    seen = room.desk.picture(1, "operator")
+
+    assert [(s.device, s.says) for s in seen.suspects] == [("M-T1-B2-3", "alive")]
+    assert room.meters.asked_at_us == START + 25 * MINUTE  # surely dark, and the living have spoken
+    assert seen.silent == ()
+    assert bool(seen.candidates) is not closed
 
 
 def dark_section(*told: SwitchState) -> Picture:

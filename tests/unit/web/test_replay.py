@@ -157,6 +157,17 @@ def test_a_chart_of_one_meter_shows_all_that_it_reports(engineer: Visitor, trial
     assert {p["unit"] for p in chart["panels"]} >= {"V", "A", "W", "°C"}
 
 
+def test_a_wrong_setting_is_explained_in_chinese_to_who_reads_chinese(engineer: Visitor) -> None:
+    engineer.headers["accept-language"] = "zh-CN"
+
+    page = engineer.change(
+        "/engineer/replay", source="dataset:clamp", speed="max", a="latenes_s = 1"
+    ).text
+
+    assert "detectors.latenes_s：没有这个设置项" in page
+    assert "是否想写 &#39;lateness_s&#39;？" in page
+
+
 def test_a_label_is_kept_scored_changed_and_removed(
     engineer: Visitor, trial: str, room: TrialRoom
 ) -> None:

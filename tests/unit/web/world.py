@@ -409,6 +409,9 @@ class FakeSupply:
     def switches(self, devices: Sequence[str]) -> Mapping[str, SwitchState]:
         return {}
 
+    def last_seen_at(self, devices: Sequence[str], at_us: int) -> Mapping[str, LastSeen]:
+        return self.last_seen(devices)
+
     def power_words(self, devices: Sequence[str], since_us: int) -> Mapping[str, LastSeen]:
         gasped = [f"M-T7-{n:03d}" for n in range(1, 42)]
         return self.last_seen([*devices, *gasped])

@@ -203,7 +203,7 @@ def test_meters_that_report_again_are_drawn_so_while_the_outage_is_open(
         drawing.count(f'class="dot {state}"') for state in ("dark", "awaited", "well")
     )
     assert "停电 47 台 · 复电后未上送 1 台" in text_of(page)
-    assert "49 块表计中： 47 停电 · 1 来电后尚无读数" in text_of(page)
+    assert "49 块表计中： 47 停电 · 1 复电后尚无读数" in text_of(page)
 
 
 def test_a_node_without_any_device_says_that_nothing_measures_it() -> None:

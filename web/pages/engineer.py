@@ -50,7 +50,9 @@ def register(app: FastAPI, site: Site) -> None:
         span = span if span in SPANS else "24h"
         now = site.clock.now_us()
         names = reported(entry, ["v_a", "v_b", "v_c", "i_a", "p", "t_oil", "t_terminal"])
-        series = site.readings.series(device, names, now - SPANS[span] * 1_000_000, now, 2_000)
+        # A day at most: the means of a longer span would stand in the table as readings.
+        first = now - min(SPANS[span], SPANS["24h"]) * 1_000_000
+        series = site.readings.series(device, names, first, now, 2_000)
         # A voltage that is missing is news; a sensor that was never there is not.
         used = [
             n

@@ -42,8 +42,8 @@ class Period:
 
 
 def period_of(site: Site, query: Mapping[str, str]) -> Period:
-    """The last days (`days=7`), or whole days of the site's zone (`from=2026-11-01&to=2026-11-30`,
-    both included). What is no period becomes the last 30 days."""
+    """The last days of the site's zone, today among them (`days=7`), or whole days of it
+    (`from=2026-11-01&to=2026-11-30`, both included). What is no period becomes the last 30 days."""
     now_us = site.clock.now_us()
     zone = site.render.zone
     since_us = site_time_us(query.get("from", "")[:10], zone) or -1
@@ -56,7 +56,10 @@ def period_of(site: Site, query: Mapping[str, str]) -> Period:
         return Period(since_us, until_us, text, None)
     asked = query.get("days", "")
     days = int(asked) if asked.isdecimal() and int(asked) in DAYS else DEFAULT_DAYS
-    return Period(now_us - days * DAY_US, now_us + 1, f"days={days}", days)
+    today = datetime.fromtimestamp(now_us / 1e6, UTC).astimezone(zone)
+    # From midnight: a day that began at this hour would bear the date of the day before.
+    first = today.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+    return Period(int(first.timestamp() * 1e6), now_us + 1, f"days={days}", days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from datetime import datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.unit.web.test_supply_pages import outage, text_of
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import DAY, HOUR, NOW, World
 from web.app import create_app
+from web.pages.quality import period_of
 from web.policy import EXPORT, QUALITY, ROLES
 
 CHIEF = Actor("赵调度", "dispatcher")
@@ -132,3 +134,16 @@ def test_a_period_of_days_holds_both_ends(worked: World, visit: Visit) -> None:
 
 def test_there_is_no_other_table(visit: Visit) -> None:
     assert 404 == visit("supervisor").get("/quality/people.csv").status_code
+
+
+def test_the_last_days_are_days_of_the_calendar(world: World) -> None:
+    """Today's outage must not stand under yesterday's date, and today is not the last 24 hours."""
+    site = create_app(world.settings).state.site
+    zone = site.render.zone
+
+    today, week = period_of(site, {"days": "1"}), period_of(site, {"days": "7"})
+
+    at = [datetime.fromtimestamp(p.since_us / 1e6, zone) for p in (today, week)]
+    now = datetime.fromtimestamp(NOW / 1e6, zone)
+    assert [(a.hour, a.minute) for a in at] == [(0, 0), (0, 0)]
+    assert [(now.date() - a.date()).days for a in at] == [0, 6]

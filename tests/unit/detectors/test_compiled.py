@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 import detectors.compiled
+from detectors.compiled import F8
 
 CALLER = """
 from detectors.compiled import kernel
@@ -63,3 +66,33 @@ def test_an_edited_callee_in_another_file_gives_the_new_result(tmp_path: Path) -
     edited = run()
 
     assert (first, again, edited) == (3.0, 3.0, 1.5)
+
+
+def test_a_view_of_a_row_counts_no_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting took a third of the time; whoever allocates must say so, or is not compiled."""
+    monkeypatch.setattr(detectors.compiled, "CACHE", tmp_path)
+
+    def raise_rows(state: F8, much: float) -> None:
+        for k in range(len(state)):
+            row = state[k]
+            if row[0] > 5.0:
+                continue
+            for j in range(2):
+                half = row[j : j + 1]
+                half[0] += much
+
+    compiled = detectors.compiled.kernel("void(float64[:, ::1], float64)")(raise_rows)
+    state = np.array([[1.0, 2.0], [6.0, 7.0]])
+    compiled(state, 1.0)
+
+    assert [[2.0, 3.0], [6.0, 7.0]] == state.tolist()
+    assert not any("NRT_incref" in text for text in compiled.inspect_llvm().values())
+
+    def make(n: int) -> float:
+        return float(np.zeros(n).sum())
+
+    with pytest.raises(TypingError, match="Only accept returning of array passed"):
+        detectors.compiled.kernel("float64(int64)")(make)
+    assert detectors.compiled.kernel("float64(int64)", allocates=True)(make)(3) == 0.0

@@ -46,8 +46,9 @@ export const spread = (panel) => panel.lines.map((line) => {
   });
   return values;
 });
-// As wide as the longest figure: a minus sign that is cut off makes infeed look like load.
-const wide = (u, texts) => 24 + 6.5 * Math.max(4, ...(texts ?? []).map((text) => text.length));
+// Room for "-5000 W": a minus sign that is cut off makes infeed look like load. The same for every
+// panel, so that one moment stands below the other.
+const AXIS_PX = 72;
 const two = (n) => String(n).padStart(2, "0");
 function stamp(seconds, exact = false) {
   const d = new Date(seconds * 1000);
@@ -155,7 +156,7 @@ function options(data, panel, width, zoom, time, first) {
     scales: { x: { time: false, range: () => [data.from, data.to] }, ...(panel.whole ? { y: { range: whole(panel) } } : {}) },
     axes: [
       { ...axis, incrs: STEPS, space: 64, splits: ticks, values: written },
-      { ...axis, size: wide, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
+      { ...axis, size: AXIS_PX, values: (u, ticks) => ticks.map((v) => `${v} ${panel.unit}`) },
     ],
     series: [
       { label: time, value: (u, v) => (v == null ? "" : stamp(v)) },

@@ -16,7 +16,6 @@ from grid.records import Finding
 
 BELOW_LIMIT: Final = "below the calibrated limit"
 OVER_BUDGET: Final = "over the day's budget"
-WATCH_LIST: Final = "watch_list"  # the evidence number that says why an alert has no ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any, Literal
 
-from alerts.budget import BELOW_LIMIT, OVER_BUDGET, WATCH_LIST, Budget, BudgetSettings
+from alerts.budget import BELOW_LIMIT, OVER_BUDGET, Budget, BudgetSettings
 from alerts.settings import DAY_US, AlertSettings
 from grid.errors import BadInput
 from grid.faults import FAULTS
 from grid.network import Network
-from grid.records import AlertEvent, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, AlertEvent, Finding
 from storage.desk_records import altered, finding_from_json, finding_to_json, plain
 
 SNAPSHOT_FORMAT = 1
@@ -137,7 +137,8 @@ class Book:
     def _news(self, episode: _Episode, f: Finding, events: list[AlertEvent]) -> None:
         told = episode.told
         assert told is not None
-        if episode.held == BELOW_LIMIT or (episode.held and f.severity == "P1"):
+        waits = episode.held and episode.held != OVER_BUDGET  # which the next day decides
+        if waits or (episode.held and f.severity == "P1"):
             episode.held = self._hold(f, f.tick_us)
             if not episode.held and f.severity == told.severity:
                 self._tell(episode, "updated", self._marked(episode, f), events)
@@ -171,6 +172,8 @@ class Book:
 
     def _hold(self, f: Finding, now_us: int) -> str:
         """Why an alert may have no ticket now; "" when it may."""
+        if f.evidence.numbers.get(WATCH_LIST) == NOT_ENOUGH and f.severity != "P1":
+            return NOT_ENOUGH  # the detector's own word
         if not self.budget.settings.on:
             return ""
         if self.budget.below(f):

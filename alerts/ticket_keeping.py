@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alerts.budget import WATCH_LIST
 from alerts.incidents import Standing
 from alerts.ledger import FINAL_STATES, Transaction
 from alerts.opening import facts_of, open_ticket, ticket_data
@@ -16,7 +15,7 @@ from alerts.places import Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
 from grid.faults import FAULTS
-from grid.records import Ticket
+from grid.records import WATCH_LIST, Ticket
 from storage.desk_records import Mute, Step, altered
 
 

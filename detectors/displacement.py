@@ -42,6 +42,8 @@ BLIND_SIGMA: Final = 6.0
 NOT_SEEN: Final = -1.0  # line voltages, where only two phases have meters
 LINE_BAND: Final = 0.06  # of the usual line voltage, which taps and feeders move by less
 LINE_FIRST: Final = 0.15  # of nominal, until the usual one is known
+STEADY_V, STEADY_SIGMA = 2.0, 2.5  # a frame displaced by so much counts towards the share of them
+OTHERS: Final = 0.4  # of an area's readings on other branches: enough to compare a level with
 OPPOSED: Final = 0.15  # share of the displacement that must rise, and fall, somewhere
 FREEZE_FRAMES: Final = 2880  # a month of quarter-hours: then the new state is the usual one
 
@@ -275,6 +277,7 @@ def observe(
         for r in range(first, last + 1):
             for c in range(10):
                 total[c] += sums[r, c]
+        for r in range(first, last + 1):
             if not with_monitor:
                 for c in range(3):
                     areas[k, I_0 + c] += runs[r, I_0 + c]
@@ -282,7 +285,10 @@ def observe(
             if runs[r, LINE] != NOT_SEEN:
                 runs[r, LINE] *= share
             if not with_monitor:
-                runs[r, LEVEL] = math.nan  # the reference is the meters' own level
+                # The reference holds this branch's own level: against the others' alone, the more.
+                all_ = total[3] + total[4] + total[5]
+                others = 1.0 - runs[r, READINGS] / all_ if all_ > 0.0 else 0.0
+                runs[r, LEVEL] = runs[r, LEVEL] / others if others >= OTHERS else math.nan
         for p in range(offsets[k], offsets[k + 1]):
             # What its neighbours share is the branch's; a device answers for the rest.
             r = run[p]
@@ -306,11 +312,11 @@ def resistance_score(
 ) -> float:
     """Score of one window: does an added resistance explain what is left over?
 
-    limit : float64[7]   the window (not read here); least resistance, ohm; as a share of the
+    limit : float64[8]   the window (not read here); least resistance, ohm; as a share of the
                          healthy slope; volt rms it must explain; its own size in standard errors
                          (which allow for residuals not being independent); share of the residual's
                          power explained; 1 = half of the slope must remain when a constant shift
-                         is allowed for (a winding step)
+                         is allowed for (a winding step); the last is `test_places`' business
     """
     if w[W] < 2.5 or (w[A] < 1e-6 and not blind):
         return 0.0
@@ -355,7 +361,9 @@ def test_places(
     score : float64[n, 2]    out: loosening, broken; 1 = limit, NaN = not judged
     memory, learn : float    frames remembered; frames needed before judging
     decay : float, float     what is kept of the fast and slow window a frame
-    limits : float64[rules, 7]  each of the fast (0) or slow (1) window, see `resistance_score`
+    limits : float64[rules, 8]  each of the fast (0) or slow (1) window, see `resistance_score`; the
+                                last is how far beyond its usual rms the neutral current may be: a
+                                crowd of new loads goes where no slope was ever learned
     """
     for k in range(place.shape[0]):
         row = place[k]
@@ -429,7 +437,10 @@ def test_places(
                     w[c] *= decay[j]
                 w[W] += 1.0
                 w[A] += i_re * i_re + i_im * i_im
-                w[B] -= e_re * i_re + e_im * i_im
+                if not blind:
+                    w[B] -= e_re * i_re + e_im * i_im
+                elif size > max(STEADY_V, STEADY_SIGMA * sigma):
+                    w[B] += 1.0  # frames displaced, where no current is known
                 w[E] += size2
                 w[E_RE] += e_re
                 w[E_IM] += e_im
@@ -446,6 +457,9 @@ def test_places(
                 x = resistance_score(w, sigma, slope, limits[j], blind)
                 if blind and min(row[UP], row[DOWN]) < OPPOSED * size:
                     x = min(x, 0.7)
+                usual2 = s[S_II] + s[MI_RE] * s[MI_RE] + s[MI_IM] * s[MI_IM]
+                if w[A] > limits[j, 7] * limits[j, 7] * usual2 * w[W]:
+                    x = min(x, 0.9)
                 if x >= best:
                     best = x
                     if blind or w[A] < 1e-6:

@@ -25,26 +25,38 @@ P_ALL, P_A = CHANNEL["p"], CHANNEL["p_a"]
 
 # Columns of an area's state.
 COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
-LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R = range(6, 14)
-N_AREA: Final = 14
-# Columns of a device's state: usual and mean power, moments of its changes with the excess's.
-USUAL, M_P, V_P, C_RP, LONG, LAST_P = range(6)
-N_DEVICE: Final = 6
+LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R, R_HOUR, R_HOURS = range(6, 16)
+N_AREA: Final = 16
+# Columns of a device's state: usual and mean power, moments of its changes with the excess's,
+# its mean of the last hour and of the last hours.
+USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS = range(7)
+N_DEVICE: Final = 7
 
 COVERAGE: Final = 0.85  # of the meters must report; the others count with their usual power
 LEVEL_HOURS: Final = 24.0
-CULPRIT_HOURS: Final = 24.0
+MEAN_HOURS: Final = 24.0  # what a meter counts now
+CULPRIT_HOURS: Final = 72.0
+# Changes are those of an hour's mean against some hours': from reading to reading the monitor's
+# moment and the meter's quarter of an hour are too far apart.
+CHANGE_HOURS: Final = (1.0, 3.0)
 LOSS_SHARE: Final = 0.02  # of the power handed out, where one meter explains it
 AREA_SHARE: Final = 0.08  # where none does: uneven load too costs some copper
 LOSS_W: Final = 150.0
 LEVEL_SIGMA: Final = 8.0
 LEARN_DAYS: Final = 4.0
 MEMORY_DAYS: Final = 21.0
+SUSPECT: Final = 0.4  # of the limit: from here on nothing is learned
+STRAY: Final = 2.0  # times the usual: a larger excess is learned as no more than that
 FREEZE_FRAMES: Final = 2880.0
-CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains
+CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains,
+CHANCE: Final = 8.0  # or so much divided by the changes seen since: one of many fits by luck
 LEAD: Final = 1.5  # and so much more than the next
 FALLEN: Final = (0.4, 1.8)  # a meter that lost so much of the excess, and 40 % of its usual,
 HINT: Final = 0.08  # needs to explain but this
+# One meter's counting fell by the excess and explains most of its changes for a day: then the
+# excess need not stand out so far by itself.
+SURE: Final = 0.6
+SURE_GAIN: Final = 1.6
 WAIT_US: Final = 24 * 3600 * 1_000_000
 CLEAR: Final = 0.5
 
@@ -73,13 +85,16 @@ def balance(
 ) -> None:
     """Advance the energy balance of every area by one frame.
 
-    areas : float64[areas, 14], devices : float32[n, 6]   updated
+    areas : float64[areas, 16], devices : float32[n, 7]   updated
     score : float64[areas]   out: 1 = limit, NaN = not judged
     """
     memory = MEMORY_DAYS * 24.0 / step_h
     learn = max(96.0, LEARN_DAYS * 24.0 / step_h)
     fast = 1.0 - math.exp(-step_h / LEVEL_HOURS)
+    mean = 1.0 - math.exp(-step_h / MEAN_HOURS)
     slow = 1.0 - math.exp(-step_h / CULPRIT_HOURS)
+    hour = 1.0 - math.exp(-step_h / CHANGE_HOURS[0])
+    hours = 1.0 - math.exp(-step_h / CHANGE_HOURS[1])
     for k in range(offsets.size - 1):
         score[k] = math.nan
         m = monitor[k]
@@ -131,27 +146,35 @@ def balance(
             if s[WEIGHT] < 0.3:
                 x = min(x, 0.5)
             score[k] = max(x, 0.0)
-        # Whose counting moves with the excess? Changes from frame to frame: the theft's own
-        # beginning, where one falls and the other rises, is but one of them.
-        e_r = r - s[LAST_R]
+        # Whose counting moves with the excess? Changes from hour to hour: the theft's own
+        # beginning, where one falls and the other rises, is over before it is suspected.
         s[LAST_R] = r
+        s[R_HOUR] += hour * (r - s[R_HOUR])
+        s[R_HOURS] += hours * (r - s[R_HOURS])
+        e_r = s[R_HOUR] - s[R_HOURS]
+        begins = learned and x > SUSPECT and s[FROZEN] == 0.0
         s[V_R] += slow * (e_r * e_r - s[V_R])
+        if begins:
+            s[V_R] = 0.0  # what moved with what before is no evidence
         for p in range(offsets[k], offsets[k + 1]):
             if p == m:
                 continue
             d = devices[p]
             y = power(values, p)
             if not math.isnan(y):
-                e_p = y - d[LAST_P]
-                d[M_P] += slow * (y - d[M_P])
-                if not math.isnan(e_p):
-                    d[V_P] += slow * (e_p * e_p - d[V_P])
-                    d[C_RP] += slow * (e_p * e_r - d[C_RP])
-            d[LAST_P] = y
-        if learned and x > 0.5 and s[FROZEN] < FREEZE_FRAMES:
+                d[M_P] += mean * (y - d[M_P])
+                d[HOUR] += hour * (y - d[HOUR])
+                d[HOURS] += hours * (y - d[HOURS])
+                e_p = d[HOUR] - d[HOURS]
+                d[V_P] += slow * (e_p * e_p - d[V_P])
+                d[C_RP] += slow * (e_p * e_r - d[C_RP])
+            if begins:
+                d[V_P] = 0.0
+                d[C_RP] = 0.0
+        if learned and x > SUSPECT and s[FROZEN] < FREEZE_FRAMES:
             s[FROZEN] += 1.0
             continue
-        s[FROZEN] = 0.0 if x <= 0.5 else s[FROZEN]
+        s[FROZEN] = 0.0 if x <= SUSPECT else s[FROZEN]
         s[COUNT] += 1.0
         a = max(1.0 / s[COUNT], 1.0 / memory)
         for p in range(offsets[k], offsets[k + 1]):
@@ -164,7 +187,8 @@ def balance(
         s[VAR] += max(1.0 / (s[COUNT] + 4.0), 1.0 / memory) * (bounded * bounded - s[VAR])
         if learned:
             since = max(s[COUNT] - learn, 1.0)
-            stray = s[LEVEL] / max(s[WEIGHT], 1e-9)
+            most = STRAY * math.sqrt(max(s[LEVEL_VAR], 25.0))
+            stray = max(-most, min(most, s[LEVEL] / max(s[WEIGHT], 1e-9)))
             s[LEVEL_VAR] += max(1.0 / (since + 10.0), 1.0 / memory) * (stray * stray - s[LEVEL_VAR])
         else:
             s[LEVEL_VAR] = s[VAR] * 0.05
@@ -174,7 +198,7 @@ class EnergyDetector(Detector):
     """The balance of every area with a monitor."""
 
     name: ClassVar[str] = "energy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("energy_loss",)
     listens: ClassVar[tuple[str, ...]] = ("neutral",)
 
@@ -204,6 +228,9 @@ class EnergyDetector(Detector):
             score,
         )
         score[self._none] = np.nan
+        for k in np.flatnonzero((score >= 1.0 / SURE_GAIN) & (score < 1.0)).tolist():
+            if not self.open[k] and self._culprit(k, sure=True) >= 0:
+                score[k] *= SURE_GAIN
         if self.neutral is not None:
             # A bad neutral heats: its losses are its own finding.
             moved = layout.run_area[self.neutral.moved_runs()]
@@ -226,8 +253,8 @@ class EnergyDetector(Detector):
         self.first[score < CLEAR] = 0
         return self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
 
-    def _culprit(self, k: int) -> int:
-        """The device whose own counting explains the excess; -1 if none stands out."""
+    def _culprit(self, k: int, sure: bool = False) -> int:
+        """The device whose own counting explains the excess; -1 if none stands out (or is sure)."""
         layout = self.layout
         rows = np.arange(int(layout.offsets[k]), int(layout.offsets[k + 1]))
         d = self.devices[rows]
@@ -238,11 +265,20 @@ class EnergyDetector(Detector):
         fell = d[:, LONG] - d[:, M_P]
         share = fell / max(float(self.areas[k, EXCESS]), 1.0)
         likely = (share > FALLEN[0]) & (share < FALLEN[1]) & (fell > 0.4 * d[:, LONG])
-        likely &= explained >= HINT
-        if likely.sum() == 1:
+        seen_h = float(self.areas[k, FROZEN]) * self.layout.step_us / 3.6e9
+        if sure:
+            at = int(np.argmax(explained))
+            rest = np.delete(explained, at).max(initial=0.0)
+            found = likely[at] and explained[at] >= max(SURE, LEAD * rest)
+            return int(rows[at]) if found and seen_h >= MEAN_HOURS else -1
+        # Another one whose counting fell alike may be it: then the changes must tell.
+        if likely.sum() == 1 and explained[likely][0] >= HINT:
             return int(rows[int(np.argmax(likely))])
+        luck = CHANCE / max(min(seen_h, CULPRIT_HOURS) / CHANGE_HOURS[1], 1.0)
         order = np.argsort(explained)
-        if order.size < 2 or explained[order[-1]] < max(CULPRIT, LEAD * explained[order[-2]]):
+        if order.size < 2:
+            return -1
+        if explained[order[-1]] < max(CULPRIT, luck, LEAD * explained[order[-2]]):
             return -1
         return int(rows[order[-1]])
 

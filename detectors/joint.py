@@ -19,6 +19,7 @@ from detectors.drops import (
     BLIND_V,
     COUNT,
     CURRENT_MAX,
+    DROP,
     FREEZE_FRAMES,
     FROZEN,
     LEFT,
@@ -46,6 +47,7 @@ from detectors.expected import N_LONE, deviations
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import GroupLayout
+from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from detectors.transformer import TransformerDetector
@@ -98,7 +100,7 @@ class JointDetector(Detector):
     name: ClassVar[str] = "joint"
     version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
-    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
+    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter")
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -136,6 +138,7 @@ class JointDetector(Detector):
         self._deviation = np.full(lone.size, np.nan)
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
+        self.meter: MeterDetector | None = None
         self._sums = np.zeros((runs, 3, 6))
         self._services = np.full((m, N_SEEN), np.nan)
         self._branches = np.full((3 * runs, N_SEEN), np.nan)
@@ -158,6 +161,7 @@ class JointDetector(Detector):
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
         self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
+        self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "service":
@@ -206,6 +210,9 @@ class JointDetector(Detector):
             self._services,
             self._branches,
         )
+        if self.meter is not None and self.meter.repeating.any():
+            # What a meter repeats while its neighbours move is no drop.
+            self._services[self.meter.repeating[self.device] > 0, DROP] = np.nan
         args = (self.memory, self.learn, self.decay)
         test_drops(
             self._branches, self.branch, self._branch_score, self.branch_open, *args, BRANCH, True

@@ -14,13 +14,13 @@ from typing import ClassVar, Final
 import numpy as np
 
 from detectors.base import Detector, Stateful, any_over, known_at, rounded
-from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.compiled import F4, F8, I4, I8, U1, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
 from detectors.measuring_words import RULES
 from detectors.outage import OutageDetector
 from detectors.settings import DetectorSettings
-from grid.records import Evidence, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 V, I_A, P_ALL = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"]
 
@@ -30,7 +30,8 @@ NAMES: Final = ("stuck", "register", "clock", "silent")
 SAME_H, RUN, LOW, HIGH, LAST_V, LAST_I, LAST_E, BACK_H, OFFSET, USUAL, JITTER, COUNT, FAST = range(
     13
 )
-N_STATE: Final = 13
+AFRESH_AT = 13  # 1 = the register began anew when it ran back
+N_STATE: Final = 14
 
 STUCK_HOURS: Final = 6.0
 STUCK_READINGS: Final = 12.0
@@ -50,6 +51,9 @@ HEALED_KEEP: Final = 0.99999  # a reading: forgotten over months
 HEALED: Final = 1.5  # times the longest silence that ended by itself in this area
 SPEAKING: Final = 0.5  # share of the area's devices that must be heard for silence to count
 TOGETHER: Final = 0.15  # share silent at once: then it is the path they share, not the device
+EXCHANGE_H: Final = 0.5  # an exchange takes so long: rarer readings do not show the pause
+AFRESH: Final = 0.01  # of what it stood at: a register below that begins anew
+REPEATS: Final = 3.0  # equal readings running, while the area's middle moved by half of MOVED_V
 CLEAR: Final = 0.6
 
 
@@ -65,7 +69,7 @@ def _rolls_over(e: float) -> bool:
 @kernel(
     "void(int64, float64, float32[:, ::1], float64[:], int64[:], int32[::1], float64[::1],"
     "int64[::1], float64, int64[::1], int64[::1], float64[::1], float64[::1], float32[:, ::1],"
-    "float64[:, ::1])"
+    "uint8[::1], float64[:, ::1])"
 )
 def judge_meters(
     tick: int,
@@ -82,6 +86,7 @@ def judge_meters(
     healed: F8,
     last_e: F8,
     state: F4,
+    repeating: U1,
     score: F8,
 ) -> None:
     """Judge every device by one frame.
@@ -90,10 +95,12 @@ def judge_meters(
     delivery : int64[n]      how far apart deliveries are, microseconds
     last, gap : int64[n]     last reading and usual distance between readings; updated
     healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
-    last_e : float64[n]      register seen last, Wh; state : float32[n, 12]; updated
+    last_e : float64[n]      register seen last, Wh; state : float32[n, 14]; updated
+    repeating : uint8[n]     out: 1 = repeats one reading while the area moves, not yet for long
     score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged
     """
     score.fill(math.nan)
+    repeating.fill(0)
     for k in range(offsets.size - 1):
         u = nominal[k]
         total = 0.0
@@ -165,12 +172,15 @@ def judge_meters(
                     score[p, STUCK] = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
                     if not s[HIGH] - s[LOW] >= MOVED_V:
                         score[p, STUCK] = min(score[p, STUCK], 0.5)
+                    if s[RUN] >= REPEATS and s[HIGH] - s[LOW] >= 0.5 * MOVED_V:
+                        repeating[p] = 1
             # Register: counted back while the meter kept reporting.
             e = register[p]
             if not math.isnan(e):
                 s[BACK_H] = max(0.0, s[BACK_H] - min(pause_h, DAY_H))
                 if last_e[p] - e > BACK_WH and in_time and not _rolls_over(last_e[p]):
                     s[BACK_H] = 2.0 * DAY_H
+                    s[AFRESH_AT] = 1.0 if e < AFRESH * last_e[p] else 0.0
                 last_e[p] = e
                 score[p, REGISTER] = s[BACK_H] / DAY_H
             # Clock: distance of its time from the tick, followed past half a step.
@@ -221,7 +231,9 @@ class MeterDetector(Detector):
         self.healed = self._array("healed", "area", layout.n_areas, float)
         self.open = self._array("open", "device", (n, len(NAMES)), np.int64)
         self.memory = MEMORY_DAYS * 86400e6 / layout.step_us
+        self.repeating = self._array("repeating", "device", n, np.uint8)
         self.supply: OutageDetector | None = None
+        self._repeats = np.zeros(n, np.uint8)
         self._score = np.full((n, len(NAMES)), np.nan)
 
     def link(self, others: Sequence[Stateful]) -> None:
@@ -244,17 +256,24 @@ class MeterDetector(Detector):
             self.healed,
             self.last_e,
             self.track,
+            self._repeats,
             self._score,
         )
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
+        self.repeating[:] = self._repeats  # for the next frame: others may run beside `look`
         if self.near is None and not any_over(score, self.open):
             return []
         if self.supply is not None:
             for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
                 if self.supply.explains(int(layout.device[p])):
                     score[p, SILENT] = np.nan
+            back = (score[:, REGISTER] >= 1.0) & (self.open[:, REGISTER] == 0)
+            for p in np.flatnonzero(back).tolist():
+                if self._began_anew(p) and self._handled(p):
+                    self.track[p, BACK_H] = 0.0
+                    score[p, REGISTER] = 0.0
         stuck = np.flatnonzero(score[:, STUCK] >= 1.0)
         frame.values[stuck, FIRST_CHANNEL:] = (
             np.nan
@@ -265,6 +284,19 @@ class MeterDetector(Detector):
             columns = (score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, NAMES[what])
         return out
+
+    def _began_anew(self, p: int) -> bool:
+        """Whether a register started from nothing while readings come too rarely to show the
+        pause of an exchange."""
+        rare = self.gap[p] > EXCHANGE_H * 3.6e9
+        return bool(rare and self.track[p, AFRESH_AT] > 0.0)
+
+    def _handled(self, p: int) -> bool | None:
+        """Whether the meter was opened or powered anew about then; None if meters never say so."""
+        if self.supply is None:
+            return None
+        since = int(self.last[p]) - 2 * int(self.gap[p])
+        return self.supply.handled_since(int(self.layout.device[p]), since)
 
     def _finding(self, frame: Frame, what: int, p: int, score: float, since: int) -> Finding:
         layout, s = self.layout, self.track[p]
@@ -280,6 +312,8 @@ class MeterDetector(Detector):
         elif what == REGISTER:
             limit = BACK_WH
             numbers = {"register_wh": rounded(self.last_e[p], 0)}
+            if self._began_anew(p) and self._handled(p) is None:
+                numbers[WATCH_LIST] = NOT_ENOUGH  # an exchange would look the same
         elif what == CLOCK:
             limit = round(max(DRIFT_S, JITTER_SIGMA * float(s[JITTER])), 1)
             numbers = {"drift_s": rounded(s[FAST], 0), "usual_offset_s": rounded(s[USUAL], 0)}

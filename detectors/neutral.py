@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detectors.base import Axis, Detector, known_at, rounded
 from detectors.compiled import F8
 from detectors.displacement import (
+    BLIND_SHIFT,
     BROKEN_V,
     COUNT,
     DOWN,
@@ -38,6 +39,8 @@ from detectors.displacement import (
     VAR,
     WINDOW,
     A,
+    B,
+    E,
     W,
     observe,
     test_places,
@@ -47,7 +50,7 @@ from detectors.horizon import Growth
 from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
-from grid.records import Evidence, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 DAY_S: Final = 86400.0
 MEMORY_DAYS: Final = 14.0
@@ -55,31 +58,48 @@ LEARN_DAYS: Final = 2.0
 LEARN_FRAMES: Final = 60
 WINDOW_HOURS: Final = (1.0, 12.0)
 FAST, SLOW = range(2)
+NO_BOUND: Final = math.inf
+CROWD: Final = 2.0  # times the usual neutral current, rms: new loads where no slope was learned
+
+
+def _within(bound: float, rules: list[list[float]]) -> F8:
+    """Rules with the bound of the neutral current, see `test_places`."""
+    return np.array([[*rule, bound] for rule in rules])
+
+
 # Window, ohm, share of the healthy slope, volt rms, standard errors, share explained, 1 = half of
 # the slope remains when a constant shift is allowed for. The first two of each place are set at
 # about 1.3 times what healthy simulated months with new vehicles, panels and taps reach: a change
 # of that size is a fault even where other things move as well. The third asks for half of the volts
 # and ohms where nearly everything that is left over follows the neutral current, which no vehicle,
 # panel or tap does for half a day: healthy months with eight of them in each area reach half of it.
-LIMITS: Final = np.array(
+LIMITS: Final = _within(
+    NO_BOUND,
     [
         [FAST, 0.08, 1.0, 1.7, 6.5, 0.5, 0],
         [SLOW, 0.05, 1.0, 0.75, 8.0, 0.5, 1],
         [SLOW, 0.03, 0.6, 0.4, 8.0, 0.7, 1],
-    ]
+    ],
 )
+# Without a monitor what all branches share shows on each of them, and a winding as a neutral.
+BARE_LIMITS: Final = LIMITS[:2].copy()
+BARE_LIMITS[:, 6:] = 1, CROWD
 # At the transformer a monitor sees the supply alone: almost nothing moves there while healthy.
-MONITOR_LIMITS: Final = np.array(
+MONITOR_LIMITS: Final = _within(
+    NO_BOUND,
     [
         [FAST, 0.02, 1.0, 1.0, 7.0, 0.5, 1],
         [SLOW, 0.015, 1.0, 0.5, 10.0, 0.65, 1],
         [SLOW, 0.01, 0.6, 0.24, 8.0, 0.7, 1],
-    ]
+    ],
 )
 # One customer: a neighbour's load moves the shared neutral too, so half a day must agree.
-DEVICE_LIMITS: Final = np.array(
-    [[FAST, 0.3, 3.0, 99.0, 9.0, 0.8, 1], [SLOW, 0.3, 3.0, 2.0, 9.0, 0.8, 1]]
+DEVICE_LIMITS: Final = _within(
+    NO_BOUND, [[FAST, 0.3, 3.0, 99.0, 9.0, 0.8, 1], [SLOW, 0.3, 3.0, 2.0, 9.0, 0.8, 1]]
 )
+# Where no current is known, an evening's uneven load shows as a neutral does; a neutral displaces
+# by day and by night. Until so many of half a day's frames are, nobody can tell them apart.
+DAY_AND_NIGHT: Final = 0.6
 OPEN: Final = {"area": "area_open", "run": "run_open", "three": "device_open"}
 Index = NDArray[np.intp]
 FAULTS: Final = ("neutral_loose", "neutral_broken")
@@ -94,6 +114,7 @@ EXCLUDED: Final = (
     "单相接头不良：不足以解释",
     "缺相：线电压正常",
 )
+SHARED_REST: Final = 0.5  # of a branch's displacement, on another one too: it is not the branch's
 SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
 
 
@@ -128,7 +149,8 @@ class NeutralDetector(Detector):
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * DAY_S / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
         watched = bool((layout.monitor >= 0).all()) and areas > 0
-        self._area_limits = MONITOR_LIMITS if watched else LIMITS
+        self._run_limits = LIMITS if watched else BARE_LIMITS
+        self._area_limits = MONITOR_LIMITS if watched else BARE_LIMITS
         self._frozen = np.zeros(runs, np.uint8)
         self._sums = np.zeros((runs, 10))
         self._runs = np.zeros((runs, N_PLACE))
@@ -150,6 +172,11 @@ class NeutralDetector(Detector):
                 above = np.asarray((self._area_score >= MOVED).any(1) | (self.area_open > 0).any(1))
             self._moved = np.asarray(mine | above[self._run_area])
         return self._moved
+
+    def broken_areas(self) -> NDArray[np.bool_]:
+        """Areas whose own star point is found displaced, or was far beyond its limit just now."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self.area_open > 0).any(1) | (self._area_score[:, 1] >= 0.5))
 
     def run_currents(self) -> NDArray[np.float64]:
         """float64[n_runs, 3]: currents of every branch by phase in this frame, A; NaN unknown."""
@@ -179,7 +206,7 @@ class NeutralDetector(Detector):
             self.memory,
         )
         args = (self.memory, self.learn, self.decay)
-        test_places(self._runs, self.run_state, self._run_score, *args, LIMITS)
+        test_places(self._runs, self.run_state, self._run_score, *args, self._run_limits)
         test_places(self._areas, self.area_state, self._area_score, *args, self._area_limits)
         places = np.ascontiguousarray(self._devices[self.three])
         test_places(places, self.device_state, self._device_score, *args, DEVICE_LIMITS)
@@ -342,7 +369,23 @@ class NeutralDetector(Detector):
         if what == 0:
             numbers |= outlook.numbers()
         severity: Severity
-        if what == 0:
+        blind = math.isnan(state[RESISTANCE])
+        if what == 0 and axis == "run" and self._is_shared(index):
+            numbers[WATCH_LIST] = NOT_ENOUGH  # it comes from above, where nothing measures
+        if what == 0 and blind:
+            severity, limit = "P2", BLIND_SHIFT
+            share = slow[B] / slow[W] if slow[W] > 0.0 else 0.0
+            numbers["share_displaced"] = rounded(share, 2)
+            if share < DAY_AND_NIGHT:
+                numbers[WATCH_LIST] = NOT_ENOUGH
+            rule = (
+                "phase voltages drift apart, no currents are known: by day and by night it is the "
+                "neutral, for some hours it may be uneven load"
+            )
+            rule_zh = "各相电压反向偏移(无电流数据):昼夜持续为中性线接触不良,仅数小时可能为单相负荷"
+            following = "measure currents and the neutral joints at this asset in the evening"
+            following_zh = "晚高峰在该处测量各相电流与中性线接头"
+        elif what == 0:
             table = {"three": DEVICE_LIMITS, "area": self._area_limits}.get(axis, LIMITS)
             severity, limit = "P2", round(max(table[-1, 1], table[-1, 2] * healthy), 3)
             rule = (
@@ -388,6 +431,21 @@ class NeutralDetector(Detector):
             clear_below=CLEAR,
             horizon_h=outlook.hours if what == 0 else None,
         )
+
+    def _is_shared(self, run: int) -> bool:
+        """Whether another branch of an area without a monitor is displaced nearly as much: then
+        this branch's neutral is not the cause, and what is (winding, supply, load) is not seen."""
+        area = int(self._run_area[run])
+        if int(self.layout.monitor[area]) >= 0:
+            return False
+        others = np.flatnonzero((self._run_area == area) & (self.layout.run_node >= 0))
+        others = others[others != run]
+        for j in range(2):
+            first = WINDOW + j * N_WINDOW
+            rms = self.run_state[:, first + E] / np.maximum(self.run_state[:, first + W], 1e-9)
+            if (rms[others] >= SHARED_REST * SHARED_REST * rms[run]).any():
+                return True
+        return False
 
     def _peers(self, axis: Axis, index: int) -> tuple[str, ...]:
         """What the place is compared with: the monitor, else the area's other devices."""

@@ -291,6 +291,7 @@ class OutageDetector(Stateful):
         self.low = self._array("low", "device", n, np.int8)
         self.off = self._array("off", "device", n, np.uint8)
         self.restored = self._array("restored", "device", n, np.int64, NEVER)
+        self.handled = self._array("handled", "device", n, np.int64, NEVER)
         self.burst = self._array("burst", "node", nodes, np.int64, NEVER)
         self.burst_last = self._array("burst_last", "node", nodes, np.int64, NEVER)
         self.closed = self._array("closed", "node", nodes, np.uint8)
@@ -344,7 +345,9 @@ class OutageDetector(Stateful):
                     if t - self.burst_last[root] > BURST_PAUSE_US:
                         self.burst[root] = t
                     self.burst_last[root] = max(int(self.burst_last[root]), t)
-            elif what == code["power_up"]:
+            if what in (code["power_up"], code["power_down"], code["cover_open"]):
+                self.handled[d] = max(int(self.handled[d]), t)
+            if what == code["power_up"]:
                 self.last_alive[d] = max(int(self.last_alive[d]), t)
                 self.missed[d] = 0
                 self.seen[d] += 1
@@ -393,6 +396,13 @@ class OutageDetector(Stateful):
                 return True
             node = int(self.network.tree.parent[node])
         return False
+
+    def handled_since(self, device: int, time_us: int) -> bool | None:
+        """Whether a device said since then that it was opened or powered anew, as at an exchange;
+        None if no device of the site ever said so, so that its silence means nothing."""
+        if self.handled[device] >= time_us:
+            return True
+        return False if (self.handled > NEVER).any() else None
 
     def pulse(self, now_us: int) -> list[Finding]:
         """Judge between frames, because events came."""

@@ -59,6 +59,7 @@ UNBALANCE_NEW: Final = 0.35  # of the mean current above what is usual here unde
 UNBALANCE_LOAD: Final = 0.25  # of rating: light load is never balanced
 BRANCH_SHARE: Final = 0.6  # of the excess on the loaded phase: then the branch is the place
 UNBALANCE_DOSE_MIN: Final = 240.0
+OVERLOADED_DOSE: Final = 0.75  # of it, at most, is left of the hours of an overload
 LEAK_MIN_A: Final = 0.1
 LEAK_DANGER_A: Final = 1.0
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
@@ -339,10 +340,16 @@ class SupplyDetector(Detector):
             moved[layout.run_area[self.neutral.moved_runs()]] = True
             leaking = self._score[:, LEAKING]
             leaking[moved] = np.minimum(leaking[moved], 0.9)
+            # A star point that is displaced is no winding, however steady an hour's means look.
+            winding = self._score[:, WINDING]
+            loose = self.neutral.broken_areas()
+            winding[loose] = np.minimum(winding[loose], 0.9)
         if self.transformer is not None:
             # A crowd of new loads never lands evenly: the overload is the finding.
             loaded = self.transformer.overloaded()
             self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], 0.9)
+            dose = self.track[:, UNBALANCE_MIN]  # nor does it count once the overload is over
+            dose[loaded] = np.minimum(dose[loaded], OVERLOADED_DOSE * UNBALANCE_DOSE_MIN)
         leaks = np.flatnonzero(self._score[:, LEAKING] >= SUSPECT)
         grown = self.track[leaks, LAST_LEAK] - self.track[leaks, LEAK_BASE]
         self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)

@@ -7,7 +7,7 @@ unless the name says otherwise.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from grid.faults import Severity, Work
 
@@ -38,6 +38,10 @@ Verdict = Literal[
     "data_or_mapping_error",
     "duplicate",
 ]
+# The evidence number that says why an alert has no ticket, and what a detector says there itself
+# where the data show that something is wrong, but not what.
+WATCH_LIST: Final = "watch_list"
+NOT_ENOUGH: Final = "not enough to judge"
 Channel = Literal["phone", "counter", "web", "app", "import"]
 ContactKind = Literal["fault", "enquiry", "complaint", "opinion", "application"]
 

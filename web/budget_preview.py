@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alerts.budget import BELOW_LIMIT, WATCH_LIST, Budget, BudgetSettings
+from alerts.budget import BELOW_LIMIT, Budget, BudgetSettings
 from alerts.episodes import Book
 from alerts.ledger import Ledger
 from alerts.settings import DAY_US, AlertSettings, Hold
 from desk.reports import FALSE, TRUE
 from grid.network import Network
-from grid.records import Alert, AlertEvent, Finding, Ticket
+from grid.records import NOT_ENOUGH, WATCH_LIST, Alert, AlertEvent, Finding, Ticket
 from web.lately import Lately
 
 WEEKS: Final = 4
@@ -95,11 +95,12 @@ def preview_budgets(
     with ledger.reading() as reading:
         found = reading.alerts(during=(since_us, now_us + 1), limit=ALERTS_MAX + 1)
         recent = [a for a in found if a.raised_us >= since_us][:ALERTS_MAX]
-        # What its detector's own limit holds back, a budget does not let go.
+        # What its detector's own limit or its own doubt holds back, a budget does not let go.
         judged = [
             a
             for a in recent
-            if a.fault != "unknown" and a.evidence.numbers.get(WATCH_LIST) != BELOW_LIMIT
+            if a.fault != "unknown"
+            and a.evidence.numbers.get(WATCH_LIST) not in (BELOW_LIMIT, NOT_ENOUGH)
         ]
         events = reading.events_of([a.id for a in judged])
         tickets = reading.tickets_of_episodes([a.id for a in judged])

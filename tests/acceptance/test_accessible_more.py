@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from alerts.budget import OVER_BUDGET, WATCH_LIST
+from alerts.budget import OVER_BUDGET
 from alerts.notices import draft_notices
 from alerts.roles import Actor
 from alerts.tickets import TicketDesk
 from desk.drills import DrillDesk
 from desk.knowledge import KnowledgeDesk
+from grid.records import WATCH_LIST
 from storage.loads import Load
 from tests.acceptance.browser import browser, desk
 from tests.acceptance.looks import LOOKS, drawn, past_the_edge, violations

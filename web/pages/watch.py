@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from alerts.budget import BELOW_LIMIT, OVER_BUDGET, WATCH_LIST
+from alerts.budget import BELOW_LIMIT, OVER_BUDGET
 from alerts.errors import DeskError
 from alerts.locating import Suspect
 from alerts.roles import Role
 from alerts.settings import DAY_US
 from desk.board import FeedRow
-from grid.records import Incident, Ticket
+from grid.records import NOT_ENOUGH, WATCH_LIST, Incident, Ticket
 from storage.feed_lines import ALERTS_MAX
 from web.site import Site
 from web.viewer import viewer_of
@@ -24,7 +24,7 @@ INCIDENTS_MAX: Final = 10
 WRONG_DAYS: Final = 90
 ODD: Final = "unknown"
 
-Reason = Literal["below", "over", "odd", "work", "other"]
+Reason = Literal["below", "over", "doubt", "odd", "work", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ def why_no_ticket(row: FeedRow) -> Reason:
         return "below"
     if held == OVER_BUDGET:
         return "over"
+    if held == NOT_ENOUGH:
+        return "doubt"
     if row.alert.fault == ODD:
         return "odd"
     return "work" if any(m.kind == "maintenance" for m in row.mutes) else "other"

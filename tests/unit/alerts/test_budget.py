@@ -1,14 +1,15 @@
 """One knob: the day's tickets of a team, the rest a ranked watch list, hazards outside."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 from alerts.apply import apply_events
-from alerts.budget import BELOW_LIMIT, OVER_BUDGET, WATCH_LIST, BudgetSettings
+from alerts.budget import BELOW_LIMIT, OVER_BUDGET, BudgetSettings
 from alerts.episodes import Book
 from alerts.memory import MemoryLedger
 from alerts.settings import AlertSettings, Hold
-from grid.records import AlertEvent, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, AlertEvent, Finding
 from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, finding, town
 
 ONE_A_DAY = BudgetSettings(tickets_a_day=1.0)
@@ -131,3 +132,22 @@ def test_slicing_and_restoring_change_nothing() -> None:
 
     assert whole == pieces
     assert OVER_BUDGET in held(whole)
+
+
+def doubtful(f: Finding) -> Finding:
+    return replace(f, evidence=replace(f.evidence, numbers={WATCH_LIST: NOT_ENOUGH}))
+
+
+def test_what_a_detector_cannot_tell_waits_until_it_can() -> None:
+    """Also where nothing else is held back; and a danger is told at once."""
+    b = book(BudgetSettings())
+    unsure = [doubtful(trouble("neutral_loose", at=h * HOUR)) for h in (0, 1)]
+    danger = doubtful(trouble("neutral_broken", "T2", at=2 * HOUR))
+
+    events = b.judge([*unsure, danger, trouble("neutral_loose", at=3 * HOUR)])
+
+    assert [(e.change, e.finding.fault, h) for e, h in zip(events, held(events), strict=True)] == [
+        ("raised", "neutral_loose", NOT_ENOUGH),
+        ("raised", "neutral_broken", None),
+        ("updated", "neutral_loose", None),
+    ]

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detectors.catalogue import FAMILIES
 from detectors.engine import Engine
+from detectors.settings import DetectorSettings
 from grid.network import Network
+from grid.quantities import EVENT_CODE
 from grid.readings import ReadingBatch
-from grid.records import Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Finding
 from tests.unit.detectors.street import START_US, STEP_US, Street, network, only
 
 DAYS = 4.0
@@ -75,6 +78,52 @@ def test_a_register_that_starts_anew_after_a_pause_is_an_exchange() -> None:
     away = rows_of(batch, WHO, 3.0) & (batch.time < START_US + 3 * 86_400_000_000 + 2 * STEP_US)
 
     assert judge("meter", net, batch.select(~away)) == []
+
+
+def hourly(said_by: str | None) -> list[Finding]:
+    """Hourly readings, a register that begins anew on day 3, perhaps a power-up of one meter."""
+    net = network(areas=1, interval_s=3600.0)
+    batch = Street(net, DAYS).readings()
+    batch = changed(batch, e_import=registers(batch))
+    e = np.array(batch.value("e_import"), float)
+    e[rows_of(batch, WHO, 3.0)] -= 5e6 + 400.0 * 24 * 3
+    batch = changed(batch, e_import=e)
+    batch = batch.select((batch.time - START_US) % 3_600_000_000 == 0)
+    if said_by is not None:
+        at = START_US + 3 * 86_400_000_000 - 20 * 60_000_000
+        event = [EVENT_CODE["power_up"]]
+        batch = ReadingBatch.concat([batch, ReadingBatch.of([said_by], [0], [at], {}, event=event)])
+    others = tuple(f.name for f in FAMILIES if f.name != "meter")
+    engine = Engine(net, DetectorSettings(disabled=others))
+    return [f for f in engine.feed("s", batch.sort()) + engine.flush() if f.detector == "meter"]
+
+
+def test_hourly_readings_hide_the_pause_of_an_exchange_but_its_events_tell() -> None:
+    assert hourly(said_by=WHO) == []
+
+
+def test_a_register_that_begins_anew_without_a_word_where_meters_do_speak_is_a_fault() -> None:
+    assert {f.evidence.numbers.get(WATCH_LIST) for f in hourly(said_by="T1-B2-1")} == {None}
+
+
+def test_where_meters_never_say_that_they_were_opened_it_cannot_be_judged() -> None:
+    assert {f.evidence.numbers.get(WATCH_LIST) for f in hourly(said_by=None)} == {NOT_ENOUGH}
+
+
+def test_a_meter_that_repeats_one_voltage_is_no_joint() -> None:
+    """Voltage alone, and its neighbours rise by four volts meanwhile."""
+    net = network(areas=1, branches=1, meters=9, monitor=False)
+    batch = Street(net, 5.0, current=False).readings()
+    hours = (batch.time - START_US) / 3.6e9
+    v = np.array(batch.value("v_a"), float) + 4.0 * np.sin(2 * np.pi * hours / 24.0)
+    mine = rows_of(batch, WHO, 4.0)
+    v[mine] = v[mine].min()
+    batch = changed(batch, v_a=np.round(v, 1))
+
+    engine = Engine(net)
+    found = engine.feed("s", batch.sort()) + engine.flush()
+
+    assert {f.fault for f in found if f.asset.endswith(WHO)} == {"meter_health"}
 
 
 def test_a_clock_that_runs_away_from_its_siblings_is_found_within_a_day() -> None:

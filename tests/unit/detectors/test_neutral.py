@@ -1,11 +1,34 @@
 """Neutral faults are found while they grow, at the right place, and nothing else is."""
 
+import numpy as np
 import pytest
 
-from detectors.displacement import line_voltage
+from detectors.displacement import (
+    I_0,
+    LEVEL,
+    LINE,
+    N_PLACE,
+    N_STATE,
+    READINGS,
+    Z_IM,
+    Z_RE,
+    line_voltage,
+)
+from detectors.displacement import (
+    test_places as follow_places,
+)
 from detectors.engine import Engine
-from grid.records import Finding
-from tests.unit.detectors.street import START_US, Street, growing, network, only, step_at
+from detectors.neutral import CROWD, NO_BOUND
+from grid.records import NOT_ENOUGH, WATCH_LIST, Finding
+from tests.unit.detectors.street import (
+    START_US,
+    Course,
+    Street,
+    growing,
+    network,
+    only,
+    step_at,
+)
 
 
 def judge(street: Street) -> list[Finding]:
@@ -97,6 +120,73 @@ def test_a_new_vehicle_on_one_phase_is_not_a_neutral() -> None:
     street = Street(network(), 6.0, load=evening)
 
     assert raised(judge(street)) == set()
+
+
+def evening(*meters: str, watts: float = 7000.0) -> dict[str, Course]:
+    """A new load on some meters, from the fourth evening on."""
+    return {
+        m: lambda days: watts * ((days > 3) & (days % 1 > 0.75) & (days % 1 < 0.95)) for m in meters
+    }
+
+
+def test_without_currents_an_evenings_displacement_may_be_load_and_waits() -> None:
+    """A neutral displaces by day and by night; until then nobody can tell, so no crew is sent."""
+    net = network(monitor=False)
+    loaded = Street(net, 5.5, load=evening("T1-B1-1", "T1-B1-4", watts=14000.0), current=False)
+    loose = Street(net, 5.5, neutral={"T1-B1": growing(3.0, 4.0, 4.0)}, current=False)
+
+    load, neutral = (
+        [f for f in judge(s) if f.fault == "neutral_loose" and f.score >= 1]
+        for s in (loaded, loose)
+    )
+
+    assert {f.evidence.numbers.get(WATCH_LIST) for f in load} == {NOT_ENOUGH}
+    assert [f.evidence.numbers.get(WATCH_LIST) for f in (neutral[0], neutral[-1])] == [
+        NOT_ENOUGH,
+        None,
+    ]
+    assert {f.asset for f in neutral} == {"T1-B1"}
+
+
+def test_without_a_monitor_what_two_branches_share_comes_from_above_them() -> None:
+    """A third branch is calm, so it is not the area's neutral either: nobody can tell from here."""
+    net = network(areas=1, branches=3, monitor=False)
+    both = {b: growing(3.0, 4.0, 1.0) for b in ("T1-B1", "T1-B2")}
+    one = {"T1-B1": growing(3.0, 4.0, 1.0)}
+
+    shared, alone = (
+        [
+            f.evidence.numbers.get(WATCH_LIST)
+            for f in judge(Street(net, 4.5, neutral=neutral))
+            if f.fault == "neutral_loose" and f.score >= 1.0
+        ]
+        for neutral in (both, one)
+    )
+
+    assert set(shared) == {NOT_ENOUGH}
+    assert alone[-1] is None
+
+
+def test_a_neutral_current_far_beyond_the_usual_is_new_load() -> None:
+    """The slope was learned with 4 A; at 20 A it may be another, unless a monitor shows it."""
+    rng = np.random.default_rng(3)
+    scores = []
+    for bound in (NO_BOUND, CROWD):
+        limits = np.array([[w, 0.08, 1.0, 1.7, 6.5, 0.5, 0, bound] for w in (0, 1)])
+        state, score = np.zeros((1, N_STATE)), np.zeros((1, 2))
+        for k in range(300):
+            place = np.zeros((1, N_PLACE))
+            amps = rng.normal(0, 4.0 if k < 288 else 20.0, 3)
+            i = amps @ np.exp(-2j * np.pi / 3 * np.arange(3))
+            z = -i * (0.05 if k < 288 else 0.4) + rng.normal(0, 0.05)
+            place[0, Z_RE], place[0, Z_IM] = z.real, z.imag
+            place[0, I_0 : I_0 + 3] = amps
+            place[0, [LEVEL, LINE, READINGS]] = np.nan, 1.0, 6.0
+            follow_places(place, state, score, 1344.0, 192.0, (0.78, 0.98), limits)
+        scores.append(float(score[0, 0]))
+
+    assert scores[0] >= 1.0
+    assert scores[1] == 0.9
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

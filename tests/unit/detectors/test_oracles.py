@@ -118,7 +118,8 @@ def test_an_added_neutral_resistance_is_found_by_least_squares_over_the_window()
     z[learned:] -= ohm * i_n[learned:]
     state, score = np.zeros((1, displacement.N_STATE)), np.zeros((1, 2))
     decay = 0.8, 0.97
-    limits = np.array([[0, 0.08, 1, 1.7, 6.5, 0.5, 0], [1, 0.05, 1, 0.75, 8, 0.5, 1]])
+    rules = [0, 0.08, 1, 1.7, 6.5, 0.5, 0, math.inf], [1, 0.05, 1, 0.75, 8, 0.5, 1, math.inf]
+    limits = np.array(rules)
     place = np.zeros((1, displacement.N_PLACE))
     for k in range(n):
         place[0, :2] = z[k].real, z[k].imag

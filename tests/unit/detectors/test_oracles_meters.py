@@ -196,6 +196,7 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
     state[:, [meter.LAST_V, meter.LAST_I]] = np.nan
     gap, last_e = np.full(N, STEP_US), np.full(N, np.nan)
     healed, score, same, last_row = np.zeros(2), np.zeros((N, 4)), 0.0, (0.0, 0.0)
+    repeating, early = np.zeros(N, np.uint8), []
     phase = np.array([3] + [0] * 15, np.int8)
     for k in range(60):
         values = frame(rng, phase, 0.0)
@@ -205,7 +206,7 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         time = np.full(N, k * STEP_US)
         meter.judge_meters(
             k * STEP_US, 0.25, values, register, time, OFFSETS, NOMINAL,
-            np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, score,
+            np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, repeating, score,
         )  # fmt: skip
         row = (float(values[5, CHANNEL["v_a"]]), float(values[5, CHANNEL["i_a"]]))
         same = same + 0.25 if row == last_row else 0.0
@@ -215,6 +216,10 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         back = max(0.0, 2 - (k - 41) * 0.25 / 24) if k > 40 else 0.0
         assert back == pytest.approx(score[3, meter.REGISTER], abs=1e-4)
         assert score[7, meter.STUCK] == 0.0
+        early += [k] * int(repeating[5])
+        assert repeating.sum() == repeating[5]
+    # Three readings like the one of k = 21, and the area has moved by then.
+    assert early == list(range(early[0], 50)) and 24 <= early[0] <= 32
 
 
 def test_a_register_may_start_anew_just_below_a_power_of_ten() -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.budget import BELOW_LIMIT, OVER_BUDGET, WATCH_LIST
+from alerts.budget import BELOW_LIMIT, OVER_BUDGET
 from alerts.roles import Actor
 from alerts.states import STATES
 from alerts.tickets import TicketDesk
 from desk.read_now import Answered
 from grid.errors import ForewattError
-from grid.records import Evidence
+from grid.records import WATCH_LIST, Evidence
 from storage.desk_records import LastSeen
 from tests.unit.web.test_knowledge_pages import ARTICLE
 from tests.unit.web.visitor import Visit

@@ -382,7 +382,9 @@ class NeutralDetector(Detector):
                 "phase voltages drift apart, no currents are known: by day and by night it is the "
                 "neutral, for some hours it may be uneven load"
             )
-            rule_zh = "各相电压反向偏移(无电流数据):昼夜持续为中性线接触不良,仅数小时可能为单相负荷"
+            rule_zh = (
+                "各相电压反向偏移（无电流数据）：昼夜持续为中性线接触不良，仅数小时可能为单相负荷"
+            )
             following = "measure currents and the neutral joints at this asset in the evening"
             following_zh = "晚高峰在该处测量各相电流与中性线接头"
         elif what == 0:

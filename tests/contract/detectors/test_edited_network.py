@@ -111,7 +111,7 @@ def test_a_removed_meter_is_never_missed() -> None:
 
 
 def parts(engine: Engine) -> list[Stateful]:
-    return [*(d for group in engine.detectors for d in group), engine.outage]  # type: ignore[list-item]
+    return [part for _, part in engine.families.parts()]
 
 
 def rows_of(part: Stateful, axis: str, device: str) -> list[int]:

@@ -79,11 +79,12 @@ BLIND_EXCLUDED: Final = (
     "供电侧：邻户与变压器电压未降低",
 )
 # Two windows: ohm, share of the usual slope, volt rms explained, standard errors, share explained.
+# How sure it is decides; the volts are a floor, else a joint that grows waits for its size.
 # Services have two rows more: against what the transformer says a lone meter should read.
 SERVICE: Final = np.array(
     [
-        [0.12, 1.0, 0.7, 7.0, 0.6],
-        [0.1, 1.0, 0.35, 7.0, 0.5],
+        [0.08, 1.0, 0.5, 7.0, 0.6],
+        [0.08, 1.0, 0.3, 7.0, 0.5],
         [0.15, 1.0, 0.7, 6.0, 0.55],
         [0.15, 1.0, 0.3, 5.5, 0.4],
     ]
@@ -91,7 +92,7 @@ SERVICE: Final = np.array(
 # Lone services once more, over days: ohm, share of the usual slope, volt, standard errors, share.
 LONG: Final = np.array([0.2, 0.3, 0.2, 4.6, 0.25])
 LONG_HOURS: Final = 120.0
-BRANCH: Final = np.array([[0.03, 1.0, 0.8, 8.0, 0.6], [0.02, 0.5, 0.45, 9.0, 0.5]])
+BRANCH: Final = np.array([[0.025, 0.6, 0.5, 8.0, 0.6], [0.015, 0.5, 0.3, 9.0, 0.5]])
 
 
 class JointDetector(Detector):
@@ -177,11 +178,16 @@ class JointDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
+        lone = self._alone_rows
+        moved = None if self.neutral is None else self.neutral.moved_runs()
+        displaced = np.zeros(lone.size, bool)
+        if moved is not None:
+            displaced = moved[self._channel[lone] // 3]
         if self._deviation.size:
-            lone = self._alone_rows
             suspect = (self.service[lone, FROZEN] > 0) & (
                 self.service[lone, FROZEN] < FREEZE_FRAMES
             )
+            suspect |= displaced
             deviations(
                 frame.values,
                 layout.offsets,
@@ -213,6 +219,8 @@ class JointDetector(Detector):
         if self.meter is not None and self.meter.repeating.any():
             # What a meter repeats while its neighbours move is no drop.
             self._services[self.meter.repeating[self.device] > 0, DROP] = np.nan
+        # Siblings move with their neutral alike; a lone meter would learn it as the usual.
+        self._services[lone[displaced], DROP] = np.nan
         args = (self.memory, self.learn, self.decay)
         test_drops(
             self._branches, self.branch, self._branch_score, self.branch_open, *args, BRANCH, True
@@ -237,12 +245,10 @@ class JointDetector(Detector):
             self._keep,
             LONG,
         )
-        if self.neutral is not None:
+        if moved is not None and moved.any():
             # Where a neutral moves, every drop moves with it.
-            moved = self.neutral.moved_runs()
-            if moved.any():
-                self._branch_score[np.repeat(moved, 3)] *= 0.0
-                self._service_score[moved[self._channel // 3]] *= 0.0
+            self._branch_score[np.repeat(moved, 3)] *= 0.0
+            self._service_score[moved[self._channel // 3]] *= 0.0
         if self.transformer is not None:
             # A crowd of new loads goes where no line was ever learned: the overload is the finding.
             crowded = self.transformer.overloaded()

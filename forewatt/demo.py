@@ -42,7 +42,8 @@ STAFF = (
     ("engineer", "Engineer 工程师"),
     ("admin", "Administrator 管理员"),
 )
-WARM_UP_S = 180.0
+WARM_UP_S = (90.0, 810.0)
+"""Compiling takes minutes on a small or busy machine; who waits is told after the first span."""
 SECOND_US = 1_000_000
 
 
@@ -95,12 +96,15 @@ class WarmUp:
         """Until the kernels are there; ForewattError when they cannot be compiled."""
         if self._process is None:
             return
-        try:
-            status = self._process.wait(WARM_UP_S)
-        except subprocess.TimeoutExpired:
+        first, rest = WARM_UP_S
+        status = _ended(self._process, first)
+        if status is None:
+            _say("still compiling the detectors, only this first time; Ctrl-C ends it ...")
+            status = _ended(self._process, rest)
+        if status is None:
             raise ForewattError(
-                f"the detectors were not compiled within {WARM_UP_S:.0f} s; is the machine busy?"
-            ) from None
+                f"the detectors were not compiled within {first + rest:.0f} s; is the machine busy?"
+            )
         if status:
             raise ForewattError(
                 "the detectors could not be compiled, see above; run: forewatt doctor"
@@ -115,6 +119,14 @@ class WarmUp:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(10)
+
+
+def _ended(process: subprocess.Popen[bytes], within_s: float) -> int | None:
+    """Its exit status, or None while it runs on."""
+    try:
+        return process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 @dataclass(frozen=True)

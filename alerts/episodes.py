@@ -139,8 +139,10 @@ class Book:
         assert told is not None
         waits = episode.held and episode.held != OVER_BUDGET  # which the next day decides
         if waits or (episode.held and f.severity == "P1"):
-            episode.held = self._hold(f, f.tick_us)
-            if not episode.held and f.severity == told.severity:
+            before, episode.held = episode.held, self._hold(f, f.tick_us)
+            # What waits for the next day's budget is judged by what was told last, so say it too.
+            decided = episode.held in ("", OVER_BUDGET) and episode.held != before
+            if decided and f.severity >= told.severity:
                 self._tell(episode, "updated", self._marked(episode, f), events)
                 return
         if f.severity < told.severity:  # "P1" < "P2": lower is worse

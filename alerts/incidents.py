@@ -77,8 +77,11 @@ class Standing:
 
     @cached_property
     def leading(self) -> tuple[Alert, ...]:
-        """Of its own alerts those that say what it is now: a loss of supply, not its precursor."""
-        return tuple(a for a in self.own if class_of(a) == "supply") or self.own
+        """Of its own alerts those that say what it is now: a loss of supply, not its precursor;
+        none where customers alone say that supply is lost."""
+        lost = tuple(a for a in self.own if class_of(a) == "supply")
+        told = self.incident.incident_class == "supply" and self.incident.stage == "predicted"
+        return lost if lost or told else self.own
 
     @cached_property
     def quiet_since_us(self) -> int | None:
@@ -110,7 +113,7 @@ class Standing:
     def pinned(self) -> bool:
         """What people work on, or alone have reported, stands by itself: the machine adds to it
         and takes nothing away."""
-        return self.touched or not self.own
+        return self.touched or not self.leading
 
     @property
     def reported(self) -> bool:
@@ -312,7 +315,8 @@ def _ends(
     """(what was growing, the loss of supply that is its end), one loss for each growing cause.
 
     Only where the loss as a whole is located counts: a joint at one customer does not end in the
-    outage of the whole area, though that customer was the first to go dark.
+    outage of the whole area, though that customer was the first to go dark. Nor does a loss that
+    customers alone have told of: whether it is one, meters say.
     """
     losses: dict[str, list[Member]] = defaultdict(list)
     for m in roots:
@@ -321,7 +325,7 @@ def _ends(
     at_top: dict[Asset, list[Member]] = defaultdict(list)
     for one in losses.values():
         top = min((places.node(m.asset) for m in one), key=lambda n: (places.depth(n), n))
-        at_top[top] += [m for m in one if places.node(m.asset) == top and not m.apart]
+        at_top[top] += [m for m in one if m.alert and places.node(m.asset) == top and not m.apart]
     ended: dict[str, tuple[Member, Member]] = {}
     for m in roots:
         if m.incident_class in PRECURSORS and not m.apart:

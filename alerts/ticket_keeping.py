@@ -47,10 +47,21 @@ class TicketKeeping:
             return None
         self.opened[ticket.id] = ticket
         self._episodes[ticket.episode] = ticket
+        ticket = self._note_loss(s, ticket)
         quiet_us = s.quiet_since_us
         if quiet_us is not None:
             return self._step(ticket, ticket, "condition_cleared", quiet_us, "")
         return ticket
+
+    def _note_loss(self, s: Standing, ticket: Ticket) -> Ticket:
+        """Say in a ticket that is new when what had been growing failed: the promises run from
+        then, though it had been known for days (watched only, or in the same batch)."""
+        lost_us = min((a.known_us for a in s.leading), default=ticket.opened_us)
+        grown = len(s.leading) < len(s.own) and lost_us > ticket.opened_us
+        if not grown or any(step.action == "supply_lost" for step in self.tx.steps(ticket.id)):
+            return ticket
+        reason = f"{ticket.fault} {ticket.asset}"
+        return self._step(ticket, ticket, "supply_lost", lost_us, reason)
 
     def _ask(self, episodes: Iterable[str]) -> None:
         """Learn in one question which tickets these alerts have opened; a busy minute has

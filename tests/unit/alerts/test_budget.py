@@ -151,3 +151,19 @@ def test_what_a_detector_cannot_tell_waits_until_it_can() -> None:
         ("raised", "neutral_broken", None),
         ("updated", "neutral_loose", None),
     ]
+
+
+def test_what_a_detector_can_tell_at_last_waits_for_a_budget_by_its_own_score() -> None:
+    b = book()
+    doubted = [trouble("unbalance"), doubtful(trouble("neutral_loose", at=HOUR, score=9.0))]
+    sure = trouble("neutral_loose", at=2 * HOUR, score=9.0)
+    more = trouble("under_voltage", at=3 * HOUR, score=3.0)
+
+    events = b.judge([*doubted, sure, more], START + DAY)
+
+    assert [(e.finding.fault, h) for e, h in zip(events, held(events), strict=True)][1:] == [
+        ("neutral_loose", NOT_ENOUGH),
+        ("neutral_loose", OVER_BUDGET),
+        ("under_voltage", OVER_BUDGET),
+        ("neutral_loose", None),
+    ]

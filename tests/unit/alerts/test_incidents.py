@@ -11,9 +11,10 @@ from alerts.apply import apply_events
 from alerts.incidents import EXPLAINS, PRECURSORS
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
+from alerts.service import clocks
 from grid.faults import FAULTS
 from grid.network import PlannedWork
-from grid.records import AlertEvent, Incident, Ticket
+from grid.records import WATCH_LIST, AlertEvent, Incident, Ticket
 from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, after, raised, town
 
 T1 = ("transformer", "T1")
@@ -195,6 +196,27 @@ def test_what_was_growing_and_takes_the_supply_with_it_is_one_repair(
     with ledger.reading() as r:
         assert [s.action for s in r.steps(ticket.id)] == ["open", "supply_lost"]
     assert [line["ticket"] for line in alert_lines(ledger)] == [True, False]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_promises_run_from_the_loss_though_the_defect_was_known_without_a_ticket(
+    watched: bool,
+) -> None:
+    """Both come in one batch after an interruption; or the defect stood on the watch list."""
+    joint, outage = raised("joint_resistance", U1), raised("outage", U1, at=2 * DAY)
+    numbers = {WATCH_LIST: "over the day's budget"} if watched else {}
+    evidence = replace(joint.finding.evidence, numbers=numbers)
+    joint = replace(joint, finding=replace(joint.finding, evidence=evidence))
+    ledger = MemoryLedger()
+    for batch in [[joint], [outage]] if watched else [[joint, outage]]:
+        apply_events(batch, ledger, town())
+
+    (ticket,) = tickets(ledger)
+    with ledger.reading() as r:
+        steps = r.steps(ticket.id)
+    assert [s.action for s in steps] == ["open", "supply_lost"]
+    promised = clocks(ticket, steps, "urban", START + 2 * DAY)
+    assert {c.start_us for c in promised} == {START + 2 * DAY + 30_000_000}
 
 
 def test_a_burnt_terminal_ranks_no_lower_for_having_taken_the_supply_with_it() -> None:

@@ -22,6 +22,7 @@ from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock, afte
 
 T1 = ("transformer", "T1")
 NOW = START + HOUR
+U1 = ("usage_point", "T1-B1-1")
 CLERK = Actor("王芳", "clerk")
 ALIVE = LastSeen(read_us=NOW - 5 * MINUTE, volts=231.0)
 
@@ -405,3 +406,39 @@ def test_customers_hear_the_formal_words(fault: str, state: TicketState) -> None
 
     assert "复电" not in said
     assert "零线" not in said
+
+
+@pytest.mark.parametrize("minutes", [-30, 30])
+def test_a_defect_found_where_supply_is_said_to_be_lost_makes_that_no_less_urgent(
+    minutes: int,
+) -> None:
+    desk = counter()
+    desk.report(call(), CLERK)
+    joint = raised("joint_resistance", U1, at=NOW - START + minutes * MINUTE)
+
+    apply_events([joint], desk.ledger, desk.network)
+
+    told = {t.fault: (t.severity, t.work) for t in tickets(desk)}
+    assert told == {"outage": ("P1", "repair"), "joint_resistance": ("P2", "preventive")}
+
+
+def test_a_report_that_a_defect_is_merged_into_stays_a_loss_of_supply_until_meters_say_more() -> (
+    None
+):
+    desk = counter()
+    reported = desk.report(call(), CLERK).ticket
+    apply_events([raised("joint_resistance", U1, at=HOUR)], desk.ledger, desk.network)
+    (joint,) = (t for t in tickets(desk) if t.fault == "joint_resistance")
+    assert reported is not None
+    hands = TicketDesk(desk.ledger, desk.network, StandingClock(NOW))
+    hands.merge(joint.id, Actor("赵值班", "operator"), joint.version, reported.number)
+
+    apply_events([raised("comms_failure", U1, at=NOW - START)], desk.ledger, desk.network)
+
+    with desk.ledger.reading() as r:
+        main = r.ticket(reported.id)
+        assert main is not None
+        incident = r.incident(main.incident_id)
+    assert incident is not None
+    assert (main.fault, main.severity, main.work) == ("outage", "P1", "repair")
+    assert (incident.incident_class, incident.opened_us) == ("supply", NOW)

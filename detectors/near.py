@@ -3,7 +3,7 @@
 Findings are for the few over the limit. An engineer who replays data also asks about the many
 that were not: would a lower limit have found it sooner, and what else? Only a replay listens; live
 and in a backtest nothing of this is kept. Bounded: beyond `room` points the time steps become twice
-as long, and every step keeps its highest score.
+as long, and every step keeps its highest score; of more places than that the nearest are kept.
 """
 
 from collections.abc import Callable
@@ -94,6 +94,11 @@ class NearScores:
             self._coarsen()
 
     def _coarsen(self) -> None:
+        times = {key[0] for key in self._kept}
+        if len(times) == 1:  # more places than there is room: the nearest stay
+            order = sorted(self._kept.items(), key=lambda item: (-item[1][0], item[0]))
+            self._kept = dict(order[: self.room])
+            return
         self.step_us *= 2
         kept: dict[tuple[int, str, str, str, str], tuple[float, int]] = {}
         for (_, *place), value in self._kept.items():

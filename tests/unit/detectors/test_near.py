@@ -47,6 +47,15 @@ def test_what_is_over_the_limit_or_raised_is_a_finding_and_not_near() -> None:
     assert near.points == []
 
 
+def test_of_more_places_than_there_is_room_the_nearest_are_kept() -> None:
+    near = NearScores(room=10)
+
+    for n in range(4):
+        hear(near, n * STEP_US, [0.3 + 0.01 * m for m in range(30)], [0] * 30)
+
+    assert {p.asset for p in near.points} == {f"M{m}" for m in range(20, 30)}
+
+
 def test_beyond_its_room_steps_grow_longer_and_peaks_stay() -> None:
     near = NearScores(room=10)
 

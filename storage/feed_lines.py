@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from grid.faults import Severity
 from grid.records import Alert
+from storage.desk_text import nameable
 
 LINES_MAX: Final = 300  # of the feed; the browser keeps no more either (app.js)
 # Without an end there is no bound to what has ever been raised: the newest of it are folded.
@@ -45,9 +46,11 @@ def rank_of(text: str) -> Rank | None:
 
     >>> str(rank_of("01P200000000000000042i7")), rank_of("soon")
     ('01P200000000000000042i7', None)
+    >>> rank_of("01P200000000000000042a\\0") is None  # no text of the database
+    True
     """
     found = _RANK.fullmatch(text)
-    if found is None:
+    if found is None or not nameable(found[5]):
         return None
     cleared, seen, severity, newest_first, key = found.groups()
     return Rank(cleared == "1", seen == "1", severity, int(newest_first), key)

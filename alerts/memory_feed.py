@@ -43,8 +43,9 @@ def _line(key: str, alerts: Sequence[Alert]) -> FeedLine:
     )
 
 
-def _speaks(alert: Alert) -> tuple[bool, str, bool, int, str]:
-    return alert.condition == "cleared", alert.severity, not alert.ticket, alert.raised_us, alert.id
+def _speaks(alert: Alert) -> tuple[bool, str, bool, bool, int, str]:
+    over, defect = alert.condition == "cleared", alert.fault != "outage"
+    return over, alert.severity, defect, not alert.ticket, alert.raised_us, alert.id
 
 
 def _gravest(alert: Alert) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from storage.desk_records import Notice
 
 LIFE_S: Final = 600.0
 DIGITS: Final = 6
+SENT_MAX: Final = 20  # messages looked through: more than are sent to one account in its time
 PHONE_MIN: Final = 7  # digits that must be typed: fewer would be found by trying
 TEXT: Final = (
     "{code} is your code for My supply, good for 10 minutes. Nobody of ours will ask you for it.",
@@ -31,8 +32,10 @@ TEXT: Final = (
 class OwnCode:
     """Codes of one site.
 
-    Nothing is stored but the message on its way: a code follows from the secret, the account and
-    the time. One that was used is remembered by the process that took it until it has ended.
+    Nothing is stored but the message: a code follows from the secret, the account and the time,
+    and counts only where it has been sent, so an account that nobody has asked about cannot be
+    opened by guessing. One that was used is remembered by the process that took it until it has
+    ended.
     """
 
     def __init__(
@@ -51,18 +54,23 @@ class OwnCode:
         self._now_s = now_s
         self._used: dict[tuple[str, str], float] = {}
 
+    def belongs(self, account: str, phone: str) -> bool:
+        """Whether `phone` is the number of the account in the records."""
+        customer = self._network.customer_by_account.get(account)
+        return customer is not None and _same(customer, phone)
+
     def send(self, account: str, phone: str) -> None:
         """Send a code to the customer's telephone, if `phone` is its number; else do nothing."""
-        customer = self._network.customer_by_account.get(account)
-        if customer is None or not _same(customer, phone):
+        if not self.belongs(account, phone):
             return
+        customer = self._network.customer_by_account[account]
         code = self._code(account, self._window())
         text = TEXT[1] if self._settings.language.startswith("zh") else TEXT[0]
         now_us = self._clock.now_us()
         notice = Notice(
             # Not under the account: a code is no part of the story that clerks read.
-            subject=f"code:{account}",
-            recipient=f"code:{account}",
+            subject=_to(account),
+            recipient=_to(account),
             trigger="own_code",
             milestone=secrets.token_hex(8),
             channel=self._settings.channel,
@@ -86,6 +94,10 @@ class OwnCode:
         ]
         if not known or not any(right) or (account, given) in self._used:
             return False
+        with self._ledger.reading() as reading:
+            sent = reading.notices_to(_to(account), SENT_MAX)
+        if not any(given in notice.text for notice in sent):
+            return False
         self._used[account, given] = now_s + 2 * LIFE_S
         return True
 
@@ -95,6 +107,10 @@ class OwnCode:
     def _code(self, account: str, window: int) -> str:
         made = hmac.digest(self._key, f"{window}:{account}".encode(), hashlib.sha256)
         return f"{int.from_bytes(made[:8]) % 10**DIGITS:0{DIGITS}d}"
+
+
+def _to(account: str) -> str:
+    return f"code:{account}"
 
 
 def _same(customer: Customer, phone: str) -> bool:

@@ -12,7 +12,7 @@ from grid.faults import Severity
 from grid.records import Alert
 from storage.desk_text import nameable
 
-LINES_MAX: Final = 300  # of the feed; the browser keeps no more either (app.js)
+LINES_MAX: Final = 300  # of the feed; the browser keeps no more either (feed.js)
 # Without an end there is no bound to what has ever been raised: the newest of it are folded.
 ALERTS_MAX: Final = 12_000
 _NEWEST_FIRST: Final = 10**17
@@ -77,8 +77,8 @@ class FeedLine:
 
     key : names the line for the live stream: the incident, or an alert that has none
     main : the alert that speaks for the cause: the gravest that is not over (a line called critical
-        must not bear the name of the milder fault it grew from), of equals the one that opens the
-        ticket, else the first
+        must not bear the name of the milder fault it grew from), of equals the outage before the
+        defect that led to it, then the one that opens the ticket, else the first
     alerts, devices : how many are folded into it, and how many meters they are about
     unseen : of some of it nobody has said that he has seen it
     cleared : all of it is over

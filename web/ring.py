@@ -9,6 +9,9 @@ from web.i18n import Language
 from web.policy import PERSONAL_DATA
 
 RING_MAX: Final = 2_000
+JOINED_MAX: Final = (
+    64  # pieces kept for others: pages that come back each from elsewhere share none
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class Ring:
         """
         key = (audience, place, sent)
         if key not in self._joined:
+            if len(self._joined) >= JOINED_MAX:
+                self._joined.clear()
             frames = [
                 f
                 for f in self._frames[place - self.start :]

@@ -255,6 +255,14 @@ class Hub:
         try:
             yield b"retry: 1000\n\n" + event("beat", {**self._beat(), "live": self.live})
             missing = False
+            if (
+                after is not None
+                and after > self.seq
+                and await asyncio.to_thread(self._never, after)
+            ):
+                # The database was restored to a time before: nothing would be news for long.
+                yield event("reset", {}, self.seq)
+                after = self.seq
             if after is not None:
                 client.sent, base = after, self._ring.base
                 missing = base is None or after < base
@@ -278,6 +286,11 @@ class Hub:
                     await client.waiting
         finally:
             self.clients.discard(client)
+
+    def _never(self, seq: int) -> bool:
+        """Whether there has been no such message yet."""
+        with self._ledger.reading() as r:
+            return seq > r.outbox_head()
 
     async def _replayed(self, client: Client) -> AsyncIterator[bytes]:
         """Out of the database, from the last message that the client has seen."""

@@ -98,7 +98,7 @@ line AS (
 ), main AS (
     SELECT DISTINCT ON (line_key) line_key AS main_of, a.id AS main_id
     FROM page JOIN a ON a.key = line_key
-    ORDER BY line_key, cleared, severity, NOT ticket, raised_us, a.id
+    ORDER BY line_key, cleared, severity, fault <> 'outage', NOT ticket, raised_us, a.id
 ), heard AS (
     SELECT line_key AS heard_of, count(DISTINCT device) AS line_devices
     FROM page JOIN a ON a.key = line_key CROSS JOIN unnest(a.devices) device GROUP BY 1
@@ -128,7 +128,7 @@ LEFT JOIN LATERAL (
 WITH a AS MATERIALIZED ({alerts})
 SELECT asset_kind, asset, count(*) AS lines FROM (
     SELECT DISTINCT ON (key) asset_kind, asset FROM a
-    ORDER BY key, cleared, severity, NOT ticket, raised_us, id
+    ORDER BY key, cleared, severity, fault <> 'outage', NOT ticket, raised_us, id
 ) main GROUP BY 1, 2
 
 -- name: worst_open

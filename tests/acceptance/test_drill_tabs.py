@@ -34,3 +34,29 @@ def test_an_open_page_of_the_site_becomes_the_drills_with_its_banner(
         expect(banner).to_be_visible()  # its news made the page look again
         assert before != d.page.locator("main").inner_text()
         assert d.complaints == []
+
+
+def test_a_list_that_is_cut_fetches_no_line_of_a_drill_joined_in_another_tab(
+    browser: Browser,
+) -> None:
+    world = Rooms()
+    with Server(lambda: world.settings) as server, desk(browser, server) as d:
+        d.open("/")
+        live(d.page)
+        before = d.page.locator("#feed-lines").inner_html()
+        other = d.new_page()
+        other.goto(f"{server.url}/drills", wait_until="domcontentloaded")
+        other.locator(".scene input").first.check()
+        other.locator("form[action='/drills'] button").click()
+        other.locator("form[action$='/join'] button").click()
+        expect(other.locator(".bar-drill")).to_be_visible()
+        first = "00P1" + "0" * 17 + "i0"
+        d.page.evaluate(
+            "(next) => { document.querySelector('#feed-lines').dataset.next = next }", first
+        )
+
+        with d.page.expect_response("**/feed?*") as answer:
+            d.page.evaluate("() => document.querySelector('#new-pill').click()")
+
+        assert 403 == answer.value.status
+        assert 0 < d.page.locator(".feed-row").count() == before.count('class="feed-row')

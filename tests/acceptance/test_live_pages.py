@@ -148,6 +148,40 @@ def test_a_focused_line_does_not_move_and_news_wait_behind_the_pill(
         expect(pill).to_be_hidden()
 
 
+def test_a_line_that_ends_while_it_is_being_fetched_does_not_come_back(
+    browser: Browser, server: Server
+) -> None:
+    """The answer was drawn before the end, and comes after the news of it."""
+    with desk(browser, server) as d:
+        live(d.page)
+
+        left = d.page.evaluate(
+            """async () => {
+              const feed = performance.getEntriesByType("resource").map((x) => x.name)
+                .find((x) => x.includes("/static/feed.js"));
+              const { feedEvent, releasePill } = await import(feed);
+              const list = document.querySelector("#feed-lines"), ends = list.lastElementChild;
+              const real = window.fetch;
+              const done = new Promise((resolve) => {
+                window.fetch = async (...asked) => {
+                  const drawn = await (await real(...asked)).text();
+                  feedEvent({ line: ends.dataset.line });
+                  setTimeout(resolve, 50);
+                  return new Response(drawn);
+                };
+              });
+              ends.remove();
+              list.dataset.next = ends.dataset.rank;
+              releasePill();
+              await done;
+              return list.children.length;
+            }"""
+        )
+
+        assert 2 == left
+        assert d.complaints == []
+
+
 def test_an_acknowledgement_is_seen_by_a_colleague_at_once(
     browser: Browser, server: Server
 ) -> None:

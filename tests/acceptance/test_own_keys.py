@@ -88,3 +88,21 @@ def test_the_language_switch_keeps_the_alert_that_was_opened_since(
 
         expect(page).to_have_url(shown)
         expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+
+
+def test_whatever_is_stored_as_keys_the_page_goes_on(browser: Browser, server: Server) -> None:
+    with desk(browser, server) as d:
+        for stored in (
+            '"text"',
+            "[1]",
+            "7",
+            "{",
+            '{"a": 7, "g": "x", "s": "x", "j": "ab", "k": null}',
+        ):
+            d.page.evaluate("(text) => localStorage.setItem('keys-mine', text)", stored)
+            d.page.reload(wait_until="domcontentloaded")
+
+        d.page.keyboard.press("x")
+        d.page.wait_for_url("**/tickets", wait_until="domcontentloaded")
+
+        assert d.complaints == []

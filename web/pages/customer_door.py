@@ -12,6 +12,7 @@ from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -20,12 +21,14 @@ from desk.own_code import OwnCode
 from grid.network import PlannedWork
 from grid.records import Incident, Ticket, TicketState
 from web.forms import Fields, form_of, see
+from web.lately import Lately
 from web.limits import Limit
 from web.links import sign
 from web.site import Site
 
 OWN: Final = "own supply"  # what a link is signed for
 OWN_S: Final = 12 * 3600.0
+KEPT_S: Final = 3.0
 CUSTOMERS_MIN: Final = 5
 AREAS_MAX: Final = 30
 WORKS_MAX: Final = 10
@@ -65,7 +68,13 @@ def register(app: FastAPI, site: Site) -> None:
             raise HTTPException(429, "slow_down")
         return address
 
+    found_lately: Lately[str, list[Area]] = Lately()
+
     def areas() -> list[Area]:
+        """At most some seconds old: on the worst night everybody asks."""
+        return found_lately.get("now", KEPT_S, find_areas)
+
+    def find_areas() -> list[Area]:
         with site.ledger.reading() as reading:
             found = [
                 i
@@ -83,7 +92,11 @@ def register(app: FastAPI, site: Site) -> None:
         """Announced work of the week with the name of its place, the soonest first."""
         now_us = site.clock.now_us()
         ahead = [
-            w for w in site.network.planned if w.end_us > now_us and w.start_us < now_us + AHEAD_US
+            w
+            for w in site.network.planned
+            if w.end_us > now_us
+            and w.start_us < now_us + AHEAD_US
+            and len(site.places.customers((w.asset_kind, w.asset))) >= CUSTOMERS_MIN
         ]
         ahead.sort(key=lambda w: w.start_us)
         named = site.network
@@ -121,10 +134,13 @@ def register(app: FastAPI, site: Site) -> None:
                 return page(request, problem="my.say_both", typed=form)
             if not asked_from.take(address):
                 raise HTTPException(429, "slow_down")
-            # The same answer whoever was meant, and however often.
-            if sent_to.take(account):
-                codes.send(account, form["phone"][:40])
-            return page(request, sent=True, typed=form)
+            # The same answer whoever was meant, and however often; and as soon: what is sent is
+            # sent after it. Only messages count: who knows an account alone can use up none.
+            phone = form["phone"][:40]
+            answer = page(request, sent=True, typed=form)
+            if codes.belongs(account, phone) and sent_to.take(account):
+                answer.background = BackgroundTask(codes.send, account, phone)
+            return answer
 
         return await run_in_threadpool(act)
 

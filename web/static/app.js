@@ -195,10 +195,16 @@ if (body.dataset.stream) {
 
 // What somebody has chosen instead of a delivered key, in this browser: delivered -> chosen.
 const KEYS = "keys-mine";
+const CHOOSABLE = /^[a-z0-9/?.,;=-]$/;
 const keyFields = $$("[data-delivered]");
 let chosenKeys = {};
 try {
-  chosenKeys = JSON.parse(localStorage.getItem(KEYS) ?? "{}") ?? {};
+  // Keys only, and each once: whatever is stored there, the page goes on.
+  const taken = new Set();
+  for (const [delivered, key] of Object.entries(JSON.parse(localStorage.getItem(KEYS) ?? "{}") ?? {})) {
+    if (typeof key === "string" && CHOOSABLE.test(key) && !taken.has(key)) chosenKeys[delivered] = key;
+    taken.add(key);
+  }
 } catch {
   // unreadable: the delivered ones stand
 }
@@ -232,7 +238,7 @@ for (const field of keyFields) {
   field.addEventListener("keydown", (event) => {
     // While an input method is on, only the place of the key is known.
     const key = event.key === "Process" ? event.code.replace(/^(Key|Digit)/, "").toLowerCase() : event.key.toLowerCase();
-    if (event.ctrlKey || event.metaKey || event.altKey || !/^[a-z0-9/?.,;=-]$/.test(key)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !CHOOSABLE.test(key)) return;
     event.preventDefault();
     choose(field.dataset.delivered, key);
     field.select();

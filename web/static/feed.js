@@ -108,6 +108,7 @@ function sweep() {
 
 let refilling = 0;
 let total = null;
+const overMeanwhile = new Set(); // lines that ended while the next ones were being fetched
 
 function refillSoon(ms = REFILL_MS + Math.random() * REFILL_APART_MS) {
   if (!refilling && liveFeed()) refilling = setTimeout(refill, ms);
@@ -119,14 +120,18 @@ async function refill() {
   let again = 0;
   if (from && room > 0) {
     list.dataset.next = ""; // what is left out meanwhile is noted anew
+    overMeanwhile.clear();
     try {
       const address = `/feed?from=${encodeURIComponent(from)}&limit=${room}`;
-      const answer = await fetch(address, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+      // The realm: in another tab a drill may have been joined or left.
+      const headers = { accept: "text/html", "x-realm": document.body.dataset.realm };
+      const answer = await fetch(address, { headers, signal: AbortSignal.timeout(10000) });
       if (!answer.ok || answer.redirected) throw new Error(answer.statusText);
       const found = parsed(await answer.text());
       still(() => {
         for (const row of [...found.children]) {
-          if (!document.getElementById(row.id) && !waiting.has(row.dataset.line)) insert(row);
+          const known = document.getElementById(row.id) || waiting.has(row.dataset.line);
+          if (!known && !overMeanwhile.has(row.dataset.line)) insert(row);
         }
         trim();
       });
@@ -180,6 +185,8 @@ export function releasePill() {
 export function feedEvent(item) {
   if (!lines() || !liveFeed() || !item.line) return;
   const present = document.getElementById(`line-${item.line}`);
+  if (item.html) overMeanwhile.delete(item.line);
+  else if (refilling) overMeanwhile.add(item.line);
   if (!item.html) {
     // Over and seen, or part of another cause.
     if (present) {

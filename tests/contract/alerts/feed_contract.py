@@ -88,6 +88,20 @@ class FeedContract:
         assert (line.main, line.severity, line.raised_us) == (alerts[3], "P1", START)
         assert (line.cleared, line.unseen, line.no_data) == (False, True, False)
 
+    def test_a_defect_that_went_on_as_an_outage_leaves_it_its_name(self, ledger: Ledger) -> None:
+        """The defect has opened the ticket, but what is wrong now is that supply is lost."""
+        (cause,) = self.incidents(ledger, 1)
+        alerts = [
+            an_alert("burnt", cause, "P1", fault="hot_terminal"),
+            an_alert("dark", cause, "P1", ticket=False, raised_us=START + HOUR),
+        ]
+        with self.told(ledger, *alerts) as tx:
+            (line,) = tx.feed().lines
+            places = tx.line_places()
+
+        assert line.main == alerts[1]
+        assert places == {("usage_point", "dark"): 1}
+
     def test_lines_stand_by_seen_then_gravity_then_age_and_go_on_from_any_of_them(
         self, ledger: Ledger
     ) -> None:

@@ -92,6 +92,20 @@ def test_a_code_is_for_one_account_and_guesses_are_none(room: Room) -> None:
     assert not any(room.codes.take(ACCOUNT, guess) for guess in ("", "000000x", code[:5], "ß"))
 
 
+def test_an_account_that_nobody_has_asked_about_cannot_be_opened_by_guessing(room: Room) -> None:
+    """Else a million guesses at any account would find a code that nobody was ever sent."""
+    room.codes.send(ACCOUNT, room.phone)
+    code = room.code()
+    room.ledger = MemoryLedger()
+    other = OwnCode(
+        room.ledger, room.network, StandingClock(START), b"secret", now_s=lambda: room.now_s
+    )
+
+    assert not other.take(ACCOUNT, code)
+    other.send(ACCOUNT, room.phone)
+    assert other.take(ACCOUNT, code)
+
+
 def test_a_code_is_no_part_of_the_story_that_clerks_read(room: Room) -> None:
     room.codes.send(ACCOUNT, room.phone)
 

@@ -71,6 +71,13 @@ def test_values_stand_in_the_chinese_sentence(part: Part, english: str, chinese:
     assert said(words("en"), english, part) == english
 
 
+def test_a_long_text_of_somebody_else_is_not_searched() -> None:
+    """The time would grow with the square of its length."""
+    long = "x: is " * 100_000
+
+    assert long == said(ZH, long)
+
+
 def test_a_refused_form_is_answered_in_the_readers_language(visit: Visit) -> None:
     admin = visit("admin", "zh-CN")
 

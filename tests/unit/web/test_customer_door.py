@@ -59,6 +59,7 @@ def test_announced_work_of_the_week_is_told(world: World) -> None:
     works = (
         PlannedWork("transformer", "T5", NOW + DAY, NOW + DAY + HOUR, "new fuse gear"),
         PlannedWork("transformer", "T5", NOW + 20 * DAY, NOW + 21 * DAY, "far away"),
+        PlannedWork("usage_point", "T5-001", NOW + DAY, NOW + DAY + HOUR, "one house"),
     )
     world.network = replace(world.network, planned=works)
     anybody = Visitor(create_app(world.settings), base_url=HOST, headers={"accept-language": "en"})
@@ -66,6 +67,7 @@ def test_announced_work_of_the_week_is_told(world: World) -> None:
     page = anybody.get("/my").text
 
     assert "new fuse gear" in page and "河坊街5号" in page and "far away" not in page
+    assert "one house" not in page
 
 
 @TEXTS
@@ -115,6 +117,28 @@ def test_messages_and_guesses_are_limited(anybody: Visitor, world: World) -> Non
     assert [422] * 5 + [429] * 2 == guesses
     refused = anybody.change("/my/enter", account=ACCOUNT, code=codes(world)[-1])
     assert 429 == refused.status_code
+
+
+@TEXTS
+def test_who_knows_the_account_alone_uses_up_none_of_its_messages(
+    anybody: Visitor, world: World
+) -> None:
+    for _ in range(5):
+        anybody.change("/my/code", account=ACCOUNT, phone="13900000000")
+
+    anybody.change("/my/code", account=ACCOUNT, phone=PHONE)
+
+    assert 1 == len(codes(world))
+
+
+def test_on_the_worst_night_the_areas_are_looked_up_once_for_all(
+    anybody: Visitor, world: World
+) -> None:
+    first = anybody.get("/my").text
+    with world.ledger.transaction() as memory:
+        memory.incident_rows.clear()
+
+    assert first.count("no power since") == anybody.get("/my").text.count("no power since") == 1
 
 
 @TEXTS

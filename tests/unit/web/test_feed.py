@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+import pytest
+
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import World
 from web.app import create_app
@@ -22,6 +24,11 @@ def test_the_stream_draws_the_same_line_as_the_page(world: World, visit: Visit) 
     for line in lines:
         assert f'data-rank="{line.rank}"' in page
         assert sum(f'"rank":"{line.rank}"'.encode() in x for x in drawn) == 1
+
+
+@pytest.mark.parametrize("start", ["soon", "01P2%00", "01P200000000000000042i7%00", "i" * 2_000])
+def test_a_list_goes_on_from_a_line_or_says_that_it_is_none(start: str, visit: Visit) -> None:
+    assert 400 == visit("operator").get(f"/feed?from={start}").status_code
 
 
 def test_silence_of_data_is_written_on_the_line(world: World, visit: Visit) -> None:

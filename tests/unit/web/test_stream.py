@@ -13,7 +13,7 @@ from grid.records import OutboxMessage
 from tests.unit.web.visitor import Visit
 from tests.unit.web.world import LiveMemory
 from web.i18n import LANGUAGES, Language
-from web.ring import RING_MAX, Audience, Frame, Ring
+from web.ring import JOINED_MAX, RING_MAX, Audience, Frame, Ring
 from web.stream import REPLAY_BATCH, REPLAY_MAX, Hub, Pass, TooManyStreams, event
 
 WITHIN_S = 5.0
@@ -250,6 +250,37 @@ def test_a_page_ahead_of_the_stream_is_told_nothing_twice() -> None:
             hub.stop()
 
     run(story())
+
+
+def test_a_page_from_before_a_restored_database_reads_itself_anew() -> None:
+    """Its last number is above all there are: waiting for a higher one, it would be silent."""
+
+    async def story() -> None:
+        ledger = LiveMemory()
+        hub = hub_of(ledger)
+        hub.start()
+        try:
+            publish(ledger, "kept")
+            await until(lambda: hub.seq == 1)
+            reader = open_stream(hub, after=900)
+            await reader.next("reset")
+            publish(ledger, "news")
+
+            assert await reader.keys(1) == ["news"]
+        finally:
+            hub.stop()
+
+    run(story())
+
+
+def test_pages_that_come_back_each_from_elsewhere_keep_no_pieces_for_others() -> None:
+    ring = Ring()
+    ring.add([Frame(n, "alert", {"en": b"%d" % n}) for n in range(1, 4 * JOINED_MAX)])
+
+    for sent in range(3 * JOINED_MAX):
+        ring.joined(Audience("clerk", "en"), 0, sent)
+
+    assert len(ring._joined) <= JOINED_MAX
 
 
 def test_what_many_are_shown_is_joined_once_and_nobody_gets_what_another_may_see() -> None:

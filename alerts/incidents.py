@@ -398,7 +398,8 @@ def located(s: Standing, places: Places) -> Asset:
         return s.asset
     if class_of(own[0]) in SPREADING:
         named = {(a.asset_kind, a.asset) for a in own}
-        if s.reported:
+        if s.reported and class_of(own[0]) == s.incident.incident_class:
+            # Not where a defect was that only now is the loss of supply merged into it.
             named.add(s.asset)
         top = min(named, key=lambda a: (places.depth(a), a))
         # What an outage has left dark may lie side by side: it is where they all are supplied.

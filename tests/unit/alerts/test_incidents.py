@@ -11,11 +11,13 @@ from alerts.apply import apply_events
 from alerts.incidents import EXPLAINS, PRECURSORS
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
+from alerts.roles import Actor
 from alerts.service import clocks
+from alerts.tickets import TicketDesk
 from grid.faults import FAULTS
 from grid.network import PlannedWork
 from grid.records import WATCH_LIST, AlertEvent, Incident, Ticket
-from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, after, raised, town
+from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock, after, raised, town
 
 T1 = ("transformer", "T1")
 T2 = ("transformer", "T2")
@@ -257,6 +259,20 @@ def test_a_joint_gets_its_ticket_back_when_the_outage_is_found_further_up() -> N
     assert {"joint_resistance": "T1-B1-1", "outage": "T1"} == {f: t.asset for f, t in now.items()}
     assert (now["joint_resistance"].id, now["joint_resistance"].severity) == (before.id, "P2")
     assert {"joint", "supply"} == {i.incident_class for i in incidents(ledger)}
+
+
+def test_a_loss_that_people_merge_into_a_defects_ticket_is_dark_only_where_it_is() -> None:
+    ledger = applied(raised("joint_resistance", T1), raised("outage", B1, at=DAY))
+    held = {t.fault: t for t in tickets(ledger)}
+    main, lost = held["joint_resistance"], held["outage"]
+    desk = TicketDesk(ledger, town(), StandingClock(START + DAY))
+    desk.merge(lost.id, Actor("赵值班", "operator"), lost.version, main.number)
+
+    apply_events([raised("comms_failure", U1, at=DAY + HOUR)], ledger, town())
+
+    (ticket,) = tickets(ledger)
+    assert (ticket.id, ticket.fault, ticket.asset) == (main.id, "outage", "T1-B1")
+    assert ticket.customers == 3, "the other branch has its supply"
 
 
 def test_a_joint_found_only_after_the_supply_was_back_is_work_of_its_own() -> None:

@@ -56,13 +56,15 @@ class Standing:
     """An open incident as the rules see it; what follows from its alerts is found once.
 
     `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket;
-    `held` says that people have merged another ticket into that.
+    `held` says that people have merged another ticket into that; `aside` are alerts that came with
+    it from elsewhere and are of another class: they do not say what this is.
     """
 
     incident: Incident
     alerts: tuple[Alert, ...]
     ticket: Ticket | None = None
     held: bool = False
+    aside: frozenset[str] = frozenset()
 
     @property
     def asset(self) -> Asset:
@@ -73,7 +75,8 @@ class Standing:
         """The alerts that are the cause, not what it explains: those of the incident's class, a
         loss of supply with what had been growing there."""
         cls = self.incident.incident_class
-        return tuple(a for a in self.alerts if same_cause(class_of(a), cls))
+        found = (a for a in self.alerts if same_cause(class_of(a), cls))
+        return tuple(a for a in found if a.id not in self.aside)
 
     @cached_property
     def leading(self) -> tuple[Alert, ...]:
@@ -150,6 +153,16 @@ class Cluster:
     explained: list[Member]
 
 
+def from_elsewhere(incident: Incident, alerts: Iterable[Alert], places: Places) -> frozenset[str]:
+    """Of an incident that people have merged others into, the alerts of another class and place."""
+    here = places.node((incident.asset_kind, incident.asset))
+    return frozenset(
+        a.id
+        for a in alerts
+        if class_of(a) != incident.incident_class and places.node((a.asset_kind, a.asset)) != here
+    )
+
+
 def class_of(alert: Alert) -> str:
     """The incident class of an alert."""
     return FAULTS[alert.fault].incident_class
@@ -214,6 +227,7 @@ def members_of(
         or (
             places.steps_between((a.asset_kind, a.asset), standing.asset) is not None
             and same_cause(class_of(a), cls)
+            and a.id not in standing.aside
         )
     ]
     if standing.reported:
@@ -398,8 +412,7 @@ def located(s: Standing, places: Places) -> Asset:
         return s.asset
     if class_of(own[0]) in SPREADING:
         named = {(a.asset_kind, a.asset) for a in own}
-        if s.reported and class_of(own[0]) == s.incident.incident_class:
-            # Not where a defect was that only now is the loss of supply merged into it.
+        if s.reported:
             named.add(s.asset)
         top = min(named, key=lambda a: (places.depth(a), a))
         # What an outage has left dark may lie side by side: it is where they all are supplied.

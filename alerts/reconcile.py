@@ -37,7 +37,9 @@ class Reconciler(TicketKeeping):
         for i in rows:
             ticket = tickets.get(i.id)
             by_people = ticket is not None and ticket.id in held
-            self.standing[i.id] = Standing(i, alerts.get(i.id, ()), ticket, by_people)
+            own = alerts.get(i.id, ())
+            aside = rules.from_elsewhere(i, own, places) if by_people else frozenset[str]()
+            self.standing[i.id] = Standing(i, own, ticket, by_people, aside)
 
     def take(
         self,

@@ -2,7 +2,7 @@
 
 One thread waits for the outbox and encodes each message once a language; all clients read the same
 ring of what is newest, and what gathers between two writes goes out in one piece that is joined
-once for all who are shown the same (docs/decisions/0091). A page carries the number of the last
+once for all who are shown the same (docs/decisions/0022). A page carries the number of the last
 message it has seen, the stream goes on from there (out of the ring, else out of the database), and
 the browser resumes by `Last-Event-ID`. A client that cannot keep up is let go: it comes back.
 """

@@ -107,7 +107,7 @@ function sweep() {
 // -- a list that is cut --------------------------------------------------------------------------
 
 let refilling = 0;
-let total = null;
+let total = lines() ? Number(lines().dataset.total) : null;
 const overMeanwhile = new Set(); // lines that ended while the next ones were being fetched
 
 function refillSoon(ms = REFILL_MS + Math.random() * REFILL_APART_MS) {

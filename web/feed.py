@@ -18,6 +18,26 @@ def line_of(message: OutboxMessage) -> str | None:
     return None
 
 
+def shown_by(messages: Iterable[OutboxMessage]) -> dict[int, str]:
+    """The messages, by number, that show a line as it is after all of them, and the line.
+
+    The last one that is not a ticket's: who hears alerts alone misses none. A later one of its
+    ticket as well, unless it came with it: a page that was loaded in between has seen the first.
+    """
+    alerts: dict[str, OutboxMessage] = {}
+    tickets: dict[str, OutboxMessage] = {}
+    for m in messages:
+        line = line_of(m)
+        if line is not None:
+            (tickets if m.topic == "ticket" else alerts)[line] = m
+    shown = {m.seq: line for line, m in alerts.items()}
+    for line, m in tickets.items():
+        before = alerts.get(line)
+        if before is None or (m.seq > before.seq and m.at_us != before.at_us):
+            shown[m.seq] = line
+    return shown
+
+
 def found_in(
     names: Iterable[LineName], wanted: str, names_of: Callable[[LineName], Iterator[str]]
 ) -> tuple[list[str], list[str]]:

@@ -34,7 +34,7 @@ from desk.without_supply import Unsupplied, covered, unsupplied
 from grid.errors import ForewattError
 from grid.records import OutboxMessage, Ticket
 from storage.fleet import allowed_s
-from web.feed import line_of
+from web.feed import shown_by
 from web.i18n import Language
 from web.lately import Lately
 from web.names import asset_label, feeder_of, phases_of
@@ -334,17 +334,15 @@ class Site:
     def frames(
         self, messages: Sequence[OutboxMessage], languages: Sequence[Language]
     ) -> list[Frame]:
-        """Messages as events; a line of the feed is rendered once, with its last message."""
-        line_at = {m.seq: line for m in messages if (line := line_of(m)) is not None}
-        last: dict[str, int] = {}
-        # A ticket's news draw a line only if nothing else does: who hears alerts alone misses none.
-        for m in sorted(messages, key=lambda m: (m.topic != "ticket", m.seq)):
-            if m.seq in line_at:
-                last[line_at[m.seq]] = m.seq
+        """Messages as events; a line of the feed is rendered once, with the messages that show it
+        as it is now (`web.feed.shown_by`)."""
+        line_at = shown_by(messages)
+        lines = sorted(set(line_at.values()))
         groups: dict[str, LineRow] = {}
-        if last and languages:
-            found = self.board.lines(role="system", only=list(last), limit=len(last))
+        if lines and languages:
+            found = self.board.lines(role="system", only=lines, limit=len(lines))
             groups = {x.line.key: x for x in found.rows}
+        rows = {(k, x): self.row_html(group, x) for k, group in groups.items() for x in languages}
         frames = []
         for m in messages:
             incident = m.key if m.topic == "incident" else m.data.get("incident_id")
@@ -352,13 +350,12 @@ class Site:
             if m.topic == "contact":
                 data["ticket"] = m.data.get("ticket_id")
             line = line_at.get(m.seq)
-            draw = line is not None and last[line] == m.seq
+            group = groups.get(line) if line else None
             texts = {}
             for language in languages:
-                more = {"line": line, "merged": m.data.get("change") == "merged"} if draw else {}
-                group = groups.get(line) if draw and line else None
-                if group is not None:
-                    more |= {"rank": str(group.line.rank), "html": self.row_html(group, language)}
+                more = {"line": line, "merged": m.data.get("change") == "merged"} if line else {}
+                if line and group is not None:
+                    more |= {"rank": str(group.line.rank), "html": rows[line, language]}
                 texts[language] = event(m.topic, data | more, m.seq)
             frames.append(Frame(m.seq, m.topic, texts, str(m.data.get("work") or "")))
         return frames

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.web.visitor import Visit
-from tests.unit.web.world import World
+from tests.unit.web.world import NOW, World
 from web.app import create_app
 from web.site import Site
 
@@ -66,6 +66,34 @@ def test_who_takes_a_ticket_is_news_of_its_line(world: World, visit: Visit) -> N
     drawn = [f.text["en"] for f in site.frames(messages, ["en"]) if f.topic == "ticket"]
 
     assert ["赵调度"] == [name for x in drawn for name in re.findall("赵调度", x.decode())]
+
+
+def test_a_page_loaded_between_an_alert_and_who_took_its_ticket_learns_both(
+    world: World, visit: Visit
+) -> None:
+    """Both come in one piece; what the page has seen already is not sent to it again."""
+    site: Site = create_app(world.settings).state.site
+    with world.ledger.reading() as r:
+        ticket = r.ticket(1)
+    assert ticket is not None
+    before = site.outbox_head()
+    with world.ledger.transaction() as tx:
+        tx.publish("incident", str(ticket.incident_id), NOW, {})
+        tx.publish("ticket", "1", NOW, {"incident_id": ticket.incident_id})
+    seen = site.outbox_head()
+    visit("dispatcher").change("/tickets/1/take", version="1")
+    with world.ledger.transaction() as tx:
+        tx.publish("ticket", "1", NOW + 1, {"incident_id": ticket.incident_id})
+    with world.ledger.reading() as r:
+        messages = r.outbox(before)
+
+    frames = site.frames(messages, ["en"])
+
+    drawn = [f.seq for f in frames if "赵调度" in f.text["en"].decode()]
+    assert [before + 1, frames[-1].seq] == drawn
+    assert drawn[-1] is not None and drawn[-1] > seen
+    together = site.frames(messages[:2], ["en"])
+    assert [True, False] == [b'"html"' in f.text["en"] for f in together]
 
 
 def test_the_list_goes_on_from_any_line_and_says_what_comes_after(

@@ -128,12 +128,14 @@ class Rehearsals:
             old.state.site.hub.stop(wait=False)
         return made
 
-    def wake(self, realm: str, app: FastAPI) -> None:
-        """Start an app's stream with the first request; call from the event loop. One that has
-        been put away meanwhile stays asleep: its page asks again."""
+    def wake(self, realm: str, app: FastAPI) -> bool:
+        """Start an app's stream with the first request; call from the event loop. False for one
+        that has been put away meanwhile: it stays asleep."""
         with self._lock:
-            if self._apps.get(realm) is app and not app.state.site.hub.started:
+            kept = self._apps.get(realm) is app
+            if kept and not app.state.site.hub.started:
                 app.state.site.hub.start()
+            return kept
 
     def _rehearsed(self, realm: str) -> WebSettings:
         s = self.settings
@@ -243,5 +245,7 @@ class DrillSwitch:
             gone = RedirectResponse("/drills", 303)
             gone.delete_cookie(COOKIE)
             return gone
-        self.rehearsals.wake(realm, app)
+        if not self.rehearsals.wake(realm, app):
+            # A stream of an app that sleeps would be silent and never end: the page asks again.
+            return PlainTextResponse("请重新加载。 Load the page again.", 503, {"retry-after": "1"})
         return app

@@ -1,17 +1,19 @@
 """Drills on the pages: what is played there looks like the site and never touches it."""
 
+import asyncio
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import Response
 
 from alerts.ledger import Ledger
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import HOUR, MINUTE, LiveMemory, World
 from web.app import create_app
-from web.rehearsal import Rehearsals, answered_live
+from web.rehearsal import DrillSwitch, Rehearsals, answered_live
 from web.settings import WebSettings
 from web.site import Site
 
@@ -157,9 +159,11 @@ def test_a_drill_that_has_been_put_away_is_not_started_again(
     assert app is not None
 
     rehearsals.app(second)
-    rehearsals.wake(first, app)
+    monkeypatch.setattr(rehearsals, "app", lambda realm: app)  # looked up just before
+    answer = asyncio.run(DrillSwitch(app, rehearsals, "forewatt-session")._answer(first))
 
     assert not app.state.site.hub.started
+    assert isinstance(answer, Response) and 503 == answer.status_code
 
 
 def test_nothing_that_is_done_in_a_drill_touches_the_site(world: Rooms, visit: Visit) -> None:

@@ -65,6 +65,10 @@ class Stateful(ABC):
             if mine is not None and mine.shape == v.shape and mine.dtype == v.dtype:
                 mine[...] = v
 
+    def edited(self, before: Sequence[str], now: Sequence[str]) -> None:
+        """After a restore in an edited network: the keys of its devices as they were and are."""
+        return  # most state belongs to one place alone
+
     @property
     def nbytes(self) -> int:
         """Memory of the state."""

@@ -216,6 +216,18 @@ class EnergyDetector(Detector):
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
 
+    def edited(self, before: Sequence[str], now: Sequence[str]) -> None:
+        """The usual losses of an area hold for its meters: where one has come from another area, or
+        gone there, they are learned anew, or the corrected map would look like a theft."""
+        areas = [{key.split("\0")[0]: key.split("\0")[1] for key in keys} for keys in (before, now)]
+        old, new = areas
+        moved = {d for d in old.keys() & new.keys() if old[d] != new[d]}
+        changed = {at[d] for at in areas for d in moved}
+        for k in range(self.layout.n_areas):
+            if self.layout.area_id(k) in changed:
+                self.areas[k] = 0.0
+                self.first[k] = 0
+
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
         balance(

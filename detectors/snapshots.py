@@ -132,6 +132,9 @@ class Snapshot:
                     merged[now] = saved[before]
                     state[name] = merged
             part.restore(state)
+            if not same and f"{label}@device" in self._keys:
+                old = self._arrays[f"keys/{self._keys[f'{label}@device']}"]
+                part.edited(_unpack(old), part.keys("device"))
 
     def refill(self, frames: Frames, g: int, old: int) -> None:
         """Put the open readings of the snapshot's group `old` into the frames of group `g`."""

@@ -1,5 +1,7 @@
 """The energy balance: a meter that counts too little, against its oracle and on a street."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from detectors.layout import CHANNEL
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, Street, network, only
+from tests.unit.detectors.street import START_US, Course, Street, network, only
 
 DAYS = 9.0
 
@@ -21,11 +23,13 @@ def judged(share: dict[str, float], monitor: bool = True) -> list[Finding]:
     return engine.feed("s", readings(net, share)) + engine.flush()
 
 
-def readings(net: Network, share: dict[str, float]) -> ReadingBatch:
-    batch = Street(net, DAYS).readings()
+def readings(
+    net: Network, share: dict[str, float], load: dict[str, Course] | None = None
+) -> ReadingBatch:
+    batch = Street(net, DAYS, load=load or {}).readings()
     p = np.array(batch.value("p"), float)
-    if "T1-TM" in batch.names:
-        mine = batch.device == batch.names.index("T1-TM")
+    for monitor in (name for name in batch.names if name.endswith("-TM")):
+        mine = batch.device == batch.names.index(monitor)
         total = sum(np.array(batch.value(f"i_{c}"), float)[mine] for c in "abc") * 230.0
         p[mine] = total * 1.02
     late = batch.time >= START_US + round(6 * 86400e6)
@@ -40,6 +44,28 @@ def test_a_meter_that_counts_a_fifth_is_found_at_its_usage_point() -> None:
     assert {(f.fault, f.asset) for f in found} == {("energy_loss", "U-T1-B1-3")}
     # The share settles as days of the new counting gather.
     assert found[-1].evidence.numbers["counted_of_usual"] == pytest.approx(0.2, abs=0.1)
+
+
+def test_a_meter_whose_place_is_corrected_leaves_no_theft_behind() -> None:
+    """Its power was counted where it is not: the usual losses of both areas were others."""
+    net = network(areas=2)
+    wrong = replace(
+        net,
+        usage_points=tuple(
+            replace(u, transformer="T2", branch="T2-B1") if u.id == "U-T1-B1-3" else u
+            for u in net.usage_points
+        ),
+    )
+    all_rows = readings(net, {}, load={"T1-B1-3": lambda days: np.full(days.size, 1500.0)})
+    cut_us = START_US + round(6 * 86400e6)
+    engine, following = Engine(wrong, only("energy")), Engine(net, only("energy"))
+    engine.feed("s", all_rows.select(all_rows.time < cut_us))
+    engine.tick("s", cut_us)
+
+    following.restore(engine.snapshot())
+    found = following.feed("s", all_rows.select(all_rows.time >= cut_us)) + following.flush()
+
+    assert found == []
 
 
 def test_an_honest_street_is_quiet() -> None:

@@ -83,8 +83,8 @@ BLIND_EXCLUDED: Final = (
 # Services have two rows more: against what the transformer says a lone meter should read.
 SERVICE: Final = np.array(
     [
-        [0.08, 1.0, 0.5, 7.0, 0.6],
-        [0.08, 1.0, 0.3, 7.0, 0.5],
+        [0.1, 1.0, 0.6, 7.0, 0.6],
+        [0.09, 1.0, 0.33, 7.0, 0.5],
         [0.15, 1.0, 0.7, 6.0, 0.55],
         [0.15, 1.0, 0.3, 5.5, 0.4],
     ]
@@ -92,7 +92,7 @@ SERVICE: Final = np.array(
 # Lone services once more, over days: ohm, share of the usual slope, volt, standard errors, share.
 LONG: Final = np.array([0.2, 0.3, 0.2, 4.6, 0.25])
 LONG_HOURS: Final = 120.0
-BRANCH: Final = np.array([[0.025, 0.6, 0.5, 8.0, 0.6], [0.015, 0.5, 0.3, 9.0, 0.5]])
+BRANCH: Final = np.array([[0.028, 0.8, 0.65, 8.0, 0.6], [0.018, 0.5, 0.38, 9.0, 0.5]])
 
 
 class JointDetector(Detector):

@@ -115,17 +115,19 @@ def addresses(role: str, world: World) -> Iterator[str]:
             yield path.format(**dict(zip(names, chosen, strict=True)))
 
 
-def failures(world: World, role: str, language: str) -> list[tuple[str, int, str]]:
-    """Addresses that answer with a mistake of ours."""
+def failures(world: World, role: str, language: str) -> list[tuple[str, int | str, str]]:
+    """Addresses that answer with a mistake of ours, or show our own markup as text."""
     app = create_app(world.settings)
     visitor = Visitor(app, base_url=HOST, headers={"accept-language": language})
     if role:
         visitor.get(f"/signin/link-{role}")
-    found = []
+    found: list[tuple[str, int | str, str]] = []
     for path in addresses(role, world):
         answer = visitor.get(path, follow_redirects=False)
         if answer.status_code >= 500:
             found.append((path, answer.status_code, language))
+        elif tag := re.search(r"&lt;(time|span|bdi|a)\b", answer.text):
+            found.append((path, tag.group(), language))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from alerts.errors import Conflict, MissingDetail, UnknownContact, UnknownTicket, WrongRole
 from alerts.ledger import FINAL_STATES, Ledger, Transaction
 from alerts.opening import incident_data, ticket_data
-from alerts.places import Asset, Places
+from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, Role, may_see
 from alerts.settings import DeskSettings
 from desk.counter import main_of
@@ -39,7 +39,7 @@ class SplitDesk:
         settings: DeskSettings | None = None,
     ) -> None:
         self.ledger, self.network, self.clock = ledger, network, clock
-        self.places = places or Places(network)
+        self.places = places or places_of(network)
         self.settings = settings or DeskSettings()
 
     def split(

@@ -1,7 +1,6 @@
 """What all pages share: the desks, the counter, the board, the renderer and the live hub."""
 
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,9 +107,9 @@ class Site:
         self.silences = SilenceDesk(self.ledger, self.network, self.clock)
         self.notices = NoticeDesk(self.ledger, self.network, self.clock, settings.notices)
         self.storm = StormDesk(self.ledger, self.network, self.clock)
-        self._known: dict[tuple[str, bool], tuple[float, list[Version], list[Case]]] = {}
-        self._suggested: dict[int, tuple[float, Suggestion | None]] = {}
-        self._storm: tuple[float, Storm | None, bool] | None = None
+        self._known: Lately[tuple[str, bool], tuple[list[Version], list[Case]]] = Lately()
+        self._suggested: Lately[int, Suggestion | None] = Lately(SUGGESTED_MAX)
+        self._storm: Lately[str, tuple[Storm | None, bool]] = Lately()
         self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
         self.render.environment.globals.update(
@@ -264,51 +263,46 @@ class Site:
     def storm_now(self) -> tuple[Storm | None, bool]:
         """The storm that somebody has declared, and whether it looks like one; for the banner on
         every page, so at most some seconds old, and no trouble of the page if it cannot be told."""
-        now = time.monotonic()
-        if self._storm is None or now - self._storm[0] > STORM_KEPT_S:
-            try:
-                now_us = self.clock.now_us()
-                with self.ledger.reading() as reading:
-                    said = declared(reading, now_us)
-                    looks = said is not None or storm(reading, now_us, self.desk_settings)
-            except ForewattError:
-                return None, False
-            self._storm = (now, said, looks)
-        return self._storm[1:]
+        try:
+            return self._storm.get("now", STORM_KEPT_S, self._look_for_storm)
+        except ForewattError:
+            return None, False
+
+    def _look_for_storm(self) -> tuple[Storm | None, bool]:
+        now_us = self.clock.now_us()
+        with self.ledger.reading() as reading:
+            said = declared(reading, now_us)
+            return said, said is not None or storm(reading, now_us, self.desk_settings)
 
     def known_of(self, fault: str, role: Role) -> tuple[list[Version], list[Case]]:
         """Articles and cases about a fault kind, for the page of somebody who has one before them;
         at most a minute old, because every ticket and alert that is opened asks."""
-        key = (fault, may_see("inspection", role))
-        now = time.monotonic()
-        kept = self._known.get(key)
-        if kept is None or now - kept[0] > KNOWN_KEPT_S:
+
+        def ask() -> tuple[list[Version], list[Case]]:
             articles = self.knowledge.articles(fault=fault, kind="article")[:KNOWN_MAX]
             # The site's own, in a drill too: that is where an address of a case leads.
             similar = cases(self.knowledge.ledger, self.network, role, fault=fault, limit=KNOWN_MAX)
-            kept = self._known[key] = (now, articles, similar)
-        return kept[1], kept[2]
+            return articles, similar
+
+        return self._known.get((fault, may_see("inspection", role)), KNOWN_KEPT_S, ask)
 
     def suggested(self, ticket: Ticket) -> Suggestion | None:
         """A first estimate from past repairs; the past is read at most once a minute a ticket."""
-        now = time.monotonic()
-        kept = self._suggested.get(ticket.id)
-        if kept is None or now - kept[0] > KNOWN_KEPT_S:
-            if len(self._suggested) > SUGGESTED_MAX:
-                self._suggested.clear()
-            made = suggest(
+        return self._suggested.get(
+            ticket.id,
+            KNOWN_KEPT_S,
+            lambda: suggest(
                 self.ledger, self.network, ticket, self.clock.now_us(), settings=self.desk_settings
-            )
-            kept = self._suggested[ticket.id] = (now, made)
-        return kept[1]
+            ),
+        )
 
     def forget_known(self) -> None:
         """An article has come into use or gone."""
-        self._known.clear()
+        self._known.forget()
 
     def forget_storm(self) -> None:
         """It has been declared or ended just now."""
-        self._storm = None
+        self._storm.forget()
 
     def account_of_phone(self, phone: str) -> str | None:
         """The one customer with that number; None for none, several, or too few digits."""

@@ -3,9 +3,10 @@ and letters, in both languages. The operator's, the clerk's counter and the repl
 their own (`test_operator_keys.py`, `test_clerk_flows.py`, `test_replay_page.py`)."""
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.acceptance.browser import PHONE, browser, desk, server, world
+from tests.acceptance.keyboard import LANGUAGES, PASSWORD, choose, fill, press, tab_to
 from tests.acceptance.test_crew_phone import link, state
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
@@ -13,38 +14,6 @@ from web.pages.signin import HASHER
 
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
-
-LANGUAGES = ("en-US", "zh-CN")
-TABS_MAX = 150
-PASSWORD = "a long enough password"
-# Whether the focus is on what is meant, and can be seen there.
-THERE = """selector => {
-  const e = document.activeElement;
-  if (!e.matches(selector)) return false;
-  const s = getComputedStyle(e), seen = s.outlineStyle !== "none" || s.boxShadow !== "none";
-  if (!seen) throw new Error(`the focus on ${selector} cannot be seen`);
-  return true;
-}"""
-
-
-def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until the focus stands, visibly, on what matches; first it must be there."""
-    page.locator(selector).first.wait_for(state="attached")
-    for _ in range(TABS_MAX):
-        if page.evaluate(THERE, selector):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"{selector} is not reached with {TABS_MAX} tabs")
-
-
-def fill(page: Page, selector: str, text: str) -> None:
-    tab_to(page, selector)
-    page.keyboard.type(text)
-
-
-def press(page: Page, selector: str, key: str = "Enter") -> None:
-    tab_to(page, selector)
-    page.keyboard.press(key)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -93,15 +62,6 @@ def test_a_ticket_goes_from_the_queue_to_its_verdict(
             ticket = r.ticket(3)
         assert ticket is not None and ticket.verdict == "confirmed_fault"
         assert d.complaints == []
-
-
-def choose(page: Page, value: str) -> None:
-    """Go down the focused list until it says this."""
-    for _ in range(40):
-        if page.evaluate("document.activeElement.value") == value:
-            return
-        page.keyboard.press("ArrowDown")
-    raise AssertionError(f"{value} is not among the choices")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -187,7 +147,7 @@ def test_an_engineer_finds_a_device_and_a_supervisor_another_month(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_administrator_enters_somebody_and_gives_a_link(
+def test_an_administrator_enters_somebody_changes_the_role_and_gives_a_link(
     language: str, browser: Browser, server: Server, world: World
 ) -> None:
     with desk(browser, server, "admin", language=language) as d:
@@ -196,10 +156,17 @@ def test_an_administrator_enters_somebody_and_gives_a_link(
         fill(page, "form[action='/admin/people'] [name=name]", "新人")
         press(page, "form[action='/admin/people'] button")
         expect(page.locator("table")).to_contain_text("新人")
+        tab_to(page, "form[action='/admin/people/new/role'] select")
+        choose(page, "engineer")
+        press(page, "form[action='/admin/people/new/role'] button")
+        expect(page.locator("form[action='/admin/people/new/role'] select")).to_have_value(
+            "engineer"
+        )
         press(page, "form[action='/admin/people/new/link'] button")
 
         expect(page.locator("input[data-select]")).to_be_focused()
-        assert world.people.find("new") is not None
+        new = world.people.find("new")
+        assert new is not None and new.role == "engineer"
         assert d.complaints == []
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from forewatt.trials import SCENARIOS, TrialRoom
 from tests.acceptance.browser import DESK, PHONE, browser, desk
+from tests.acceptance.keyboard import LANGUAGES, fill, press
 from tests.acceptance.looks import drawn, past_the_edge, violations
 from tests.trial_room import a_room
 from tests.unit.web.server import Server
@@ -141,6 +142,24 @@ def test_a_band_drawn_on_the_chart_becomes_truth(
         assert sorted(kinds) == ["benign", "truth"]
         page.locator(".label-row").get_by_role("button", name="Remove").click()
         expect(page.locator(".label-row")).to_have_count(0)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_label_is_typed_without_a_mouse_and_becomes_truth(
+    language: str, browser: Browser, pages: Server, room: TrialRoom
+) -> None:
+    with desk(browser, pages, "engineer", language=language) as d:
+        page = d.open(done(room))
+        drawn(page)
+        page.keyboard.press("b")
+        expect(page.locator("#label-form [name=onset]")).to_be_focused()
+        page.keyboard.type("2026-03-02 19:10")
+        fill(page, "#label-form [name=cleared]", "2026-03-02 21:00")
+        page.keyboard.press("Enter")
+        expect(page.locator(".label-row")).to_contain_text("19:10")
+        press(page, ".label-row form[action$='/unlabel'] button, .label-row form button")
+        expect(page.locator(".label-row")).to_have_count(0)
+        assert d.complaints == []
 
 
 @pytest.mark.parametrize(

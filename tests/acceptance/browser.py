@@ -16,6 +16,7 @@ from playwright.sync_api import (
 from tests.acceptance.needed import chromium
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
+from web.i18n import Words, words
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -30,6 +31,14 @@ ARGUMENTS = [
 WITHIN_MS = 30_000
 expect.set_options(timeout=WITHIN_MS)
 DESK, PHONE = (1440, 900), (390, 844)
+
+
+LANGUAGES = ("en-US", "zh-CN")
+
+
+def said(language: str) -> Words:
+    """What the pages say to a browser of that language."""
+    return words("zh-CN" if language == "zh-CN" else "en")
 
 
 @pytest.fixture(scope="module")

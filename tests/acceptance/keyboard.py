@@ -4,7 +4,6 @@ from datetime import datetime
 
 from playwright.sync_api import Page
 
-LANGUAGES = ("en-US", "zh-CN")
 TABS_MAX = 150
 PASSWORD = "a long enough password"
 # Whether the focus is on what is meant, and can be seen there.

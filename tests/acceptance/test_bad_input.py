@@ -16,7 +16,7 @@ from alerts.handling import AlertDesk
 from alerts.roles import Actor
 from grid.errors import ForewattError
 from grid.records import AlertEvent
-from tests.acceptance.browser import browser, desk, live, server, world
+from tests.acceptance.browser import LANGUAGES, browser, desk, live, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import HOUR, MINUTE, NEUTRAL, NOW, World, network, raised
 from tests.waiting import wait_for
@@ -24,7 +24,6 @@ from tests.waiting import wait_for
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
 
-LANGUAGES = ("en-US", "zh-CN")
 AMBER = {"en-US": "Not live since 18:24: reconnecting.", "zh-CN": "18:24 起与服务器失去联系"}
 LINES_MAX = 300
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import WITHIN_MS, browser, desk, server, world
+from tests.acceptance.browser import LANGUAGES, WITHIN_MS, browser, desk, said, server, world
 from tests.unit.web.server import Server
 from tests.unit.web.world import World
 from web.pages.signin import HASHER
@@ -11,7 +11,6 @@ from web.pages.signin import HASHER
 __all__ = ["browser", "server", "world"]
 pytestmark = pytest.mark.browser
 
-LANGUAGES = ("en-US", "zh-CN")
 TICKET = "/tickets/3"
 
 
@@ -69,21 +68,34 @@ def test_an_overtaken_edit_shows_both_sides_and_keeps_what_was_typed(
         expect(page.locator("#ticket-timeline")).to_contain_text("客户要求回电")
 
 
-def test_colleagues_see_each_other_on_a_ticket(browser: Browser, server: Server) -> None:
-    with desk(browser, server, "dispatcher") as mine, desk(browser, server, "clerk") as theirs:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_colleagues_see_each_other_on_a_ticket(
+    language: str, browser: Browser, server: Server
+) -> None:
+    t = said(language)
+    with (
+        desk(browser, server, "dispatcher", language=language) as mine,
+        desk(browser, server, "clerk", language=language) as theirs,
+    ):
         mine.open(TICKET)
         page = theirs.open(TICKET)
-        expect(page.locator("#others")).to_have_text("赵调度 is looking at this ticket.")
+        expect(page.locator("#others")).to_have_text(t("side.looks", name="赵调度"))
 
         page.locator("#ticket-note textarea").fill("I am")
 
         other = mine.page.locator("#others")
-        expect(other).to_have_text("李柜员 is writing here.", timeout=2 * WITHIN_MS)
+        expect(other).to_have_text(t("side.writes", name="李柜员"), timeout=2 * WITHIN_MS)
         assert mine.complaints == theirs.complaints == []
 
 
-def test_a_checklist_is_ticked_by_keyboard_and_shared(browser: Browser, server: Server) -> None:
-    with desk(browser, server, "clerk") as mine, desk(browser, server, "operator") as theirs:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_checklist_is_ticked_by_keyboard_and_shared(
+    language: str, browser: Browser, server: Server
+) -> None:
+    with (
+        desk(browser, server, "clerk", language=language) as mine,
+        desk(browser, server, "operator", language=language) as theirs,
+    ):
         box = mine.open(TICKET).locator("#checklist .tick").first
         box.focus()
         mine.page.keyboard.press("Space")
@@ -94,26 +106,31 @@ def test_a_checklist_is_ticked_by_keyboard_and_shared(browser: Browser, server: 
         assert mine.complaints == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_who_needs_care_is_called_and_the_list_remembers(
-    browser: Browser, server: Server, world: World
+    language: str, browser: Browser, server: Server, world: World
 ) -> None:
-    with desk(browser, server, "clerk") as d:
+    t = said(language)
+    no_answer, reached = t("call_result.no_answer"), t("call_result.reached")
+    with desk(browser, server, "clerk", language=language) as d:
         page = d.open("/tickets/1")
-        expect(page.locator("#call-list")).to_contain_text("0 of 3 reached")
-        page.locator("#call-list form").first.get_by_role("button", name="no answer").click()
-        expect(page.locator("#call-list")).to_contain_text("no answer")
-        page.locator("#call-list form").first.get_by_role("button", name="reached").click()
+        expect(page.locator("#call-list")).to_contain_text(t("side.reached", n=0, all=3))
+        page.locator("#call-list form").first.get_by_role("button", name=no_answer).click()
+        expect(page.locator("#call-list")).to_contain_text(no_answer)
+        page.locator("#call-list form").first.get_by_role("button", name=reached).click()
 
-        expect(page.locator("#call-list")).to_contain_text("1 of 3 reached")
+        expect(page.locator("#call-list")).to_contain_text(t("side.reached", n=1, all=3))
         assert d.complaints == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_note_stays_inside_and_a_text_leaves_only_when_approved(
-    browser: Browser, server: Server, world: World
+    language: str, browser: Browser, server: Server, world: World
 ) -> None:
-    with desk(browser, server, "dispatcher") as d:
+    t = said(language)
+    with desk(browser, server, "dispatcher", language=language) as d:
         page = d.open(TICKET)
-        page.locator("#texts button", has_text="Draft").click()
+        page.locator("#texts button", has_text=t("side.draft")).click()
         text = page.locator("#texts textarea[name=text_zh]").first
         expect(text).to_be_visible()
         page.locator("#ticket-note textarea").fill("internal: the switch is old")
@@ -122,7 +139,7 @@ def test_a_note_stays_inside_and_a_text_leaves_only_when_approved(
         text.fill("您所在区域停电，正在抢修。")
         page.locator("#texts button.primary").first.click()
 
-        expect(page.locator("#texts")).to_contain_text("sent")
+        expect(page.locator("#texts")).to_contain_text(t("draft_state.approved"))
         with world.ledger.reading() as r:
             drafts = r.drafts(open_only=False)
         assert [("approved", "您所在区域停电，正在抢修。")] == [

@@ -5,8 +5,8 @@ their own (`test_operator_keys.py`, `test_clerk_flows.py`, `test_replay_page.py`
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import PHONE, browser, desk, server, world
-from tests.acceptance.keyboard import LANGUAGES, PASSWORD, choose, fill, press, tab_to
+from tests.acceptance.browser import LANGUAGES, PHONE, browser, desk, server, world
+from tests.acceptance.keyboard import PASSWORD, choose, fill, press, tab_to
 from tests.acceptance.test_crew_phone import link, state
 from tests.unit.web.server import Server
 from tests.unit.web.world import World

@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import PHONE, browser, desk, server, world
+from tests.acceptance.browser import LANGUAGES, PHONE, browser, desk, server, world
 from tests.acceptance.keyboard import (
-    LANGUAGES,
     PASSWORD,
     choose,
     fill,

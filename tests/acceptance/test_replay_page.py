@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from forewatt.trials import SCENARIOS, TrialRoom
-from tests.acceptance.browser import DESK, PHONE, browser, desk
-from tests.acceptance.keyboard import LANGUAGES, fill, press
+from tests.acceptance.browser import DESK, LANGUAGES, PHONE, browser, desk
+from tests.acceptance.keyboard import fill, press
 from tests.acceptance.looks import drawn, past_the_edge, violations
 from tests.trial_room import a_room
 from tests.unit.web.server import Server

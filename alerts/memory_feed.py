@@ -48,10 +48,6 @@ def _speaks(alert: Alert) -> tuple[bool, str, bool, bool, int, str]:
     return over, alert.severity, defect, not alert.ticket, alert.raised_us, alert.id
 
 
-def _gravest(alert: Alert) -> tuple[str, int]:
-    return alert.severity, alert.raised_us
-
-
 class FeedMemory(AlertMemory, TicketMemory):
     """What `alerts.ledger.Reading` asks about the feed."""
 

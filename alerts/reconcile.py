@@ -266,10 +266,6 @@ class Reconciler(TicketKeeping):
 
     # -- one incident ----------------------------------------------------------------------
 
-    def refresh(self, incident_id: int, before: Standing | None) -> None:
-        """Bring one incident and its ticket in step; for callers that have changed it."""
-        self._refresh(incident_id, before)
-
     def _refresh(self, incident_id: int, before: Standing | None) -> None:
         s = self.standing[incident_id]
         incident = rules.summarise(s, self.places)

@@ -3,13 +3,23 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import browser, desk, live
+from tests.acceptance.browser import Desk, browser, desk, live
 from tests.unit.web.server import Server
 from tests.unit.web.test_drill_pages import Rooms
 from tests.unit.web.world import MINUTE, NEUTRAL, NOW, raised
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
+
+
+def join_in_another_tab(d: Desk) -> None:
+    """Start a drill and take part in it, beside the page that is open."""
+    other = d.new_page()
+    other.goto(f"{d.url}/drills", wait_until="domcontentloaded")
+    other.locator(".scene input").first.check()
+    other.locator("form[action='/drills'] button").click()
+    other.locator("form[action$='/join'] button").click()
+    expect(other.locator(".bar-drill")).to_be_visible()
 
 
 def test_an_open_page_of_the_site_becomes_the_drills_with_its_banner(
@@ -22,12 +32,7 @@ def test_an_open_page_of_the_site_becomes_the_drills_with_its_banner(
         banner = d.page.locator(".bar-drill")
         before = d.page.locator("main").inner_text()
         expect(banner).to_have_count(0)
-        other = d.new_page()
-        other.goto(f"{server.url}/drills", wait_until="domcontentloaded")
-        other.locator(".scene input").first.check()
-        other.locator("form[action='/drills'] button").click()
-        other.locator("form[action$='/join'] button").click()
-        expect(other.locator(".bar-drill")).to_be_visible()
+        join_in_another_tab(d)
 
         world.happen(raised("outage", "transformer", "T1", NOW - MINUTE, NEUTRAL))
 
@@ -44,12 +49,7 @@ def test_a_list_that_is_cut_fetches_no_line_of_a_drill_joined_in_another_tab(
         d.open("/")
         live(d.page)
         before = d.page.locator("#feed-lines").inner_html()
-        other = d.new_page()
-        other.goto(f"{server.url}/drills", wait_until="domcontentloaded")
-        other.locator(".scene input").first.check()
-        other.locator("form[action='/drills'] button").click()
-        other.locator("form[action$='/join'] button").click()
-        expect(other.locator(".bar-drill")).to_be_visible()
+        join_in_another_tab(d)
         first = "00P1" + "0" * 17 + "i0"
         d.page.evaluate(
             "(next) => { document.querySelector('#feed-lines').dataset.next = next }", first

@@ -1,5 +1,6 @@
 """The demo waits for its compiler, says so, and gives up with a sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,19 @@ def compiler(words: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> demo.
 def test_a_slow_compiler_is_waited_for_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It ends only once that has been said."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     monkeypatch.setattr(demo, "WARM_UP_S", (0.0, 60.0))
+    say = demo._say
 
-    compiler("import sys; sys.exit(0)", monkeypatch, tmp_path / "marks").wait()
+    def said(sentence: str) -> None:
+        say(sentence)
+        gate.write_text("go", encoding="utf-8")
+
+    monkeypatch.setattr(demo, "_say", said)
+
+    compiler(f"open({str(gate)!r}).read()", monkeypatch, tmp_path / "marks").wait()
 
     assert "still compiling" in capsys.readouterr().err
     assert len(list((tmp_path / "marks").iterdir())) == 1

@@ -7,6 +7,7 @@ business.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,7 @@ from starlette.exceptions import HTTPException
 from alerts.notices import told_place
 from desk.own_code import OwnCode
 from grid.network import PlannedWork
-from grid.records import Incident, Ticket, TicketState
+from grid.records import Alert, Incident, Ticket, TicketState
 from web.forms import Fields, form_of, see
 from web.lately import Lately
 from web.limits import Limit
@@ -46,11 +47,20 @@ STOP_OF: Final[dict[TicketState, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A place without supply: its name, ("", "") where it has none, and how far the repair is."""
+    """A place that lost supply: its name, ("", "") where it has none, how far the repair is, and
+    since when its meters have power again (None: not all of it)."""
 
     name: tuple[str, str]
     incident: Incident
     ticket: Ticket | None
+    back_us: int | None
+
+
+def _back_us(alerts: Sequence[Alert]) -> int | None:
+    """When the last of an incident's outages ended; None while one lasts, or if nothing told."""
+    ends = [a.cleared_us for a in alerts if a.fault == "outage"]
+    known = [e for e in ends if e is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def register(app: FastAPI, site: Site) -> None:
@@ -82,9 +92,15 @@ def register(app: FastAPI, site: Site) -> None:
                 if i.fault == "outage" and i.customers >= CUSTOMERS_MIN
             ]
             found.sort(key=lambda i: -i.customers)
-            tickets = reading.tickets_by_incident([i.id for i in found[:AREAS_MAX]])
+            shown = [i.id for i in found[:AREAS_MAX]]
+            tickets, alerts = reading.tickets_by_incident(shown), reading.alerts_of(shown)
         return [
-            Area(told_place(site.network, i.asset_kind, i.asset), i, tickets.get(i.id))
+            Area(
+                told_place(site.network, i.asset_kind, i.asset),
+                i,
+                tickets.get(i.id),
+                _back_us(alerts.get(i.id, ())),
+            )
             for i in found[:AREAS_MAX]
         ]
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from alerts.episodes import event_id
 from grid.network import PlannedWork
+from grid.records import AlertEvent
 from tests.unit.web.test_customer import ACCOUNT, BYTES_MAX
 from tests.unit.web.visitor import HOST, Visitor
-from tests.unit.web.world import DAY, HOUR, NOW, World, raised
+from tests.unit.web.world import DAY, HOUR, MINUTE, NOW, World, raised
 from tests.unit.web.world import OUTAGE as SILENT
 from web.app import create_app
 from web.links import sign
@@ -39,9 +41,28 @@ def test_everybody_sees_which_areas_are_dark_and_no_customer(
     page = anybody.get("/my").text
 
     assert "大学路7号" in page and "配变" not in page
-    assert "no power since" in page and "48 customers" in page and ">Known" in page
+    assert "no power since" in page and "48 customers" in page and ">Known<" in page
     assert "<script" not in page and len(page) < BYTES_MAX
     assert not any(c.account in page or c.phone in page for c in world.network.customers)
+
+
+def test_an_area_whose_meters_have_power_again_is_not_said_to_be_dark_still(
+    anybody: Visitor, world: World
+) -> None:
+    with world.ledger.reading() as r:
+        (outage,) = (a for a in r.alerts(fault="outage", open_only=True))
+        finding = r.events(outage.id)[0].finding
+    world.happen(
+        AlertEvent(
+            event_id(outage.id, "cleared", NOW - MINUTE), outage.id, "cleared",
+            replace(finding, tick_us=NOW - MINUTE, score=0.0), outage.raised_us,
+        )
+    )  # fmt: skip
+
+    page = anybody.get("/my").text
+
+    assert "The meters have power again since 18:23" in page and "18:13 – 18:23" in page
+    assert ">Known<" not in page and "no power since" not in page
 
 
 def test_a_single_dark_house_and_what_is_no_outage_are_nobodys_business(

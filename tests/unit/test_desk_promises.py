@@ -126,4 +126,4 @@ def test_what_is_promised_is_shown_by_a_test_that_exists(promise: str, test: str
     file, _, name = test.partition("::")
     text = (TESTS / file).read_text(encoding="utf-8")
 
-    assert re.search(rf"^\s*def {re.escape(name)}\(", text, re.MULTILINE), promise
+    assert re.search(rf"^\s*(?:async )?def {re.escape(name)}\(", text, re.MULTILINE), promise

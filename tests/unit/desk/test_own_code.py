@@ -18,7 +18,12 @@ class Room:
     def __init__(self) -> None:
         self.now_s = 1_000_000.0
         self.ledger, self.network = MemoryLedger(), town()
-        self.codes = OwnCode(
+        self.codes = self.worker()
+        self.phone = self.network.customer_by_account[ACCOUNT].phone
+
+    def worker(self) -> OwnCode:
+        """The codes as one web process more knows them."""
+        return OwnCode(
             self.ledger,
             self.network,
             StandingClock(START),
@@ -26,7 +31,6 @@ class Room:
             NoticeSettings(language="en"),
             now_s=lambda: self.now_s,
         )
-        self.phone = self.network.customer_by_account[ACCOUNT].phone
 
     def sent(self) -> list[str]:
         """The texts on their way, each behind the number it goes to."""
@@ -51,6 +55,27 @@ def test_the_code_goes_to_the_number_in_the_records_and_lets_in_once(room: Room)
     code = room.code()
     assert text.startswith(f"{room.phone} {code} is your code") and len(code) == 6
     assert [True, False] == [room.codes.take(ACCOUNT, code), room.codes.take(ACCOUNT, code)]
+
+
+def test_a_used_code_is_refused_by_every_web_process(room: Room) -> None:
+    room.codes.send(ACCOUNT, room.phone)
+    code, other = room.code(), room.worker()
+
+    assert [True, False] == [room.codes.take(ACCOUNT, code), other.take(ACCOUNT, code)]
+    room.now_s += LIFE_S  # nor is it good again in the ten minutes after its own
+    assert not room.worker().take(ACCOUNT, code)
+
+
+def test_after_a_code_was_used_the_next_one_is_another_and_good(room: Room) -> None:
+    """Whoever signs in on the telephone may want the same on the desk a minute later."""
+    room.codes.send(ACCOUNT, room.phone)
+    first = room.code()
+    room.codes.take(ACCOUNT, first)
+
+    room.worker().send(ACCOUNT, room.phone)
+
+    assert first != room.code()
+    assert [False, True] == [room.codes.take(ACCOUNT, x) for x in (first, room.code())]
 
 
 @pytest.mark.parametrize("typed", ["{p}", "+86 {p}", "{p} "])

@@ -1,21 +1,20 @@
 """Notices to customers: drafted by trigger, read by a person, then sent to each once.
 
-Triggers are those of IEC CIM (power out, initial estimate, estimate changed, dispatched, power
-restored). Nobody is told of an end whose beginning they were not told of, and nobody who is still
+Nobody is told of an end whose beginning they were not told of, and nobody who is still
 dark is told that the light is back. Ordinary notices wait through the night.
 """
 
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo
+from datetime import timedelta
+from typing import Any, Final
 
-from alerts.errors import Conflict, MissingDetail, NotFound, WrongRole
+from alerts.errors import Conflict, NotFound, WrongRole
 from alerts.ledger import Ledger, Reading, Transaction
+from alerts.notice_words import TEMPLATES, Trigger, facts_of, local, render
+from alerts.overtaken import OVER, Overtaken, overtaken, power_back_us
 from alerts.places import Places, call_rank, places_of
-from alerts.roles import Actor, Role
+from alerts.roles import SYSTEM, Actor, Role
 from alerts.settings import DAY_US, MINUTE_US
 from grid.clock import Clock
 from grid.network import Customer, Network
@@ -23,38 +22,6 @@ from grid.records import Incident, Ticket
 from storage.desk_records import Draft, HumanInput, Notice
 from storage.desk_text import plain
 
-Trigger = Literal["power_out", "initial_etr", "etr_change", "inform_dispatched", "power_restored"]
-
-TRIGGER_NAMES: Final[dict[Trigger, tuple[str, str]]] = {
-    "power_out": ("power out", "停电告知"),
-    "initial_etr": ("first estimate", "预计恢复时间"),
-    "etr_change": ("estimate changed", "恢复时间变更"),
-    "inform_dispatched": ("crew dispatched", "已派抢修"),
-    "power_restored": ("power restored", "恢复供电"),
-}
-TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
-    "power_out": (
-        "{place}: the supply has failed since {start}. We know about it and are working on it; "
-        "you need not report it.",
-        "{place}自{start}起停电，我们已知悉并正在处理，您无需报修。",
-    ),
-    "initial_etr": (
-        "{place}: the supply is expected to be back {until}.",
-        "{place}预计{until}恢复供电。",
-    ),
-    "etr_change": (
-        "{place}: the supply is now expected to be back {until}. We are sorry.",
-        "{place}恢复供电的预计时间调整为{until}，给您带来不便，敬请谅解。",
-    ),
-    "inform_dispatched": (
-        "{place}: a crew is on its way.",
-        "抢修人员已前往{place}。",
-    ),
-    "power_restored": (
-        "{place}: the supply is back. If yours is not, please call us.",
-        "{place}已恢复供电。如您家仍无电，请来电告知。",
-    ),
-}
 # Frequent changes cost trust: a smaller shift of the estimate is not told.
 CHANGE_MIN_US: Final = 30 * MINUTE_US
 NIGHT: Final = (22, 7)  # local hours in which ordinary notices wait
@@ -62,11 +29,32 @@ RECENT_US: Final = 14 * DAY_US
 _ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
 
 
+WITHDRAWN: Final = "withdraw_notice"
+
+
 class UnknownDraft(NotFound):
     """No draft bears that id."""
 
     def __init__(self, key: object) -> None:
         super().__init__("draft notice", "通知草稿", key)
+
+
+class TextOvertaken(Conflict):
+    """Nothing was sent: what the text says is no longer so.
+
+    Attributes
+    ----------
+    offered : the texts that are right now and wait for a word; none where there is nothing to say
+    """
+
+    def __init__(self, why: Overtaken, offered: Sequence[Draft]) -> None:
+        self.offered = tuple(offered)
+        then = "Read the text that is right now." if offered else "There is nothing to tell now."
+        then_zh = "请审核新拟的通知。" if offered else "目前无需通知客户。"
+        super().__init__(
+            f"{why.text} The text was withdrawn and nothing was sent. {then}",
+            f"{why.text_zh}原通知已撤回，未发送。{then_zh}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +66,6 @@ class NoticeSettings:
     channel: str = "sms"
     night: tuple[int, int] = NIGHT
     change_min_us: int = CHANGE_MIN_US
-
-
-def render(template: str, facts: Mapping[str, str]) -> str:
-    """Fill a template; MissingDetail names the field that no fact fills."""
-    wanted = [name for _, name, _, _ in string.Formatter().parse(template) if name]
-    for name in wanted:
-        if not facts.get(name):
-            raise MissingDetail(
-                name,
-                f"The notice needs '{name}', which is not known; take it out of the text.",
-                f"通知模板缺少“{name}”，请修改内容。",
-                tuple(facts),
-            )
-    return template.format(**facts)
-
-
-def local(time_us: int, zone: str) -> datetime:
-    """A moment in local time."""
-    return datetime.fromtimestamp(time_us / 1e6, UTC).astimezone(ZoneInfo(zone))
 
 
 def after_night(now_us: int, settings: NoticeSettings) -> int:
@@ -154,16 +123,13 @@ def _draft_one(
     settings: NoticeSettings | None,
 ) -> list[Draft]:
     chosen = settings or NoticeSettings()
-    over = ticket.state in ("restored", "verified", "callback", "closed", "cancelled", "merged")
-    if over:
-        for d in past:
-            if d.state == "draft" and d.trigger != "power_restored":
-                gone = replace(d, state="withdrawn", decided_by="system", decided_us=now_us)
-                tx.put_draft(gone)
+    past = [_still_right(tx, network, incident, ticket, d, now_us, chosen) for d in past]
+    back = power_back_us(tx.alerts_of([incident.id]).get(incident.id, ())) is not None
+    over = back or ticket.state in OVER
     people = _recipients(tx, places_of(network), incident, over)
     made = []
-    for trigger, milestone in _due(ticket, past, over, chosen):
-        facts = _facts(network, incident, ticket, now_us, chosen.time_zone)
+    for trigger, milestone in _due(ticket, past, over, back, chosen):
+        facts = facts_of(network, incident, ticket, now_us, chosen.time_zone)
         text, text_zh = (render(t, f) for t, f in zip(TEMPLATES[trigger], facts, strict=True))
         draft = tx.add_draft(
             Draft(incident.id, trigger, milestone, text, text_zh, len(people), now_us)
@@ -175,72 +141,68 @@ def _draft_one(
     return made
 
 
+def _still_right(
+    tx: Transaction,
+    network: Network,
+    incident: Incident,
+    ticket: Ticket,
+    draft: Draft,
+    now_us: int,
+    settings: NoticeSettings,
+) -> Draft:
+    """The draft, withdrawn with its reason if what it says is no longer so."""
+    if draft.state != "draft":
+        return draft
+    alerts = tx.alerts_of([incident.id]).get(incident.id, ())
+    why = overtaken(
+        draft, network, incident, ticket, alerts, now_us, settings.time_zone, settings.change_min_us
+    )
+    return draft if why is None else _withdrawn(tx, draft, ticket, why, now_us)
+
+
+def _withdrawn(tx: Transaction, draft: Draft, ticket: Ticket, why: Overtaken, now_us: int) -> Draft:
+    gone = replace(draft, state="withdrawn", decided_by=SYSTEM.name, decided_us=now_us)
+    tx.put_draft(gone)
+    given = {"why": why.text, "why_zh": why.text_zh}
+    tx.add_human_input(HumanInput(WITHDRAWN, f"notice:{draft.id}", SYSTEM.name, now_us, given))
+    data = {"kind": "withdrawn", "trigger": draft.trigger, "incident_id": draft.incident_id}
+    tx.publish("notice", f"draft:{draft.id}", now_us, {**data, "work": ticket.work})
+    return gone
+
+
 def _due(
-    ticket: Ticket, past: Sequence[Draft], over: bool, settings: NoticeSettings
+    ticket: Ticket, past: Sequence[Draft], over: bool, back: bool, settings: NoticeSettings
 ) -> list[tuple[Trigger, str]]:
-    had = {d.trigger for d in past}
+    """Triggers that nobody has had to decide on yet, each with the milestone that tells it apart.
+
+    What the machine itself has withdrawn was never said: it is due again where it is true again.
+    """
+    said = [d for d in past if d.state != "withdrawn" or d.decided_by != SYSTEM.name]
+    had = {d.trigger for d in said}
+
+    def again(trigger: Trigger) -> tuple[Trigger, str]:
+        before = sum(d.trigger == trigger for d in past)
+        return trigger, str(before) if before else ""
+
     out: list[tuple[Trigger, str]] = []
     if over:
         told = any(d.state == "approved" for d in past)
-        done = ticket.state in ("verified", "callback", "closed")
+        done = back or ticket.state in ("verified", "callback", "closed")
         real = ticket.verdict in (None, "confirmed_fault", "confirmed_precursor")
-        return [("power_restored", "")] if told and done and real else []
+        fresh = "power_restored" not in had
+        return [again("power_restored")] if told and done and real and fresh else []
     if "power_out" not in had:
-        out.append(("power_out", ""))
+        out.append(again("power_out"))
     if ticket.state in ("dispatched", "assigned", "accepted") and "inform_dispatched" not in had:
-        out.append(("inform_dispatched", ""))
+        out.append(again("inform_dispatched"))
     until_us = ticket.estimated_latest_us or ticket.estimated_restoration_us
     if until_us is not None:
-        told_us = [int(d.milestone) for d in past if d.trigger in ("initial_etr", "etr_change")]
+        told_us = [int(d.milestone) for d in said if d.trigger in ("initial_etr", "etr_change")]
         if not told_us:
             out.append(("initial_etr", str(until_us)))
         elif abs(until_us - told_us[-1]) >= settings.change_min_us:
             out.append(("etr_change", str(until_us)))
     return out
-
-
-def _facts(
-    network: Network, incident: Incident, ticket: Ticket, now_us: int, zone: str
-) -> tuple[dict[str, str], dict[str, str]]:
-    place, place_zh = told_place(network, incident.asset_kind, incident.asset)
-    start = local(incident.opened_us, zone)
-    english = {"place": place or "Your area", "start": f"{start:%d %b %H:%M}"}
-    chinese = {
-        "place": place_zh or "您所在区域",
-        "start": f"{start.month}月{start.day}日{start:%H:%M}",
-    }
-    if ticket.estimated_restoration_us is not None:
-        english["until"], chinese["until"] = _until(ticket, zone)
-    return english, chinese
-
-
-def told_place(network: Network, kind: str, asset: str) -> tuple[str, str]:
-    """A place by the name that people know, (English, Chinese), empty if it has none; never an id,
-    nor what staff calls its equipment."""
-    area = network.transformer_of(kind, asset)
-    above = dict(network.ancestors(kind, asset))
-    line = next((f for f in network.feeders if f.id == above.get("feeder")), None)
-    name = area.name if area else line.name if line else ""
-    chinese, _, english = name.partition(
-        " / "
-    )  # named in both languages: `枫林街台区 / Fenglin St`
-    for ours in ("配变", "公变", "专变", "台区"):
-        chinese = chinese.removesuffix(ours)
-    return english or chinese, chinese
-
-
-def _until(ticket: Ticket, zone: str) -> tuple[str, str]:
-    """The estimate in words: a time, or a range where both of its ends are known."""
-    assert ticket.estimated_restoration_us is not None
-    until = local(ticket.estimated_restoration_us, zone)
-    english, chinese = f"{until:%d %b %H:%M}", f"{until.month}月{until.day}日{until:%H:%M}"
-    if ticket.estimated_latest_us is None:
-        return f"by {english}", f"{chinese}前"
-    latest = local(ticket.estimated_latest_us, zone)
-    same = latest.date() == until.date()
-    end = f"{latest:%H:%M}" if same else f"{latest:%d %b %H:%M}"
-    end_zh = f"{latest:%H:%M}" if same else f"{latest.month}月{latest.day}日{latest:%H:%M}"
-    return f"between {english} and {end}", f"{chinese}至{end_zh}"
 
 
 def _recipients(
@@ -294,29 +256,88 @@ class NoticeDesk:
                 raise UnknownDraft(draft_id)
             return draft, list(self._people(reading, draft).values())
 
+    def changed(self, drafts: Sequence[Draft]) -> dict[int, Overtaken]:
+        """What has changed, by draft, for those that wait and say what is no longer so."""
+        with self.ledger.reading() as reading:
+            found = {d.id: self._overtaken(reading, d) for d in drafts if d.state == "draft"}
+        return {id_: why for id_, why in found.items() if why is not None}
+
+    def reasons(self, drafts: Sequence[Draft]) -> dict[int, tuple[str, str]]:
+        """Why the machine has withdrawn texts, (English, Chinese) by draft."""
+        gone = [d for d in drafts if d.state == "withdrawn" and d.decided_by == SYSTEM.name]
+        with self.ledger.reading() as reading:
+            said = {
+                d.id: reading.human_inputs(subject=f"notice:{d.id}", kinds=(WITHDRAWN,), limit=1)
+                for d in gone
+            }
+        return {
+            i: (str(x[-1].data["why"]), str(x[-1].data["why_zh"])) for i, x in said.items() if x
+        }
+
     def approve(
         self, draft_id: int, actor: Actor, *, text: str | None = None, text_zh: str | None = None
     ) -> int:
-        """Send it, as it is or corrected; how many notices are on their way."""
+        """Send it, as it is or corrected; how many notices are on their way.
+
+        TextOvertaken if what it says is no longer so: then it is withdrawn, nothing is sent, and
+        what is right now is drafted.
+        """
         with self.ledger.transaction() as tx:
             draft = self._open(tx, draft_id, actor)
             now_us = self.clock.now_us()
-            draft = replace(
-                draft,
-                text=plain(text or draft.text),
-                text_zh=plain(text_zh or draft.text_zh),
-                state="approved",
-                decided_by=actor.name,
-                decided_us=now_us,
+            why = self._overtaken(tx, draft)
+            if why is None:
+                return self._send(tx, draft, actor, now_us, text, text_zh)
+            past = tx.drafts(open_only=False, incident_id=draft.incident_id)
+            incident, ticket = _about(tx, draft)
+            offered = (
+                _draft_one(tx, self.network, incident, ticket, past, now_us, self.settings)
+                if incident and ticket
+                else []
             )
-            people = self._people(tx, draft)
-            draft = replace(draft, recipients=len(people))
-            tx.put_draft(draft)
-            count = tx.add_notices([self._notice(draft, c, now_us) for c in people.values()])
-            given = {"trigger": draft.trigger, "recipients": count}
-            subject = f"incident:{draft.incident_id}"
-            tx.add_human_input(HumanInput("approve_notice", subject, actor.name, now_us, given))
-            return count
+        raise TextOvertaken(why, offered)
+
+    def _send(
+        self,
+        tx: Transaction,
+        draft: Draft,
+        actor: Actor,
+        now_us: int,
+        text: str | None,
+        text_zh: str | None,
+    ) -> int:
+        draft = replace(
+            draft,
+            text=plain(text or draft.text),
+            text_zh=plain(text_zh or draft.text_zh),
+            state="approved",
+            decided_by=actor.name,
+            decided_us=now_us,
+        )
+        people = self._people(tx, draft)
+        draft = replace(draft, recipients=len(people))
+        tx.put_draft(draft)
+        count = tx.add_notices([self._notice(draft, c, now_us) for c in people.values()])
+        given = {"trigger": draft.trigger, "recipients": count}
+        subject = f"incident:{draft.incident_id}"
+        tx.add_human_input(HumanInput("approve_notice", subject, actor.name, now_us, given))
+        return count
+
+    def _overtaken(self, reading: Reading, draft: Draft) -> Overtaken | None:
+        incident, ticket = _about(reading, draft)
+        if incident is None or ticket is None:
+            return None
+        alerts = reading.alerts_of([incident.id]).get(incident.id, ())
+        return overtaken(
+            draft,
+            self.network,
+            incident,
+            ticket,
+            alerts,
+            self.clock.now_us(),
+            self.settings.time_zone,
+            self.settings.change_min_us,
+        )
 
     def withdraw(self, draft_id: int, actor: Actor) -> Draft:
         """Do not send it."""
@@ -374,3 +395,8 @@ class NoticeDesk:
             now_us if urgent else after_night(now_us, self.settings),
             now_us,
         )
+
+
+def _about(reading: Reading, draft: Draft) -> tuple[Incident | None, Ticket | None]:
+    incident = reading.incident(draft.incident_id)
+    return incident, reading.tickets_by_incident([draft.incident_id]).get(draft.incident_id)

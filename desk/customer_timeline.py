@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from alerts.ledger import Reading
-from alerts.notices import TRIGGER_NAMES
+from alerts.notice_words import TRIGGER_NAMES
 from alerts.places import Asset, Places
 from alerts.roles import Role, may_see
 from alerts.settings import DAY_US

@@ -7,7 +7,6 @@ business.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +16,11 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from alerts.notices import told_place
+from alerts.notice_words import told_place
+from alerts.overtaken import power_back_us
 from desk.own_code import OwnCode
 from grid.network import PlannedWork
-from grid.records import Alert, Incident, Ticket, TicketState
+from grid.records import Incident, Ticket, TicketState
 from web.forms import Fields, form_of, see
 from web.lately import Lately
 from web.limits import Limit
@@ -54,13 +54,6 @@ class Area:
     incident: Incident
     ticket: Ticket | None
     back_us: int | None
-
-
-def _back_us(alerts: Sequence[Alert]) -> int | None:
-    """When the last of an incident's outages ended; None while one lasts, or if nothing told."""
-    ends = [a.cleared_us for a in alerts if a.fault == "outage"]
-    known = [e for e in ends if e is not None]
-    return max(known) if known and len(known) == len(ends) else None
 
 
 def register(app: FastAPI, site: Site) -> None:
@@ -99,7 +92,7 @@ def register(app: FastAPI, site: Site) -> None:
                 told_place(site.network, i.asset_kind, i.asset),
                 i,
                 tickets.get(i.id),
-                _back_us(alerts.get(i.id, ())),
+                power_back_us(alerts.get(i.id, ())),
             )
             for i in found[:AREAS_MAX]
         ]

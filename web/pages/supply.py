@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
-from alerts.notices import TRIGGER_NAMES, NoticeSettings, UnknownDraft, draft_notices
+from alerts.notice_words import TRIGGER_NAMES
+from alerts.notices import NoticeSettings, UnknownDraft, draft_notices
 from alerts.places import call_rank
 from alerts.roles import Role
 from alerts.settings import DAY_US
@@ -278,6 +279,8 @@ def _notices(app: FastAPI, site: Site) -> None:
             "night": (site.settings.notices or NoticeSettings()).night,
             "typed": typed or Fields(),
             "problem": problem,
+            "changed": site.notices.changed([*waiting, shown] if shown else waiting),
+            "reasons": site.notices.reasons([shown] if shown else []),
             "counts": queue.counts() if (queue := site.settings.delivery) else None,
             "dead": queue.dead(DEAD_SHOWN) if queue else (),
         }

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError
-from alerts.notices import draft_notices
+from alerts.notices import TextOvertaken, draft_notices
 from alerts.roles import Role
 from desk.board import TicketPage
 from grid.network import Customer
@@ -63,11 +63,14 @@ def side_values(site: Site, page: TicketPage, viewer: Viewer) -> dict[str, Any]:
         "call_results": RESULTS,
         "ticks": {(x.part, x.index): x for x in page.ticked},
         "drafts": drafts,
+        "changed": site.notices.changed(drafts),
+        "reasons": site.notices.reasons(drafts),
         "may_text": viewer.role in TEXT_ROLES,
     }
 
 
-def register(app: FastAPI, site: Site, presence: Presence) -> None:
+def register(app: FastAPI, site: Site, presence: Presence, show: Any) -> None:
+    """`show(request, ticket_id, **more)` renders the ticket's page."""
     notices = site.notices
 
     def page_of(ticket_id: int, viewer: Viewer) -> TicketPage:
@@ -154,6 +157,11 @@ def register(app: FastAPI, site: Site, presence: Presence) -> None:
                     )
                 elif form["what"] == "withdraw":
                     notices.withdraw(draft_id, viewer.actor)
+            except TextOvertaken as e:  # what was typed is shown beside what is right now
+                form["_action"] = "texts"
+                said = e.text(site.render.language(request))
+                answer: Response = show(request, ticket_id, said, form, 409)
+                return answer
             except DeskError as e:
                 raise refused(request, e) from e
             return see(f"/tickets/{ticket_id}#texts")

@@ -139,7 +139,6 @@ def meanwhile(site: Site, page: TicketPage, draft: Fields) -> Meanwhile:
 def register(app: FastAPI, site: Site) -> None:
     presence = Presence()
     crews = CrewDesk(site.tickets, site.settings.secret)
-    ticket_side.register(app, site, presence)
 
     @app.get("/tickets")
     def tickets(request: Request) -> Response:
@@ -218,6 +217,7 @@ def register(app: FastAPI, site: Site) -> None:
         }
         return site.render.page(request, "ticket.html", values, status=status)
 
+    ticket_side.register(app, site, presence, ticket_page)
     ticket_more.register(app, site, ticket_page)
     ticket_calls.register(app, site, ticket_page)
 

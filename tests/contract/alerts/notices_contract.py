@@ -11,7 +11,8 @@ from alerts.apply import apply_events
 from alerts.errors import Conflict, MissingDetail, WrongRole
 from alerts.handling import AlertDesk
 from alerts.ledger import Ledger
-from alerts.notices import NoticeDesk, UnknownDraft, draft_notices, render
+from alerts.notice_words import render
+from alerts.notices import NoticeDesk, TextOvertaken, UnknownDraft, draft_notices
 from alerts.roles import Actor
 from alerts.tickets import TicketDesk
 from desk.counter import Counter
@@ -64,6 +65,7 @@ class NoticesContract:
         assert office.drafted(6) == ["inform_dispatched", "initial_etr"]
         office.at(30, "estimate", estimated_us=START + 3 * HOUR + 10 * MINUTE)
         assert office.drafted(31) == []
+        office.approve_all()
         office.at(60, "estimate", estimated_us=START + 5 * HOUR)
         assert office.drafted(61) == ["etr_change"]
 
@@ -167,6 +169,107 @@ class NoticesContract:
 
         assert office.drafted(6) == []
         assert office.notices.drafts() == []  # the one nobody had decided on was withdrawn
+
+    # -- what has been overtaken -------------------------------------------------------------
+
+    def test_a_text_about_an_outage_is_not_sent_once_the_readings_are_normal(
+        self, ledger: Ledger
+    ) -> None:
+        """The crew has not reported anything: the meters alone tell that supply is back."""
+        office = Office(ledger)
+        office.drafted(1)
+        (draft,) = office.notices.drafts()
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+        office.clock.us = START + 70 * MINUTE
+        waiting = office.notices.changed([draft])
+
+        with pytest.raises(TextOvertaken, match="nothing was sent") as refused:
+            office.notices.approve(draft.id, CHIEF, text="Power is out.")
+
+        assert "09:00起已恢复供电" in refused.value.chinese
+        assert "has been back since 09:00" in waiting[draft.id].text
+        assert refused.value.offered == ()  # nobody has been told of the beginning
+        assert self.told(ledger, "power_out") == set()
+        with ledger.reading() as r:
+            (gone,) = r.drafts(open_only=False)
+        assert (gone.state, gone.decided_by) == ("withdrawn", "system")
+        ((why, why_zh),) = office.notices.reasons([gone]).values()
+        assert "09:00" in why and "09:00" in why_zh
+
+    def test_whoever_was_told_of_the_beginning_is_offered_the_end_instead(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        office.approve_all()
+        office.at(5, "dispatch", estimated_us=START + 3 * HOUR)
+        office.drafted(6)
+        estimate = next(d for d in office.notices.drafts() if d.trigger == "initial_etr")
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+        office.clock.us = START + 70 * MINUTE
+
+        with pytest.raises(TextOvertaken) as refused:
+            office.notices.approve(estimate.id, CHIEF)
+
+        assert ["power_restored"] == [d.trigger for d in refused.value.offered]
+        assert {"power_restored": 6} == office.approve_all()
+        assert self.told(ledger, "initial_etr") == set()
+
+    def test_what_waits_is_withdrawn_by_itself_and_drafted_again_when_power_fails_again(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+
+        assert office.drafted(61) == []
+        assert office.notices.drafts() == []
+        office.feed(raised("outage", T1, 90 * MINUTE))
+        assert office.drafted(95) == ["power_out"]
+        assert {"power_out": 6} == office.approve_all()
+
+    def test_an_estimate_that_was_changed_before_it_was_told_is_told_once_and_as_it_is_now(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger)
+        office.at(5, "dispatch", estimated_us=START + 3 * HOUR)
+        office.drafted(6)
+        before = next(d for d in office.notices.drafts() if d.trigger == "initial_etr")
+        office.at(60, "estimate", estimated_us=START + 5 * HOUR)
+
+        with pytest.raises(TextOvertaken, match="estimate has changed; it is now: by 01 Mar 13:00"):
+            office.notices.approve(before.id, CHIEF)
+
+        (now,) = (d for d in office.notices.drafts() if d.trigger == "initial_etr")
+        assert "13:00" in now.text and "13:00" in now.text_zh
+
+    def test_no_crew_is_said_to_be_on_its_way_that_was_called_back(self, ledger: Ledger) -> None:
+        office = Office(ledger)
+        office.at(5, "dispatch")
+        office.drafted(6)
+        office.at(7, "send_back", reason="wrong unit")
+
+        assert office.drafted(8) == []
+        assert ["power_out"] == [d.trigger for d in office.notices.drafts()]
+        office.at(9, "dispatch")
+        assert office.drafted(10) == ["inform_dispatched"]
+
+    def test_nobody_is_told_that_power_is_back_where_it_has_failed_again(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger)
+        office.drafted(1)
+        office.approve_all()
+        office.feed(after(OUTAGE, "cleared", 60 * MINUTE))
+        office.drafted(61)
+        (back,) = office.notices.drafts()
+        office.feed(raised("outage", T1, 62 * MINUTE))
+        office.clock.us = START + 65 * MINUTE
+
+        with pytest.raises(TextOvertaken, match="failed again"):
+            office.notices.approve(back.id, CHIEF)
+
+        assert self.told(ledger, "power_restored") == set()
 
     def test_whoever_is_still_dark_is_not_told_that_the_light_is_back(self, ledger: Ledger) -> None:
         office = Office(ledger)

@@ -10,7 +10,7 @@ import pytest
 from alerts.apply import apply_events
 from alerts.errors import UnknownAccount
 from alerts.memory import MemoryLedger
-from alerts.notices import TEMPLATES
+from alerts.notice_words import TEMPLATES
 from alerts.roles import Actor
 from alerts.states import STATES
 from alerts.tickets import TicketDesk

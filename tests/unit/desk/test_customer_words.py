@@ -13,7 +13,8 @@ import pytest
 
 from alerts.apply import apply_events
 from alerts.memory import MemoryLedger
-from alerts.notices import TEMPLATES, TRIGGER_NAMES, NoticeDesk, draft_notices, told_place
+from alerts.notice_words import TEMPLATES, TRIGGER_NAMES, told_place
+from alerts.notices import NoticeDesk, draft_notices
 from alerts.roles import Actor
 from alerts.tickets import TicketDesk
 from desk.answer import Judged, Script, Supply, say

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from alerts.notices import NoticeSettings, after_night, local
+from alerts.notice_words import local
+from alerts.notices import NoticeSettings, after_night
 from desk.delivery import BACKOFF_MAX_S, TRIES_MAX, DeliveryFailed, deliver
 from desk.senders import KEY, SIGNATURE, EmailSender, WebhookSender, signature
 from storage.desk_records import LeasedNotice

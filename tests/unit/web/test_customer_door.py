@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.episodes import event_id
 from grid.network import PlannedWork
-from grid.records import AlertEvent
 from tests.unit.web.test_customer import ACCOUNT, BYTES_MAX
 from tests.unit.web.visitor import HOST, Visitor
-from tests.unit.web.world import DAY, HOUR, MINUTE, NOW, World, raised
+from tests.unit.web.world import DAY, HOUR, NOW, World, raised
 from tests.unit.web.world import OUTAGE as SILENT
 from web.app import create_app
 from web.links import sign
@@ -49,15 +47,7 @@ def test_everybody_sees_which_areas_are_dark_and_no_customer(
 def test_an_area_whose_meters_have_power_again_is_not_said_to_be_dark_still(
     anybody: Visitor, world: World
 ) -> None:
-    with world.ledger.reading() as r:
-        (outage,) = (a for a in r.alerts(fault="outage", open_only=True))
-        finding = r.events(outage.id)[0].finding
-    world.happen(
-        AlertEvent(
-            event_id(outage.id, "cleared", NOW - MINUTE), outage.id, "cleared",
-            replace(finding, tick_us=NOW - MINUTE, score=0.0), outage.raised_us,
-        )
-    )  # fmt: skip
+    world.power_back()
 
     page = anybody.get("/my").text
 

@@ -94,6 +94,66 @@ def test_only_who_may_decide_sends_texts_to_customers(world: World, visit: Visit
 
 
 @pytest.mark.parametrize(
+    ("language", "waits", "refused", "beside"),
+    [
+        (
+            "en",
+            "By the readings the supply has been back since 18:23. The text is no longer right.",
+            "The text was withdrawn and nothing was sent.",
+            "What you wrote; it was not sent: 停电",
+        ),
+        (
+            "zh-CN",
+            "用电数据显示18:23起已恢复供电。 通知内容已不符合现状。",
+            "原通知已撤回，未发送。",
+            "您填写的内容（未发送）： 停电",
+        ),
+    ],
+)
+def test_a_text_that_was_overtaken_is_not_sent_and_says_what_has_changed(
+    language: str, waits: str, refused: str, beside: str, world: World, visit: Visit
+) -> None:
+    dispatcher = visit("dispatcher", language)
+    dispatcher.change("/tickets/3/texts", what="draft")
+    with world.ledger.reading() as r:
+        (draft, *_) = r.drafts()
+    world.power_back()
+    page = text_of(dispatcher.get("/tickets/3").text)
+    list_page = text_of(dispatcher.get(f"/notices/{draft.id}").text)
+
+    answer = dispatcher.change(
+        "/tickets/3/texts", what="approve", draft=str(draft.id), text="out", text_zh="停电"
+    )
+
+    said = text_of(answer.text)
+    assert waits in page and waits in list_page
+    assert 409 == answer.status_code
+    assert refused in said and beside in said
+    with world.ledger.reading() as r:
+        assert ["withdrawn"] == [d.state for d in r.drafts(open_only=False)]
+        assert r.told(f"incident:{draft.incident_id}", "power_out") == set()
+
+
+def test_whoever_was_told_of_an_outage_is_offered_its_end_on_the_list_of_texts(
+    world: World, visit: Visit
+) -> None:
+    dispatcher = visit("dispatcher")
+    dispatcher.change("/tickets/3/texts", what="draft")
+    dispatcher.change("/notices/1/approve", text="out", text_zh="停电")
+    dispatcher.change("/tickets/3/estimate", version="1", estimated="2026-11-22T22:00", reason="x")
+    dispatcher.change("/notices")
+    with world.ledger.reading() as r:
+        (estimate,) = r.drafts()
+    world.power_back()
+
+    answer = dispatcher.change(f"/notices/{estimate.id}/approve", text="by 10", text_zh="十点前")
+
+    assert (409, True) == (answer.status_code, "Read the text that is right now." in answer.text)
+    with world.ledger.reading() as r:
+        assert ["power_restored"] == [d.trigger for d in r.drafts()]
+
+
+@pytest.mark.parametrize(
     ("since", "symptom", "text", "expected"),
     [
         ("8", "no_light", "", "No light at all since 08:00"),

@@ -13,7 +13,7 @@ from desk.checklist import used_version
 from desk.reports import TRUE
 from grid.faults import FAULTS
 from grid.network import Network
-from grid.records import Evidence, Ticket
+from grid.records import Alert, Ticket
 from storage.desk_records import Step
 
 
@@ -48,7 +48,7 @@ class Case:
     cause: tuple[str, str]
     known_before_min: float | None
     hours: float | None
-    evidence: tuple[Evidence, ...]
+    alerts: tuple[Alert, ...]
     steps: tuple[CaseStep, ...]
     checklist: tuple[str, int] | None
     remark: str
@@ -106,7 +106,7 @@ def _case(reading: Reading, network: Network, ticket: Ticket) -> Case:
         cause=(cause.name, cause.name_zh),
         known_before_min=None if first_us is None else (first_us - ticket.opened_us) / 60e6,
         hours=None if done_us is None else (done_us - ticket.opened_us) / 3600e6,
-        evidence=tuple(a.evidence for a in alerts if a.ticket or len(alerts) == 1),
+        alerts=tuple(a for a in alerts if a.ticket or len(alerts) == 1),
         steps=tuple(_steps(ticket, steps)),
         checklist=used_version(steps),
         remark=closing.reason if closing else "",

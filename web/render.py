@@ -115,33 +115,6 @@ def number(value: object) -> str:
     return text.rstrip("0").rstrip(".") if places > 1 else text
 
 
-UNITS: Final = {
-    "v": "V",
-    "a": "A",
-    "w": "W",
-    "ohm": "Ω",
-    "c": "°C",
-    "k": "K",
-    "h": "h",
-    "min": "min",
-    "s": "s",
-    "wh": "Wh",
-    "kva": "kVA",
-    "pct": "%",
-}
-
-
-def figure(value: object, name: str) -> str:
-    """A number of an evidence with the unit that its name ends with.
-
-    >>> figure(0.31, "added_resistance_ohm"), figure(41, "last_gasps")
-    ('0.31 Ω', '41')
-    """
-    _, _, suffix = name.rpartition("_")
-    unit = UNITS.get(suffix, "") if "_" in name and isinstance(value, int | float) else ""
-    return f"{number(value)} {unit}".rstrip()
-
-
 def spoken(texts: Iterable[str], language: str) -> list[str]:
     """Texts that exist in one language only, for readers of that language."""
     chinese = language == "zh-CN"
@@ -173,7 +146,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self.environment.filters.update(number=number, figure=figure, spoken=spoken)
+        self.environment.filters.update(number=number, spoken=spoken)
         self.environment.globals.update(
             static=self.static_url,
             policy=policy,

@@ -10,7 +10,7 @@ from grid.network import Network
 from web.charts import alert_chart, span_of
 from web.doors import SeriesSource
 from web.names import asset_label, place
-from web.render import Reader, figure
+from web.render import Reader
 from web.report_picture import Form, Sheet, draw, words_of
 
 MEDIA: Final[dict[Form, str]] = {"png": "image/png", "pdf": "application/pdf"}
@@ -38,7 +38,7 @@ def report(page: AlertPage, source: Source, reader: Reader, form: Form) -> bytes
         alert.severity,
         f"{t.severity(alert.severity)}: {t.fault(alert.fault)}",
         asset_label(t, network, alert.asset_kind, alert.asset),
-        [*_facts(page, source, reader), *words_of(t, alert, figure)],
+        [*_facts(page, source, reader), *words_of(t, alert)],
         chart,
         f"{source.site_name} · Forewatt · {reader.clock(reader.now_us)} · {alert.id}",
     )

@@ -21,6 +21,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
+from grid.records import Alert
+from web.evidence import lines
 from web.i18n import Words
 
 Form = Literal["png", "pdf"]
@@ -217,12 +219,11 @@ def _plain(label: str) -> str:
     return label.lstrip("_").replace("$", r"\$")
 
 
-def words_of(t: Words, alert: Any, figure_of: Any) -> list[tuple[str, str]]:
+def words_of(t: Words, alert: Alert) -> list[tuple[str, str]]:
     """Why: the rule, its numbers, what was ruled out, what to check next."""
     e = alert.evidence
-    numbers = "; ".join(
-        f"{t.word('number', n).replace('_', ' ')} {figure_of(v, n)}" for n, v in e.numbers.items()
-    )
+    said = lines(t, alert.fault, alert.detector, e) if e.numbers else []
+    numbers = t.semicolon.join(f"{x.name} {x.value}" for x in said)
     out = [(t("alert.why"), t.pick(e.rule, e.rule_zh))]
     if numbers:
         out.append((t("report.numbers"), numbers))

@@ -33,6 +33,7 @@ from desk.without_supply import Unsupplied, covered, unsupplied
 from grid.errors import ForewattError
 from grid.records import OutboxMessage, Ticket
 from storage.fleet import allowed_s
+from web import evidence
 from web.feed import shown_by
 from web.i18n import Language
 from web.lately import Lately
@@ -121,6 +122,10 @@ class Site:
             storm_now=self.storm_now,
             transformer_of=self.network.transformer_of,
             asset_label=lambda t, kind, asset: asset_label(t, self.network, kind, asset),
+            evidence_lines=lambda t, a: evidence.lines(t, a.fault, a.detector, a.evidence),
+            number_name=evidence.called,
+            number_said=evidence.said,
+            detector_name=evidence.detector_name,
         )
         self._states: Lately[str | None, Mapping[tuple[str, str], str]] = Lately()
         self._feeders: Lately[tuple[str | None, bool], list[tuple[str, int]]] = Lately()

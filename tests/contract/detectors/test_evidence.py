@@ -31,6 +31,8 @@ from tests.unit.detectors import (
     test_transformer,
 )
 from tests.unit.detectors.street import Street, growing, network, step_at
+from web.evidence import COUNTS, SHARES, limited, lines, unit
+from web.i18n import LANGUAGES, Words
 
 Story = Callable[[], list[Finding]]
 
@@ -177,6 +179,23 @@ def test_the_reason_is_complete(family: str, fault: str) -> None:
         assert any(isinstance(v, int | float) for v in e.numbers.values())
         assert 0 < e.window[0] <= e.window[1] <= f.tick_us + 1
         assert {chinese(x) for x in e.excluded} == {True, False}, "confusions in both languages"
+
+
+@pytest.mark.parametrize(("family", "fault"), SPOKEN)
+def test_the_pages_show_every_number_and_limit_by_plain_name_and_unit(
+    family: str, fault: str
+) -> None:
+    """A bare 0.038 tells a clerk nothing: of what is it the limit, and in what is it counted?"""
+    for f in findings(family, fault):
+        e, (of, _) = f.evidence, limited(f.fault, f.evidence)
+        of_what = {**e.numbers, of: e.limit}
+        for t in map(Words, LANGUAGES):
+            assert [n for n in of_what if not t.has(f"number.{n}")] == []
+            shown = lines(t, f.fault, f.detector, e)
+            assert [x for x in shown if "_" in x.name or not x.value] == []
+            assert t.language == "en" or all(chinese(x.name) for x in shown)
+        measured = {n for n, v in of_what.items() if not isinstance(v, str)}
+        assert {n for n in measured - SHARES - COUNTS if not unit(n, f.detector)} == set()
 
 
 @pytest.mark.parametrize(("family", "fault"), SPOKEN)

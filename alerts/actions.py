@@ -4,18 +4,21 @@ One function an action: it checks what was given with it, changes what hangs on 
 (incident, alerts, contacts) in the same transaction and returns the ticket as it should be.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from alerts.errors import Conflict, MissingDetail, UnknownTicket
+from alerts.incidents import Standing, from_elsewhere
 from alerts.ledger import FINAL_STATES, Transaction
-from alerts.opening import incident_data
-from alerts.roles import Actor, may_see
-from alerts.settings import AHEAD_MAX_US
+from alerts.opening import facts_of, incident_data, merged_by_hand, ranked_by_hand, ticket_data
+from alerts.places import places_of
+from alerts.roles import SYSTEM, Actor, may_see
+from alerts.settings import AHEAD_MAX_US, DeskSettings
 from alerts.states import CAUSES, HOLD_REASONS, STATES, VERDICTS, Action, causes_for
 from grid.network import Network
 from grid.records import Incident, Ticket, TicketState
+from storage.desk_records import Step, altered
 from storage.desk_text import plain
 
 Details = dict[str, Any]
@@ -30,6 +33,7 @@ class Moment:
     network: Network
     actor: Actor
     now_us: int
+    settings: DeskSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +270,8 @@ def _merge(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change
     at.tx.put_incident(merged_main)
     at.tx.put_incident(replace(own, closed_us=now_us, contacts=0, version=own.version + 1))
     _publish_incident(at.tx, own, "merged", now_us)
+    before = (*merged_by_hand(at.tx, target.id), *merged_by_hand(at.tx, ticket.id))
+    _keep_main_in_step(at, target, merged_main, (*before, ticket))
     data = {
         "target": target.number,
         "alerts": [[a.id, a.ticket] for a in alerts],
@@ -309,8 +315,37 @@ def _unmerge(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Chan
         first_us = min((c.time_us for c in left), default=None)
         lighter = replace(main, contacts=len(left), first_contact_us=first_us)
         at.tx.put_incident(replace(lighter, version=main.version + 1))
+        main = at.tx.incident(main.id)
+    if main is not None and main_ticket is not None and main_ticket.state not in FINAL_STATES:
+        gone = {ticket.id, *(t.id for t in merged_by_hand(at.tx, ticket.id))}
+        left_in = [t for t in merged_by_hand(at.tx, main_ticket.id) if t.id not in gone]
+        _keep_main_in_step(at, main_ticket, main, left_in)
     back_ticket = replace(ticket, state=step.from_state, merged_into=None, closed_us=None)
     return Change(back_ticket, _remark(details))
+
+
+def _keep_main_in_step(
+    at: Moment, ticket: Ticket, incident: Incident, merged: Sequence[Ticket]
+) -> None:
+    """A main ticket as the whole makes it, when a part was merged into it or taken out again: its
+    customers, its severity, its rank (a person's stays) and so its place in the queue."""
+    alerts, places = at.tx.alerts_of([incident.id]).get(incident.id, ()), places_of(at.network)
+    aside = from_elsewhere(incident, alerts, places) if merged else frozenset[str]()
+    whole = Standing(incident, alerts, ticket, bool(merged), aside, tuple(merged))
+    facts = facts_of(whole, places, at.settings)
+    if ranked_by_hand(at.tx, ticket):
+        for name in ("priority", "priority_reason", "priority_reason_zh"):
+            facts.pop(name)
+    changed = altered(ticket, **facts, contacts=incident.contacts)
+    if changed == ticket:
+        return
+    action = "worsened" if changed.severity < ticket.severity else "updated"  # "P1" < "P2"
+    why = f"{changed.fault} {changed.asset}"
+    state, by = ticket.state, SYSTEM
+    step = Step(ticket.id, 0, action, state, state, by.name, by.role, at.now_us, why)
+    made = at.tx.change_ticket(changed, ticket.version, step)
+    assert made is not None, "the writers' lock is ours"
+    at.tx.publish("ticket", str(made.id), at.now_us, ticket_data(made, action))
 
 
 def _prioritise(at: Moment, ticket: Ticket, rule: Action, details: Details) -> Change:

@@ -57,7 +57,9 @@ class Standing:
 
     `alerts` are all alerts attached to it, what it explains included; `ticket` its open ticket;
     `held` says that people have merged another ticket into that; `aside` are alerts that came with
-    it from elsewhere and are of another class: they do not say what this is.
+    it from elsewhere and are of another class: they do not say what this is. `merged` are the
+    tickets that people have merged into its own: they count in what it means for whom, and in how
+    urgent it is.
     """
 
     incident: Incident
@@ -65,6 +67,7 @@ class Standing:
     ticket: Ticket | None = None
     held: bool = False
     aside: frozenset[str] = frozenset()
+    merged: tuple[Ticket, ...] = ()
 
     @property
     def asset(self) -> Asset:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alerts.incidents import Standing, fault_of_work, primary, worst
-from alerts.ledger import Transaction
+from alerts.ledger import Reading, Transaction
 from alerts.places import Places
 from alerts.priority import prioritise
 from alerts.roles import SYSTEM, Actor
@@ -16,26 +16,43 @@ from storage.desk_records import Step
 
 
 def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str, Any]:
-    """What a ticket says that follows from its incident, by the names of `Ticket`."""
+    """What a ticket says that follows from its incident, by the names of `Ticket`.
+
+    What people have merged into it is part of the whole: its customers are counted, the gravest of
+    all ranks it, and the promise that falls due first holds. Its place and its fault stay its own.
+    """
     incident = main.incident
     place = (incident.asset_kind, incident.asset)
     fault, work = fault_of_work(main)
     gravest = worst(main.leading)
     horizon_h = gravest.horizon_h if gravest else None
-    customers = places.customers(place)
+    of_merged = [c for t in main.merged for c in places.customers((t.asset_kind, t.asset))]
+    customers = list({c.account: c for c in (*places.customers(place), *of_merged)}.values())
     rank = prioritise(fault, incident.severity, customers, horizon_h)
     before = worst(main.own)
     if before is not None and before is not gravest:
         # A terminal that has burnt off is no less dangerous for having taken the supply with it.
         as_before = prioritise(before.fault, before.severity, customers, before.horizon_h)
         rank = max(rank, as_before, key=lambda r: r.value)
+    for part in main.merged:
+        as_part = prioritise(part.fault, part.severity, customers)
+        rank = max(rank, as_part, key=lambda r: r.value)
     area = places.transformer_of(place)
+    due_us = due(
+        work,
+        incident.severity,
+        area.area_class if area else "urban",
+        incident.known_us,
+        level=settings.service_level,
+        horizon_h=horizon_h,
+    )
+    ends = [t for t in (due_us, *(part.due_us for part in main.merged)) if t is not None]
     return {
         "fault": fault,
         "work": work,
         "asset_kind": incident.asset_kind,
         "asset": incident.asset,
-        "severity": incident.severity,
+        "severity": min([incident.severity, *(part.severity for part in main.merged)]),
         "customers": len(customers),
         # Its first evidence; what follows from the loss of supply is counted from the loss.
         "opened_us": min([incident.known_us, *(a.known_us for a in main.own)]),
@@ -43,15 +60,23 @@ def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str
         "priority": rank.value,
         "priority_reason": rank.reason,
         "priority_reason_zh": rank.reason_zh,
-        "due_us": due(
-            work,
-            incident.severity,
-            area.area_class if area else "urban",
-            incident.known_us,
-            level=settings.service_level,
-            horizon_h=horizon_h,
-        ),
+        "due_us": min(ends, default=None),
     }
+
+
+def merged_by_hand(reading: Reading, ticket_id: int) -> tuple[Ticket, ...]:
+    """The tickets that people have merged into one, and those merged into them before."""
+    found = [
+        t
+        for t in reading.merged_into(ticket_id)
+        if any(s.action == "merge" and s.role != SYSTEM.role for s in reading.steps(t.id))
+    ]
+    return (*found, *(sub for t in found for sub in merged_by_hand(reading, t.id)))
+
+
+def ranked_by_hand(reading: Reading, ticket: Ticket) -> bool:
+    """Whether a person has set its rank: that stays."""
+    return any(step.action == "prioritise" for step in reading.steps(ticket.id))
 
 
 def open_ticket(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from alerts import incidents as rules
 from alerts.incidents import Cluster, Member, Standing
 from alerts.ledger import Transaction
-from alerts.opening import alert_data, incident_data
+from alerts.opening import alert_data, incident_data, merged_by_hand
 from alerts.places import Places
 from alerts.settings import DeskSettings
 from alerts.ticket_keeping import TicketKeeping
@@ -39,7 +39,8 @@ class Reconciler(TicketKeeping):
             by_people = ticket is not None and ticket.id in held
             own = alerts.get(i.id, ())
             aside = rules.from_elsewhere(i, own, places) if by_people else frozenset[str]()
-            self.standing[i.id] = Standing(i, own, ticket, by_people, aside)
+            merged = merged_by_hand(tx, ticket.id) if ticket is not None and by_people else ()
+            self.standing[i.id] = Standing(i, own, ticket, by_people, aside, merged)
 
     def take(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 from alerts.incidents import Standing
 from alerts.ledger import FINAL_STATES, Transaction
-from alerts.opening import facts_of, open_ticket, ticket_data
+from alerts.opening import facts_of, open_ticket, ranked_by_hand, ticket_data
 from alerts.places import Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
@@ -109,7 +109,7 @@ class TicketKeeping:
 
     def _keep_in_step(self, s: Standing, ticket: Ticket, before: Standing | None) -> Ticket:
         facts = facts_of(s, self.places, self.settings)
-        if ticket.priority != facts["priority"] and self._ranked_by_hand(ticket):
+        if ticket.priority != facts["priority"] and ranked_by_hand(self.tx, ticket):
             for name in ("priority", "priority_reason", "priority_reason_zh"):
                 facts.pop(name)
         changed = altered(ticket, **facts, contacts=s.incident.contacts)
@@ -133,9 +133,6 @@ class TicketKeeping:
         elif quiet_us is None and was_quiet_us is not None:
             ticket = self._step(ticket, ticket, "condition_returned", at_us, "")
         return ticket
-
-    def _ranked_by_hand(self, ticket: Ticket) -> bool:
-        return any(step.action == "prioritise" for step in self.tx.steps(ticket.id))
 
     def _merge_ticket(self, old: Standing, main_id: int) -> None:
         ticket = old.ticket

@@ -19,6 +19,7 @@ from alerts.errors import (
 from alerts.ledger import Ledger
 from alerts.opening import ticket_data
 from alerts.roles import SYSTEM, Actor, may_act_on
+from alerts.settings import DeskSettings
 from alerts.states import ACTIONS, allowed
 from grid.clock import Clock
 from grid.network import Network
@@ -39,11 +40,13 @@ class TicketDesk:
         clock: Clock,
         *,
         checklist: Callable[[str], tuple[str, int]] | None = None,
+        settings: DeskSettings | None = None,
     ) -> None:
         """`checklist` names the (key, version) in use for a fault kind: a ticket's history keeps
         which one was worked by."""
         self.ledger, self.network, self.clock = ledger, network, clock
         self.checklist = checklist
+        self.settings = settings or DeskSettings()
 
     # -- the actions, by name --------------------------------------------------------------
 
@@ -190,7 +193,7 @@ class TicketDesk:
                 raise StaleTicket(ticket, steps[-1] if steps else None)
             if ticket.state not in rule.from_states:
                 raise ForbiddenTransition(ticket, action, allowed(ticket, actor.role))
-            at = Moment(tx, self.network, actor, self.clock.now_us())
+            at = Moment(tx, self.network, actor, self.clock.now_us(), self.settings)
             change = effect(action, at, ticket, rule, details)
             if used is not None and used[0] == ticket.fault:
                 change = replace(change, data={**(change.data or {}), **used[1]})

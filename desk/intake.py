@@ -10,7 +10,7 @@ from typing import Final
 
 from alerts.incidents import Standing
 from alerts.ledger import Transaction
-from alerts.opening import facts_of, incident_data, open_ticket, ticket_data
+from alerts.opening import facts_of, incident_data, merged_by_hand, open_ticket, ticket_data
 from alerts.places import Asset, Places
 from alerts.roles import SYSTEM, Actor
 from alerts.settings import HOUR_US, DeskSettings
@@ -179,7 +179,8 @@ def _move(
     tx.add_move(Move(incident.id, contact.time_us, incident.asset_kind, incident.asset, *to, why))
     ticket = tx.open_tickets([incident.id]).get(incident.id)
     if ticket is not None:
-        facts = facts_of(Standing(moved, ()), places, settings)
+        standing = Standing(moved, (), ticket, merged=merged_by_hand(tx, ticket.id))
+        facts = facts_of(standing, places, settings)
         _step(tx, ticket, replace(ticket, **facts), "moved", contact, why)
 
 

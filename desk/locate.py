@@ -11,10 +11,10 @@ from threading import Lock
 from typing import Final
 
 from alerts.errors import Conflict, MissingDetail, NotFound, WrongRole
-from alerts.incidents import Standing
+from alerts.incidents import Standing, from_elsewhere
 from alerts.ledger import Ledger, Reading, Transaction
 from alerts.locating import Candidate, Located, Locator, Says, Sign, Suspect
-from alerts.opening import facts_of, incident_data, ticket_data
+from alerts.opening import facts_of, incident_data, merged_by_hand, ticket_data
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, Role, may_see
 from alerts.settings import HOUR_US, MINUTE_US, DeskSettings
@@ -204,7 +204,10 @@ class LocateDesk:
         ticket = tx.open_tickets([incident.id]).get(incident.id)
         if ticket is not None:
             alerts = tx.alerts_of([incident.id]).get(incident.id, ())
-            facts = facts_of(Standing(made, alerts), self.places, self.settings)
+            merged = merged_by_hand(tx, ticket.id)
+            aside = from_elsewhere(made, alerts, self.places) if merged else frozenset[str]()
+            standing = Standing(made, alerts, ticket, bool(merged), aside, merged)
+            facts = facts_of(standing, self.places, self.settings)
             step = Step(
                 ticket.id,
                 0,

@@ -80,7 +80,11 @@ class Site:
         self.board = Board(self.ledger, self.network, places=places, knowledge=self.knowledge)
         self.alerts = AlertDesk(self.ledger, self.clock)
         self.tickets = TicketDesk(
-            self.ledger, self.network, self.clock, checklist=self.knowledge.used_version
+            self.ledger,
+            self.network,
+            self.clock,
+            checklist=self.knowledge.used_version,
+            settings=desk,
         )
         self.checklists = ChecklistDesk(self.ledger, self.knowledge, self.clock)
         self.ratings = RatingDesk(self.ledger, self.network, self.clock)

@@ -334,6 +334,66 @@ def test_merge_and_unmerge_give_back_everything(office: Office) -> None:
         assert (own.contacts, own.closed_us, main.contacts) == (1, None, 0)
 
 
+def test_a_main_ticket_is_ranked_as_the_merged_whole_and_as_before_once_it_is_taken_out(
+    office: Office,
+) -> None:
+    """A loosening neutral with an outage merged into it is a loss of supply with both's people."""
+    alone, outage = office.ticket(1), office.ticket(2)
+
+    merged = office.desk.merge(2, CHIEF, 1, alone.number)
+    whole = office.ticket(1)
+    with office.ledger.reading() as r:
+        (step,) = [s for s in r.steps(1) if s.action == "worsened"]
+    office.desk.unmerge(2, CHIEF, merged.version)
+    again = office.ticket(1)
+
+    assert (alone.severity, whole.severity) == ("P2", "P1")
+    assert whole.customers == alone.customers + outage.customers
+    assert whole.priority > max(alone.priority, outage.priority - 1)
+    assert whole.priority_reason.startswith("supply lost") and "已停电" in whole.priority_reason_zh
+    assert (whole.fault, whole.asset, whole.work) == (alone.fault, alone.asset, alone.work)
+    assert whole.due_us == min(t for t in (alone.due_us, outage.due_us) if t is not None)
+    assert (step.actor, step.version) == (SYSTEM.name, whole.version)
+    assert replace(again, version=alone.version) == alone
+
+
+def test_the_merged_whole_stays_ranked_when_the_machine_hears_more(office: Office) -> None:
+    office.desk.merge(2, CHIEF, 1, office.ticket(1).number)
+    whole = office.ticket(1)
+
+    more = raised("neutral_loose", ("usage_point", "T1-B1-1"), 2 * MINUTE)
+    apply_events([more], office.ledger, office.network)
+
+    now = office.ticket(1)
+    assert (whole.customers, whole.priority, whole.severity) == (
+        now.customers,
+        now.priority,
+        now.severity,
+    )
+
+
+def test_merging_leaves_a_rank_that_a_person_has_set(office: Office) -> None:
+    held = office.desk.prioritise(1, CHIEF, 1, 123, "last of all")
+
+    office.desk.merge(2, CHIEF, 1, held.number)
+
+    whole = office.ticket(1)
+    assert (whole.priority, whole.priority_reason) == (123, "last of all")
+    assert whole.customers > held.customers
+
+
+def test_what_was_merged_before_follows_into_the_next_main_ticket(office: Office) -> None:
+    third = raised("joint_resistance", ("usage_point", "T1-B1-1"), 3 * MINUTE)
+    apply_events([third], office.ledger, office.network)
+    office.desk.merge(2, CHIEF, 1, office.ticket(1).number)
+    both = office.ticket(1)
+
+    office.desk.merge(1, CHIEF, both.version, office.ticket(3).number)
+
+    main = office.ticket(3)
+    assert (main.severity, main.customers, both.customers) == ("P1", 12, 12)
+
+
 def test_what_people_have_merged_the_machine_does_not_take_apart(office: Office) -> None:
     office.desk.merge(1, CHIEF, 1, "20260301-0002")
 
@@ -360,8 +420,10 @@ def test_a_ticket_is_not_merged_into_itself_or_into_one_that_is_done(office: Off
 def test_cross_merging_leaves_exactly_one_main_ticket(office: Office) -> None:
     office.desk.merge(1, CHIEF, 1, "20260301-0002")
 
-    with pytest.raises(Conflict):
+    with pytest.raises(StaleTicket):  # the whole has been ranked anew
         office.desk.merge(2, CHIEF, 1, "20260301-0001")
+    with pytest.raises(Conflict):
+        office.desk.merge(2, CHIEF, office.ticket(2).version, "20260301-0001")
 
 
 def test_reopening_is_refused_while_another_ticket_is_open_for_the_cause(office: Office) -> None:

@@ -3,6 +3,8 @@ PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
 ROOMS  := grid simulators ingest storage detectors alerts desk web forewatt
+# Each worker has its own services and takes whole files: a file's tests may share what it set up.
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SOURCES = $(wildcard $(ROOMS) benchmarks tests scripts)
 
 RUNTIME := .venv/.installed-runtime
@@ -23,7 +25,7 @@ demo: install ## the whole story on this machine: make demo ARGS="--speed 60 --f
 test: install $(DEV) ## all checks and all tests
 	@scripts/browser.sh
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 lint: $(DEV) ## style, types, and which room imports which
 	$(BIN)/ruff check .

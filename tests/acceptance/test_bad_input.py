@@ -219,7 +219,9 @@ def test_a_browser_in_another_zone_shows_the_times_of_the_site(
 
     page.wait_for_selector("[data-chart][data-state=drawn]")
     page.locator("[data-chart] summary").click()
-    times = page.locator(".data-table").first.locator("td:first-child").all_inner_texts()
+    cells = page.locator(".data-table").first.locator("td:first-child")
+    expect(cells.first).to_be_visible()
+    times = cells.all_inner_texts()
     expect(page.locator("#clock")).to_have_text("18:24")
     expect(page.locator("footer")).to_contain_text("Asia/Shanghai")
     context.close()

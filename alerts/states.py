@@ -181,6 +181,7 @@ MACHINE_STEPS: Final[dict[str, tuple[str, str]]] = {
     "moved": ("located elsewhere", "定位更新"),
     "confirmed": ("place confirmed", "定位确认"),
     "contact": ("a customer reported it", "客户来电"),
+    "linked": ("linked to another ticket of this place", "关联同处工单"),
     "condition_cleared": ("the readings are normal again", "数据已恢复正常"),
     "condition_returned": ("the condition is back", "异常再次出现"),
     "nested": ("a part goes on elsewhere", "部分用户仍未恢复，另行处理"),

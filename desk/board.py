@@ -121,6 +121,7 @@ class TicketPage:
     allowed : actions of `alerts.states.ACTIONS` that the asking role may take now
     checklist_used : (key, version) that was worked by last; ticked : its lines that are done
     stars : what customers said, if it is closed
+    linked : what else is known or reported at its place
     merged : its sub-tickets; main : the ticket it was merged into
     """
 
@@ -140,6 +141,7 @@ class TicketPage:
     checklist_used: tuple[str, int] | None = None
     ticked: list[Tick] = field(default_factory=list)
     stars: list[int] = field(default_factory=list)
+    linked: list[Ticket] = field(default_factory=list)
 
     @property
     def over_us(self) -> int | None:
@@ -350,7 +352,13 @@ class Board:
             used,
             ticked(reading, ticket.number),
             [r.stars for r in ratings(reading, ticket.number)],
+            [t for t in _linked(reading, steps) if may_see(t.work, role)],
         )
+
+
+def _linked(reading: Reading, steps: Iterable[Step]) -> list[Ticket]:
+    numbers = dict.fromkeys(s.reason for s in steps if s.action == "linked")
+    return [t for number in numbers if (t := reading.ticket_numbered(number)) is not None]
 
 
 def hidden_work(role: Role) -> str | None:

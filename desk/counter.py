@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from alerts.errors import Conflict, MissingDetail, UnknownTicket
+from alerts.incidents import PRECURSORS
 from alerts.ledger import FINAL_STATES, Ledger, Reading, Transaction
 from alerts.places import Places
 from alerts.roles import Actor, may_see
@@ -17,16 +18,18 @@ from alerts.settings import AHEAD_MAX_US, DeskSettings
 from desk.answer import Answer, SupplyEvidence
 from desk.answering import TOLD_CLASSES as TOLD_CLASSES
 from desk.answering import Answers, ticket_told
-from desk.intake import TOGETHER_US, attach, open_for
+from desk.intake import TOGETHER_US, attach, link, open_for
 from desk.masking import mask_name as mask_name
 from desk.masking import mask_phone as mask_phone
 from desk.search import CustomerIndex, Hit
+from desk.symptoms import NEW_FACTS, Symptom, symptom_of
 from grid.clock import Clock
 from grid.faults import FAULTS
 from grid.network import Network
 from grid.records import Contact, Incident, Ticket
 from storage.desk_text import nameable, plain
 
+_BURNS: Final = ("neutral", "voltage")
 TAKE_IN: Final = 500  # past contacts kept in one transaction
 
 
@@ -37,6 +40,7 @@ class ContactOutcome:
     known : attached to what was known before the call
     created : a new ticket was opened for it
     repeated : this channel and id had been taken before; nothing changed
+    beside : what was known there already and does not explain what was reported now
     """
 
     contact: Contact
@@ -46,6 +50,7 @@ class ContactOutcome:
     created: bool
     repeated: bool
     answer: Answer | None
+    beside: Ticket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +103,19 @@ class Counter(Answers):
     # -- reporting -------------------------------------------------------------------------
 
     def report(
-        self, contact: Contact, actor: Actor | None = None, open_ticket: bool | None = None
+        self,
+        contact: Contact,
+        actor: Actor | None = None,
+        open_ticket: bool | None = None,
+        symptom: Symptom | None = None,
     ) -> ContactOutcome:
         """Take a contact; once for its channel and id, whatever happens in between.
 
         `open_ticket` None follows the rules: a fault that nothing explains opens a ticket
         (待受理); arrears, a closed account, announced work, a live meter with a single call and
         everything that is no fault do not. True opens one on the clerk's word, False never.
+        `symptom` None is read from the text. Who reports supply lost or danger where a growing
+        defect is known reports a new fact: it gets a ticket of its own, linked to the known one.
         """
         contact = self._checked(contact)
         with self.ledger.transaction() as tx:
@@ -117,6 +128,8 @@ class Counter(Answers):
                 made, _ = tx.add_contact(taken)
                 return ContactOutcome(made, None, None, False, False, False, answer)
             if answer is not None and answer.incident is not None:
+                if open_ticket is not False and self._new_fact(tx, contact, answer, symptom):
+                    return self._opened(tx, taken, answer, actor, beside=answer.incident)
                 return self._attached(tx, taken, answer.incident.id, answer)
             wanted = self._deserves(tx, contact, answer) if open_ticket is None else open_ticket
             if not wanted:
@@ -192,8 +205,33 @@ class Counter(Answers):
         """
         if answer is None or answer.script == "unclear":
             return True
-        if answer.script != "in_home":
+        return answer.script == "in_home" and self._others_called(reading, contact, answer)
+
+    def _new_fact(
+        self, reading: Reading, contact: Contact, answer: Answer, symptom: Symptom | None
+    ) -> bool:
+        """Whether a caller reports what the known cause does not explain: no supply, or danger,
+        where a defect is still growing. What is an outage, or urgent already, takes the call; and
+        where the caller's own meter has supply, only a defect that may have just failed, danger or
+        a second caller speak against it."""
+        incident = answer.incident
+        assert incident is not None, "asked where something is known"
+        told = symptom or symptom_of(contact.text)
+        if symptom is None and told == "danger" and incident.incident_class in _BURNS:
+            return False  # a smell of burning is what such a voltage does to lamps and sets
+        urgent = incident.severity == "P1" or incident.incident_class == "supply"
+        explained = urgent or answer.script != "known"  # arrears, announced work
+        if contact.kind != "fault" or told not in NEW_FACTS or explained:
             return False
+        may_fail = incident.incident_class in (*PRECURSORS, "neutral")
+        return (
+            answer.supply != "on"
+            or may_fail
+            or told == "danger"
+            or self._others_called(reading, contact, answer)
+        )
+
+    def _others_called(self, reading: Reading, contact: Contact, answer: Answer) -> bool:
         areas = {p.transformer for p in answer.usage_points if p.transformer}
         others = {
             c.account
@@ -222,15 +260,24 @@ class Counter(Answers):
         return ContactOutcome(made, incident, ticket_told(ticket), True, False, False, again)
 
     def _opened(
-        self, tx: Transaction, contact: Contact, answer: Answer | None, actor: Actor | None
+        self,
+        tx: Transaction,
+        contact: Contact,
+        answer: Answer | None,
+        actor: Actor | None,
+        beside: Incident | None = None,
     ) -> ContactOutcome:
         points = answer.usage_points if answer else ()
         made, incident, ticket, created = open_for(
             tx, contact, points, self.places, self.settings, actor, self._lives
         )
+        known = tx.open_tickets([beside.id]).get(beside.id) if beside is not None else None
+        if created and ticket is not None and known is not None:
+            ticket = link(tx, ticket, known, made)
         self._publish(tx, made, known=not created)
         again = self._answer(tx, contact.account) if contact.account else answer
-        return ContactOutcome(made, incident, ticket, not created, created, False, again)
+        there = ticket_told(known)
+        return ContactOutcome(made, incident, ticket, not created, created, False, again, there)
 
     @staticmethod
     def _publish(tx: Transaction, contact: Contact, *, known: bool) -> None:

@@ -82,6 +82,13 @@ def open_for(
     return open_own(tx, contact, here, places, settings, actor)
 
 
+def link(tx: Transaction, ticket: Ticket, known: Ticket, contact: Contact) -> Ticket:
+    """Let two tickets of one place name each other: what was known there, and what a caller has
+    reported since. Whoever works on one sees the other."""
+    _step(tx, known, known, "linked", contact, ticket.number)
+    return _step(tx, ticket, ticket, "linked", contact, known.number)
+
+
 def open_own(
     tx: Transaction,
     contact: Contact,

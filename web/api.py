@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import MissingDetail
 from alerts.states import ACTIONS, STATES
+from desk.symptoms import Symptom
 from grid.quantities import INDEX
 from grid.records import Channel, Contact, ContactKind, TicketState
 from web import api_alerts, api_desk, api_reports
@@ -48,6 +49,7 @@ class ContactIn(Body):
     phone: str = Field("", max_length=40)
     text: str = Field("", max_length=2_000)
     open_ticket: bool | None = None
+    symptom: Symptom | None = None
 
 
 class ActionIn(Body):
@@ -196,7 +198,7 @@ def _contacts(app: FastAPI, site: Site) -> None:
                 text=given.text,
                 taken_by=viewer.actor.name,
             )
-            outcome = site.counter.report(contact, viewer.actor, given.open_ticket)
+            outcome = site.counter.report(contact, viewer.actor, given.open_ticket, given.symptom)
             answer = outcome.answer
             return JSONResponse(
                 {
@@ -206,6 +208,7 @@ def _contacts(app: FastAPI, site: Site) -> None:
                     "repeated": outcome.repeated,
                     "incident": incident_json(outcome.incident),
                     "ticket": ticket_json(outcome.ticket) if outcome.ticket else None,
+                    "beside": ticket_json(outcome.beside) if outcome.beside else None,
                     "sentence": answer.sentence if answer else "",
                     "sentence_zh": answer.sentence_zh if answer else "",
                 },

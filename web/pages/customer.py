@@ -19,6 +19,7 @@ from alerts.settings import DAY_US
 from desk.answer import Answer
 from desk.counter import mask_name
 from desk.ratings import REASONS, STARS
+from desk.symptoms import Symptom
 from desk.words import told_name
 from grid.network import PlannedWork
 from grid.records import Contact, ContactKind
@@ -139,7 +140,13 @@ def register(app: FastAPI, site: Site) -> None:
 
         return await run_in_threadpool(run)
 
-    def report(account: str, kind: ContactKind, text: str, phone: str = "") -> Told:
+    def report(
+        account: str,
+        kind: ContactKind,
+        text: str,
+        phone: str = "",
+        symptom: Symptom | None = None,
+    ) -> Told:
         if not reports.take(account):
             return Told("my.enough")
         contact = Contact(
@@ -151,7 +158,7 @@ def register(app: FastAPI, site: Site) -> None:
             phone=phone[:40],
             text=text,
         )
-        outcome = site.counter.report(contact, Actor(account, "customer"))
+        outcome = site.counter.report(contact, Actor(account, "customer"), symptom=symptom)
         if kind != "fault":
             return Told("my.request_taken")
         return Told("my.told_known" if outcome.known else "my.told")
@@ -164,7 +171,9 @@ def register(app: FastAPI, site: Site) -> None:
     async def still_out(request: Request, token: str) -> Response:
         t = site.render.reader(site.render.language(request)).t
         return await handled(
-            request, token, lambda account, form: report(account, "fault", t("my.still_out"))
+            request,
+            token,
+            lambda account, form: report(account, "fault", t("my.still_out"), symptom="no_light"),
         )
 
     @app.post("/my/{token}/report")

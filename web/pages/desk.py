@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from alerts.errors import DeskError, NotFound
 from alerts.states import OPEN_STATES
 from desk.search import Hit
+from desk.symptoms import SYMPTOMS, Symptom
 from grid.records import Channel, Contact, ContactKind, Incident
 from web.forms import Fields, form_of, said_time_us
 from web.site import Site
@@ -21,8 +22,6 @@ STORY_SHOWN = 40
 CALLS_SHOWN = 8
 HITS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
-# What callers notice, in the order of how often they say it.
-SYMPTOMS = ("no_light", "part", "flicker", "dim", "danger", "other")
 KINDS: tuple[ContactKind, ...] = ("fault", "enquiry", "complaint", "opinion", "application")
 
 
@@ -106,6 +105,12 @@ def register(app: FastAPI, site: Site) -> None:
             what = ""  # nobody has chosen it: the caller's words say it better
         return ". ".join(x for x in (what, form["text"]) if x)
 
+    def chosen(form: Fields) -> Symptom | None:
+        """What the clerk has chosen; None where only the caller's own words say it."""
+        if form["text"] and not form["since"] and form["symptom"] in ("no_light", "other"):
+            return None
+        return next((x for x in SYMPTOMS if x == form["symptom"]), None)
+
     @app.get("/desk")
     def desk(request: Request, q: str = "", phone: str = "", account: str = "") -> Response:
         query, phone = q.strip()[:200], phone.strip()[:40]
@@ -129,13 +134,14 @@ def register(app: FastAPI, site: Site) -> None:
             text=what_was_said(request, form) if kind == "fault" else form["text"],
             taken_by=viewer.actor.name,
         )
+        symptom = chosen(form)
         open_ticket = {"yes": True, "no": False}.get(form.get("open_ticket", ""))
-        if kind == "fault" and form["symptom"] == "danger" and open_ticket is None:
+        if kind == "fault" and symptom == "danger" and open_ticket is None:
             open_ticket = True  # nobody waits for a rule while it sparks
 
         def report() -> Response:
             try:
-                outcome = site.counter.report(contact, viewer.actor, open_ticket)
+                outcome = site.counter.report(contact, viewer.actor, open_ticket, symptom)
             except DeskError as e:
                 text = e.text(site.render.language(request))
                 return desk_page(request, account=account, problem=text, draft=form, status=422)

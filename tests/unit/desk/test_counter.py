@@ -14,7 +14,9 @@ from alerts.notice_words import TEMPLATES
 from alerts.roles import Actor
 from alerts.states import STATES
 from alerts.tickets import TicketDesk
+from desk.board import Board
 from desk.counter import Counter
+from desk.symptoms import Symptom
 from grid.network import Network, PlannedWork
 from grid.records import AlertEvent, Contact, Ticket, TicketState
 from storage.desk_records import LastSeen, Step, SwitchState
@@ -406,6 +408,113 @@ def test_customers_hear_the_formal_words(fault: str, state: TicketState) -> None
 
     assert "复电" not in said
     assert "零线" not in said
+
+
+# -- what is reported decides, where a defect is known -------------------------------------------
+
+JOINT = raised("joint_resistance", U1, at=-2 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "symptom"),
+    [
+        ("家里没电", None),
+        ("The power is out", None),
+        ("", "no_light"),
+        ("墙里冒烟", None),
+        ("", "danger"),
+    ],
+)
+def test_supply_lost_where_a_defect_was_growing_is_a_ticket_of_its_own_linked_to_the_known_one(
+    text: str, symptom: Symptom | None
+) -> None:
+    """Preventive work may wait for days; a customer in the dark may not."""
+    desk = counter(JOINT)
+    (known,) = tickets(desk)
+
+    told = desk.report(call(text=text), CLERK, symptom=symptom)
+
+    assert told.ticket is not None and told.beside is not None
+    assert (told.created, told.known, told.beside.id) == (True, False, known.id)
+    assert (told.ticket.severity, told.ticket.work) == ("P1", "repair")
+    with desk.ledger.reading() as r:
+        new, old = r.steps(told.ticket.id)[-1], r.steps(known.id)[-1]
+    assert (new.action, new.reason) == ("linked", known.number)
+    assert (old.action, old.reason) == ("linked", told.ticket.number)
+    page = Board(desk.ledger, desk.network).ticket(known.id, "clerk")
+    assert page is not None and [told.ticket.id] == [t.id for t in page.linked]
+
+
+@pytest.mark.parametrize(
+    ("text", "symptom"),
+    [
+        ("灯忽明忽暗", None),
+        ("The lights are dim", None),
+        ("插座没电，其他房间都正常", None),
+        ("家里没电", "part"),
+        ("please call me back", None),
+    ],
+)
+def test_what_a_known_defect_explains_joins_its_ticket(text: str, symptom: Symptom | None) -> None:
+    desk = counter(JOINT)
+
+    told = desk.report(call(text=text), CLERK, symptom=symptom)
+
+    assert (told.known, told.created, told.beside) == (True, False, None)
+    assert 1 == len(tickets(desk))
+
+
+def test_the_next_caller_in_the_dark_joins_the_ticket_of_the_first() -> None:
+    desk = counter(JOINT)
+    first = desk.report(call(), CLERK)
+
+    again = desk.report(call(number=2), CLERK)
+
+    assert again.ticket is not None and first.ticket is not None
+    assert (again.ticket.id, again.created, 2) == (first.ticket.id, False, len(tickets(desk)))
+
+
+def test_a_defect_that_does_not_fail_opens_nothing_while_the_callers_own_meter_has_supply() -> None:
+    low = raised("under_voltage", T1, at=-DAY)
+
+    alive = counter(low, M_T1_B1_1=ALIVE).report(call(), CLERK)
+    silent = counter(low).report(call(), CLERK)
+    burnt = counter(JOINT, M_T1_B1_1=ALIVE).report(call(), CLERK)
+
+    assert (False, True, True) == (alive.created, silent.created, burnt.created)
+
+
+@pytest.mark.parametrize("fault", ["neutral_broken", "outage"])
+def test_what_is_urgent_already_takes_every_call(fault: str) -> None:
+    desk = counter(raised(fault, T1, at=-HOUR))
+
+    told = desk.report(call(text="墙里冒烟，家里没电"), CLERK)
+
+    assert (told.known, told.created) == (True, False)
+
+
+def test_a_smell_of_burning_is_what_a_loose_neutral_does_to_lamps() -> None:
+    told = counter(raised("neutral_loose", T1, at=-HOUR)).report(
+        call(text="灯泡特别亮，还有股焦味"), CLERK
+    )
+
+    assert (told.known, told.created) == (True, False)
+
+
+def test_the_clerks_word_that_no_ticket_is_to_be_opened_holds() -> None:
+    told = counter(JOINT).report(call(), CLERK, open_ticket=False)
+
+    assert (told.known, told.created) == (True, False)
+
+
+def test_where_meters_confirm_the_loss_the_two_are_one_ticket() -> None:
+    desk = counter(JOINT)
+    desk.report(call(), CLERK)
+
+    apply_events([raised("outage", U1, at=HOUR)], desk.ledger, desk.network)
+
+    (one,) = tickets(desk)
+    assert (one.fault, one.severity, one.work) == ("outage", "P1", "repair")
 
 
 @pytest.mark.parametrize("minutes", [-30, 30])

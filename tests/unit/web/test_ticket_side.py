@@ -221,3 +221,36 @@ def test_a_call_about_something_else_is_taken_off_the_ticket(world: World, visit
     old = text_of(clerk.get("/tickets/3").text)
     assert "A call was taken off this ticket" in old and "own breaker" in old
     assert "Not about this" not in visit("operator").get("/tickets/3").text
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "after", "there"),
+    [
+        (
+            "en",
+            "No light at all, or danger, gets a ticket of its own",
+            "Supply lost is new there; linked to what was known:",
+            "Also at this place:",
+        ),
+        (
+            "zh-CN",
+            "全部没电或有危险时另开工单",
+            "该处停电为新情况，已关联原有工单：",
+            "同处另有工单：",
+        ),
+    ],
+)
+def test_a_caller_in_the_dark_at_a_known_defect_gets_a_ticket_that_names_it(
+    language: str, before: str, after: str, there: str, visit: Visit
+) -> None:
+    clerk = visit("clerk", language)
+    form = text_of(clerk.get("/desk?account=330720001").text)
+
+    said = clerk.change(
+        "/desk/contacts", account="330720001", external_id="y", symptom="no_light", since="8"
+    )
+
+    assert before in form
+    assert after in text_of(said.text)
+    known = re.search(after + r'.*?href="(/tickets/\d+)"', said.text, re.S)
+    assert known is not None and there in text_of(clerk.get(known[1]).text)

@@ -90,21 +90,22 @@ def line_voltage(
     return math.sqrt(0.5 * (s2 + math.sqrt(inside)))
 
 
-@kernel("void(float64[::1], float64[::1])", allocates=True)
+@kernel("void(float64[::1], float64[::1], float64[::1])")
 def turn(
     sums: F8,
     row: F8,
+    d: F8,
 ) -> None:
     """Sums by phase into the displacement of a place.
 
-    `sums`: deviations (0..2), their numbers (3..5), voltages (6..8), lost phases (9).
+    `sums`: deviations (0..2), their numbers (3..5), voltages (6..8), lost phases (9); `d`: scratch.
 
     Two phases suffice: a displacement sums to zero over the three.
     """
-    d = np.zeros(3)
     have = 0
     missing = -1
     for c in range(3):
+        d[c] = 0.0
         if sums[3 + c] > 0:
             d[c] = sums[c] / sums[3 + c]
             have += 1
@@ -133,8 +134,7 @@ def turn(
 @kernel(
     "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
     "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
-    "float64[:, ::1], float64[:, ::1], float64)",
-    allocates=True,
+    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64)"
 )
 def observe(
     values: F4,
@@ -151,6 +151,7 @@ def observe(
     runs: F8,
     areas: F8,
     devices: F8,
+    scratch: F8,
     memory: float,
 ) -> None:
     """Gather displacement and currents of every place.
@@ -160,13 +161,14 @@ def observe(
     frozen : uint8[n_runs]   1 = do not learn there now
     sums : float64[n_runs, 10]  scratch, see `turn`
     runs, areas, devices     float64[., 12] out, columns of `place`; READINGS 0 = not seen
+    scratch : float64[3, 10]  for an area: its sums, its reference, and what `turn` needs
     """
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
     runs.fill(0.0)
     areas.fill(0.0)
     sums.fill(0.0)
-    total = np.zeros(10)
-    ref = np.zeros(3)
+    total = scratch[0]
+    ref = scratch[1]
     for k in range(offsets.size - 1):
         low, high = 0.25 * nominal[k], 1.7 * nominal[k]
         # Single-phase devices are no place of their own: their rows stay 0.
@@ -281,7 +283,7 @@ def observe(
             if not with_monitor:
                 for c in range(3):
                     areas[k, I_0 + c] += runs[r, I_0 + c]
-            turn(sums[r], runs[r])
+            turn(sums[r], runs[r], scratch[2])
             if runs[r, LINE] != NOT_SEEN:
                 runs[r, LINE] *= share
             if not with_monitor:
@@ -296,7 +298,7 @@ def observe(
                 devices[p, Z_RE] -= runs[r, Z_RE]
                 devices[p, Z_IM] -= runs[r, Z_IM]
         if not with_monitor:
-            turn(total, areas[k])
+            turn(total, areas[k], scratch[2])
             if areas[k, LINE] != NOT_SEEN:
                 areas[k, LINE] *= share
             areas[k, LEVEL] = math.nan

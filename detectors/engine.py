@@ -7,7 +7,7 @@ findings, live, replayed or backtested, whatever the batching.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import astuple, dataclass
 from itertools import repeat
 
@@ -38,6 +38,7 @@ from grid.readings import ReadingBatch
 from grid.records import Finding
 
 NAME_TABLES = 8
+Places = tuple[NDArray[np.int32], NDArray[np.int64]]  # in the network, and packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class EngineStats:
 class Engine:
     """All detectors over a network. Not thread-safe: one thread feeds it.
 
-    A `helper` of one thread and who listens to what is `near` a limit: see `Families`.
+    A `helper` of one thread fills frames while this one judges, and see `Families`, also for who
+    listens to what is `near` a limit.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Engine:
         self.network = network
         self._near = near
         self._helper = helper
+        self._putting: Future[tuple[int, int]] | None = None
         self.settings = settings or DetectorSettings()
         self.learned: dict[str, Learned] = {}
         self._build()
@@ -106,6 +109,8 @@ class Engine:
 
         State goes over as after an edit of the network: moved meters start afresh.
         """
+        if self._putting is not None:
+            wait([self._putting])
         state = snapshots.Snapshot(self.snapshot())
         for x in found:
             self.learned[x.device] = x
@@ -140,17 +145,15 @@ class Engine:
                 batch.values.get(REGISTER, no_register),
             )
         )
-        out: list[Finding] = []
-        row = 0
-        while row < n:
-            begin = row
-            f = self.frames
-            device_of, place = self._places(batch.names)
+
+        def put(frames: Frames, places: Places, row: int, due: int) -> tuple[int, int]:
+            device_of, place = places
             row, mark = scatter(
                 row,
                 me,
-                f.slack,
-                f.rules,
+                frames.slack,
+                due,
+                frames.rules,
                 self._watermark.newest,
                 place,
                 device_of,
@@ -163,22 +166,39 @@ class Engine:
                 register,
                 channel,
                 bounds,
-                f.scale,
+                frames.scale,
                 unit,
-                f.shape,
-                f.values,
-                f.words,
-                f.doubles,
-                f.filled,
-                f.reported,
+                frames.shape,
+                frames.values,
+                frames.words,
+                frames.doubles,
+                frames.filled,
+                frames.reported,
                 accepted,
-                f.counters,
+                frames.counters,
             )
-            rows = np.flatnonzero(accepted[begin:row]) + begin
+            return int(row), int(mark)
+
+        out: list[Finding] = []
+        places = self._places(batch.names)
+        done, (row, mark) = 0, put(self.frames, places, 0, self.frames.due_after(NEVER))
+        while True:
+            rows = np.flatnonzero(accepted[done:row]) + done
             if rows.size:
-                self._keep_events(batch, device_of, rows)
+                self._keep_events(batch, places[0], rows)
+            done = row
+            if row < n and self._helper is not None and self.families.helped:
+                # What goes into the open frames does not touch the one that is judged meanwhile.
+                due = self.frames.due_after(mark)
+                self._putting = self._helper.submit(put, self.frames, places, row, due)
             out += self._advance(mark)
-        return out
+            if row == n:
+                return out
+            places = self._places(batch.names)  # others, where places have been learned
+            if self._putting is not None:
+                (row, mark), self._putting = self._putting.result(), None
+            else:
+                row, mark = put(self.frames, places, row, self.frames.due_after(mark))
 
     def tick(self, source: str, up_to_us: int) -> list[Finding]:
         """The source is connected and has handed over everything up to `up_to_us`."""
@@ -231,7 +251,7 @@ class Engine:
 
     # -- event time ------------------------------------------------------------------------
 
-    def _places(self, names: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _places(self, names: tuple[str, ...]) -> Places:
         """Network index and packed place of each name; remembered for the last few name tables."""
         for known, device_of, place in self._tables:
             if known is names:

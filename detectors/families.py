@@ -35,6 +35,7 @@ class Families:
     ) -> None:
         self.fleet = fleet
         self._helper = helper
+        self.helped = helper is not None and any(g.size >= HELPED_FROM for g in fleet.groups)
         off = set(settings.disabled)
         self.groups: list[list[Detector]] = [
             [family(g, settings) for family in FAMILIES if family.name not in off]

@@ -30,6 +30,7 @@ FIRST_LINE: Final = ROW_FLOATS // 2  # floats, a cache line
 ROW_WORDS: Final = ROW_FLOATS // 2
 STAMP, KNOWN = 0, 1  # words of a row
 NEVER: Final = -(2**62)
+FAR: Final = 2**62
 
 # Columns of `Frames.counters`.
 LATE, UNKNOWN, AHEAD, TAKEN = range(4)
@@ -63,8 +64,8 @@ class Frame:
 
 
 @kernel(
-    "Tuple((int64, int64))(int64, int64, int64, int64[::1], int64[::1], int64[::1], int32[::1],"
-    "int32[::1],"
+    "Tuple((int64, int64))(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1],"
+    "int32[::1], int32[::1],"
     "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], float64[::1], int32[::1],"
     "float32[:, ::1], float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],"
     "float64[:, ::1], int64[::1], uint8[:, ::1], uint8[::1], int64[::1])"
@@ -73,6 +74,7 @@ def scatter(
     start: int,
     me: int,
     slack: int,
+    due: int,
     rules: I8,
     newest: I8,
     place: I8,
@@ -99,8 +101,8 @@ def scatter(
 ) -> tuple[int, int]:
     """Put the rows from `start` on into the open frames; returns (next row, watermark).
 
-    Stops before a row whose frame has no room yet: the caller closes what the watermark has
-    passed and calls again.
+    Stops where the watermark reaches `due`, and before a row whose frame has no room yet: the
+    caller closes what the watermark has passed and calls again.
 
     rules : lateness, patience, bits of quality that do not move the watermark
     newest : int64[n_sources]  newest event time of each source; `me` is this one's place
@@ -130,6 +132,8 @@ def scatter(
     slot = 0
     held = 0
     near = 0
+    half = 0
+    closes = 0
     touched = 0
     r = start
     while r < n:
@@ -155,45 +159,50 @@ def scatter(
                 if newest[j] >= leader - patience:
                     mark = min(mark, newest[j])
             mark -= lateness
+            if mark >= due:
+                return r, mark
         if event[r] != 0:
             if t > mark:
                 accepted[r] = 1
             else:
-                counters[0] += 1
+                counters[LATE] += 1
             r += 1
             continue
         packed = place[device[r]]
         if packed < 0:
-            counters[1] += 1
+            counters[UNKNOWN] += 1
             r += 1
             continue
         g = (packed >> 32) & 0xFFFF
-        step = shape[g, 0]
         if mark == NEVER:
-            counters[2] += 1  # no source has a trustworthy time yet
+            counters[AHEAD] += 1  # no source has a trustworthy time yet
             r += 1
             continue
-        if shape[g, 6] == NEVER:
-            # Nothing of this group has been seen: open frames from the oldest still in time.
-            shape[g, 6] = (mark - shape[g, 1] - step // 2) // step + 1
         if t != last_t or g != last_g:
             # Divisions are the dearest part of a row, and rows of one time come together.
-            frame = (t + step // 2) // step
-            if frame * step - t == step // 2:
+            step = shape[g, 0]
+            half = step // 2
+            if shape[g, 6] == NEVER:
+                # Nothing of this group has been seen: open frames from the oldest still in time.
+                shape[g, 6] = (mark - shape[g, 1] - half) // step + 1
+            frame = (t + half) // step
+            if frame * step - t == half:
                 frame -= 1  # exactly between two ticks: the earlier
             near = abs(frame * step - t)
+            closes = frame * step + half + shape[g, 1]
             held = shape[g, 5] + frame % shape[g, 2]
             slot = shape[g, 4] + frame % shape[g, 2] * shape[g, 3]
             last_t = t
             last_g = g
-        if frame < shape[g, 6] or frame * step + step // 2 + shape[g, 1] <= mark:
-            counters[0] += 1
+        if frame < shape[g, 6] or closes <= mark:
+            counters[LATE] += 1
             r += 1
             continue
         if frame >= shape[g, 6] + shape[g, 2]:
-            if sure and newest[me] >= t:
+            waits = shape[g, 6] * shape[g, 0] + half + shape[g, 1] <= mark
+            if waits or (sure and newest[me] >= t):
                 return r, mark
-            counters[2] += 1
+            counters[AHEAD] += 1
             r += 1
             continue
         at = slot + (packed & 0xFFFFFFFF)
@@ -203,7 +212,7 @@ def scatter(
         if take:
             filled[held] += 1
         elif not merge:
-            old_near = abs(frame * step - old)
+            old_near = abs(frame * shape[g, 0] - old)
             take = near < old_near or (near == old_near and t < old)
             if take:
                 for c in range(FIRST_CHANNEL, LAST_CHANNEL):
@@ -231,9 +240,17 @@ def scatter(
                 if e >= 0.0 and (take or not e <= doubles[at, REGISTER_WORD]):
                     doubles[at, REGISTER_WORD] = e
                     reported[held, REGISTERS] = 1
-            counters[3] += 1
+            counters[TAKEN] += 1
         r += 1
     return r, mark
+
+
+@kernel("void(int64[:, ::1], int64, int64, int64[::1])")
+def clear(words: I8, begin: int, end: int, blank: I8) -> None:
+    """Make rows hold nothing again, as far as `blank` reaches."""
+    for k in range(begin, end):
+        for c in range(blank.size):
+            words[k, c] = blank[c]
 
 
 def pack_places(fleet: FleetLayout) -> NDArray[np.int64]:
@@ -297,8 +314,17 @@ class Frames:
         """Event time at which the next frame of a group closes; a far future if none is open."""
         step, delay, *_, following = self.shape[g].tolist()
         if following == NEVER:
-            return 2**62
+            return FAR
         return int(following * step + step // 2 + delay)
+
+    def due_after(self, mark: int) -> int:
+        """Event time at which the first frame closes that the watermark `mark` leaves open."""
+        due = FAR
+        for g, layout in enumerate(self.fleet.groups):
+            close = self.close_us(g)
+            passed = max(0, (mark - close) // layout.step_us + 1)
+            due = min(due, close + passed * layout.step_us)
+        return due
 
     def open_rows(self, g: int) -> int:
         """Readings in the open frames of a group."""
@@ -344,7 +370,7 @@ class Frames:
             # Most frames hold nothing in the second half of the rows.
             whole = self.reported[slot, FIRST_LINE:].any()
             words = ROW_WORDS if whole else FIRST_LINE // 2
-            self.words[rows, :words] = self.blank[:words]
+            clear(self.words, rows.start, rows.stop, self.blank[:words])
             self.filled[slot] = 0
             self.reported[slot] = 0
         self.shape[g, 6] += 1

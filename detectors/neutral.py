@@ -156,6 +156,7 @@ class NeutralDetector(Detector):
         self._runs = np.zeros((runs, N_PLACE))
         self._areas = np.zeros((areas, N_PLACE))
         self._devices = np.zeros((n, N_PLACE))
+        self._scratch = np.zeros((3, 10))
         self._run_score = np.full((runs, 2), np.nan)
         self._area_score = np.full((areas, 2), np.nan)
         self._device_score = np.full((self.three.size, 2), np.nan)
@@ -203,6 +204,7 @@ class NeutralDetector(Detector):
             self._runs,
             self._areas,
             self._devices,
+            self._scratch,
             self.memory,
         )
         args = (self.memory, self.learn, self.decay)

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, known_at, rounded
+from detectors.base import Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, kernel
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -54,10 +54,10 @@ def alone(
 ) -> bool:
     """Whether phase c of device p has leapt by itself: its own other phases stand still, the
     siblings on its branch (in its area, where the branch has fewer than two) are calm, and none of
-    them leapt the other way."""
-    d = distance[p, c]
+    them leapt the other way. `distance` begins with device `start`."""
+    d = distance[p - start, c]
     for other in range(width):
-        if other != c and not abs(distance[p, other]) < 0.3 * abs(d):
+        if other != c and not abs(distance[p - start, other]) < 0.3 * abs(d):
             return False
     for own_branch in (True, False):
         quiet = 0
@@ -67,7 +67,7 @@ def alone(
             if q == p or (own_branch and (run[q] != run[p] or q == monitor)):
                 continue
             for other in range(3):
-                e = distance[q, other]
+                e = distance[q - start, other]
                 if math.isnan(e):
                     continue
                 number += 1
@@ -82,7 +82,7 @@ def alone(
 
 @kernel(
     "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1], float64,"
-    "float32[:, :, ::1], float64[:, ::1], float64[::1], float64[::1])"
+    "int32[::1], float32[:, ::1], float64[:, ::1], float64[::1], float64[::1])"
 )
 def judge_voltages(
     values: F4,
@@ -92,6 +92,7 @@ def judge_voltages(
     run: I4,
     nominal: F8,
     memory: float,
+    row: I4,
     state: F4,
     distance: F8,
     score: F8,
@@ -99,37 +100,43 @@ def judge_voltages(
 ) -> None:
     """Judge every phase voltage and take the impossible ones from the frame.
 
-    state : float32[n, 3, 7]   see the column names; updated
-    distance : float64[n, 3]   scratch: voltage above the area's middle, less the usual
+    row : int32[n]             first row in `state` of each device's one or three
+    state : float32[m, 7]      see the column names; updated
+    distance : float64[., 3]   scratch of the largest area: V above its middle, less the usual
     score : float64[n]         out: 1 = limit, NaN = nothing seen; by : float64[n]  V of the leap
     """
     score.fill(math.nan)
-    distance.fill(math.nan)
     for k in range(offsets.size - 1):
+        start, stop = offsets[k], offsets[k + 1]
         u = nominal[k]
         total = 0.0
         number = 0
-        for p in range(offsets[k], offsets[k + 1]):
+        for p in range(start, stop):
             for c in range(3 if phase[p] == 3 else 1):
                 v = float(values[p, V + c])
                 if 0.7 * u < v < 1.4 * u:
-                    e = v - state[p, c, USUAL]
-                    if state[p, c, RUN] == 0.0:
+                    e = v - state[row[p] + c, USUAL]
+                    if state[row[p] + c, RUN] == 0.0:
                         total += e
                         number += 1
         if number < 4:
             continue
         middle = total / number
-        for p in range(offsets[k], offsets[k + 1]):
-            for c in range(3 if phase[p] == 3 else 1):
-                v = float(values[p, V + c])
-                if not math.isnan(v):
-                    distance[p, c] = v - middle - state[p, c, USUAL]
-        for p in range(offsets[k], offsets[k + 1]):
+        for p in range(start, stop):
+            width = 3 if phase[p] == 3 else 1
+            for c in range(3):
+                # What was not reported is not a number, and so is its distance.
+                known = (
+                    float(values[p, V + c]) - middle - state[row[p] + c, USUAL]
+                    if c < width
+                    else math.nan
+                )
+                distance[p - start, c] = known
+        for p in range(start, stop):
             width = 3 if phase[p] == 3 else 1
             for c in range(width):
-                s = state[p, c]
-                d = distance[p, c]
+                s = state[row[p] + c]
+                d = distance[p - start, c]
                 if math.isnan(d):
                     continue
                 if math.isnan(score[p]):
@@ -139,9 +146,7 @@ def judge_voltages(
                 learned = s[COUNT] >= LEARN_FRAMES
                 lonely = learned and leap < abs(d) < 0.45 * u
                 if lonely:
-                    lonely = alone(
-                        distance, run, monitor[k], p, c, width, offsets[k], offsets[k + 1], CALM * u
-                    )
+                    lonely = alone(distance, run, monitor[k], p, c, width, start, stop, CALM * u)
                 if lonely:
                     s[RUN] += 1.0
                     if s[RUN] == 1.0:
@@ -176,17 +181,20 @@ class SensorDetector(Detector):
     """Every voltage of a group; runs before the others and cleans their frame."""
 
     name: ClassVar[str] = "sensor"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("sensor_fault",)
     gate: ClassVar[bool] = True
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n = layout.size
-        self.track = self._array("track", "device", (n, 3, N_STATE), np.float32)
+        width = np.where(layout.phase == 3, 3, 1)
+        self._row = (np.cumsum(width) - width).astype(np.int32)
+        self._width = width
+        self.track = self._array("track", "voltage", (int(width.sum()), N_STATE), np.float32)
         self.open = self._array("open", "device", n, np.int64)
         self.memory = MEMORY_DAYS * 86400e6 / layout.step_us
-        self._distance = np.full((n, 3), np.nan)
+        self._distance = np.empty((int(np.diff(layout.offsets).max(initial=0)), 3))
         self._score = np.full(n, np.nan)
         self._by = np.zeros(n)
 
@@ -200,12 +208,23 @@ class SensorDetector(Detector):
             layout.run,
             layout.nominal_v,
             self.memory,
+            self._row,
             self.track,
             self._distance,
             self._score,
             self._by,
         )
         return self.over(frame, self._score, self.open, CLEAR, partial(self._finding, frame))
+
+    def keys(self, axis: Axis) -> list[str]:
+        if axis != "voltage":
+            return super().keys(axis)
+        pairs = zip(self.layout.device_keys(), self._width.tolist(), strict=True)
+        return [f"{key}\0{c}" for key, width in pairs for c in range(width)]
+
+    def _of(self, p: int) -> F4:
+        """State of the phases of a device."""
+        return self.track[self._row[p] : self._row[p] + self._width[p]]
 
     def _finding(self, frame: Frame, p: int, score: float, since: int) -> Finding:
         layout, words = self.layout, RULES["leap"]
@@ -225,7 +244,7 @@ class SensorDetector(Detector):
                 words.rule_zh,
                 {
                     "leap_v": rounded(self._by[p], 1),
-                    "readings": int(self.track[p, :, RUN].max()),
+                    "readings": int(self._of(p)[:, RUN].max()),
                 },
                 limit=round(LEAP * float(layout.nominal_v[layout.area[p]]), 1),
                 window=(since, frame.tick_us),

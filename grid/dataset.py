@@ -202,7 +202,7 @@ def _parquet_in_order(path: Path, order: str) -> bool:
         if values.null_count or not pa.types.is_timestamp(values.type):
             return False
         key = values.cast(pa.timestamp("us", tz=values.type.tz)).cast(pa.int64()).to_numpy()
-        if len(key) and (key[0] < last or (np.diff(key) < 0).any()):
+        if len(key) and (key[0] < last or (key[1:] < key[:-1]).any()):
             return False
         last = key[-1] if len(key) else last
     return True

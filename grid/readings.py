@@ -301,7 +301,11 @@ class ReadingBatch:
         if isinstance(device, pa.ChunkedArray):
             device = device.combine_chunks() if device.num_chunks != 1 else device.chunk(0)
         values = {
-            n: table.column(n).to_numpy(zero_copy_only=False).astype(QUANTITIES[INDEX[n]].dtype)
+            n: np.require(
+                table.column(n).to_numpy(zero_copy_only=False),
+                QUANTITIES[INDEX[n]].dtype,
+                ("C", "W"),
+            )
             for n in NAMES
             if n in table.column_names
         }

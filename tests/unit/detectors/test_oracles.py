@@ -88,7 +88,7 @@ def test_a_place_is_displaced_by_the_phasor_sum_of_its_phases(seed: int) -> None
     heard, usual = np.ones(N, np.int32), np.full((N, 3), np.nan, np.float32)
     displacement.observe(
         values, phase, OFFSETS, MONITOR, RUN, NOMINAL, offset, heard, usual,
-        np.ones(3, np.uint8), sums, runs, areas, devices, 1e9,
+        np.ones(3, np.uint8), sums, runs, areas, devices, np.zeros((3, 10)), 1e9,
     )  # fmt: skip
     turned = np.exp(-2j * np.pi / 3 * np.arange(3))
     for k in range(2):

@@ -307,7 +307,8 @@ def test_each_device_speaks_at_its_node_for_or_against_lost_supply() -> None:
 def test_a_sensor_leaps_alone_and_its_usual_distance_is_a_mean() -> None:
     rng = np.random.default_rng(1)
     phase = np.array([3] + [0] * 15, np.int8)
-    state = np.zeros((N, 3, sensor.N_STATE), np.float32)
+    state = np.zeros((N + 2, sensor.N_STATE), np.float32)
+    row = np.r_[0, 3 : N + 2].astype(np.int32)
     distance, score, by = np.zeros((N, 3)), np.zeros(N), np.zeros(N)
     own, leaps = rng.normal(0, 2, N), []
     for k in range(120):
@@ -316,11 +317,11 @@ def test_a_sensor_leaps_alone_and_its_usual_distance_is_a_mean() -> None:
             U + own + rng.normal(0, 0.3, N) + (k > 105) * 25.0 * (np.arange(N) == 4)
         )
         sensor.judge_voltages(
-            values, phase, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, state, distance, score, by
+            values, phase, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, row, state, distance, score, by
         )
         if k == 100:
             middle = np.r_[U + own, U, U][:11].mean()  # the monitor's b and c stand at U
-            assert U + own[4] - middle == pytest.approx(state[4, 0, sensor.USUAL], abs=1.5)
+            assert U + own[4] - middle == pytest.approx(state[row[4], sensor.USUAL], abs=1.5)
         leaps.append(score[4])
         assert np.isnan(values[4, CHANNEL["v_a"]]) == (k > 105)
     assert leaps[105] == 0.0

@@ -1,5 +1,6 @@
 """Records against measurements: learned places, wrong places, wrong ratios."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -158,7 +159,10 @@ def test_what_was_learned_survives_a_restart_and_ends_with_a_corrected_record() 
     assert [0.0] == [f.score for f in ended]
 
 
-def test_learning_does_not_depend_on_the_batches() -> None:
+def test_learning_does_not_depend_on_batches_or_on_a_helping_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("detectors.families.HELPED_FROM", 1)
     known = network(**WELL_KNOWN)  # type: ignore[arg-type]
     wrong = relabelled(known, "T1-B1-1", phase="c")
     rows = moving(known)
@@ -169,9 +173,13 @@ def test_learning_does_not_depend_on_the_batches() -> None:
     for at in range(0, len(rows), 777):
         parts += pieces.feed("s", rows.select(slice(at, at + 777)))
     parts += pieces.flush()
+    with ThreadPoolExecutor(1) as helper:
+        aided = Engine(wrong, helper=helper)
+        helped = aided.feed("s", rows) + aided.flush()
 
     assert whole == parts
-    assert engine.learned == pieces.learned
+    assert whole == helped
+    assert engine.learned == pieces.learned == aided.learned
 
 
 @pytest.mark.parametrize(("factor", "key"), [(1 / 40, "ct_ratio"), (-1.0, "ct_ratio")])

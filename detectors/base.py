@@ -139,17 +139,12 @@ class Detector(Stateful):
         return ["all"]  # not "": that would be no key at all in a snapshot
 
 
-@kernel("boolean(float64[:, ::1], int64[:, ::1])")
 def any_over(score: F8, opened: I8) -> bool:
     """Whether `over_limit` would report anything of any column: most often there is nothing."""
-    hot = 0
-    for k in range(score.shape[0]):
-        for c in range(score.shape[1]):
-            hot |= (score[k, c] >= 1.0) | (opened[k, c] > 0)
-    return hot != 0
+    return bool(_count_hot(score.reshape(-1), opened.reshape(-1)))
 
 
-@kernel("int64(float64[:], int64[:])")
+@kernel("int64(float64[::1], int64[::1])", "int64(float64[:], int64[:])")
 def _count_hot(score: F8, opened: I8) -> int:
     """Rows at or above the limit, or raised and seen: almost always none, so one plain pass."""
     hot = 0

@@ -47,6 +47,20 @@ def changes(ring: I2, first: int, missing: int, unit: float, rows: I8, out: F4) 
             out[t, j] = nan if a[i] == missing or b[i] == missing else change
 
 
+@kernel("void(int16[:, ::1], int64, int16, float32, int64, float32[:, ::1])")
+def changes_beside(ring: I2, first: int, missing: int, unit: float, begin: int, out: F4) -> None:
+    """`changes` of neighbours in the ring, `begin` and on: several a step of the processor."""
+    k, n = ring.shape[0], out.shape[1]
+    nan = np.float32(np.nan)
+    for t in range(k - 1):
+        a = ring[(first + t) % k, begin : begin + n]
+        b = ring[(first + t + 1) % k, begin : begin + n]
+        to = out[t]
+        for j in range(n):
+            change = np.float32(b[j]) * unit - np.float32(a[j]) * unit
+            to[j] = nan if (a[j] == missing) | (b[j] == missing) else change
+
+
 @kernel("void(float32[:, ::1], int64, int64)")
 def _in_order(table: F4, a: int, b: int) -> None:
     """Put the smaller of two rows' values into row a and the larger into row b, at every time."""
@@ -171,7 +185,7 @@ def own_places(
         # One area at a time: the changes of a fleet are much memory.
         rows = np.arange(n)
         moves = np.empty((k, n), np.float32)
-        changes(ring, first, missing, unit, rows + begin, moves)
+        changes_beside(ring, first, missing, unit, begin, moves)
         buses = np.empty((k, PHASES), np.float32)
         line = np.empty(k, np.float32)
         for c in range(PHASES):

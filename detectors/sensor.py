@@ -141,10 +141,14 @@ def judge_voltages(
                     continue
                 if math.isnan(score[p]):
                     score[p] = 0.0
-                sigma = math.sqrt(max(s[VAR], 0.25))
+                square = d * d
+                var = max(s[VAR], 0.25)
+                # Nearly every distance is within the bound: a root is drawn for the others only.
+                within = square < 15.99 * var
+                sigma = math.nan if within else math.sqrt(var)
                 leap = max(LEAP * u, LEAP_SIGMA * sigma)
                 learned = s[COUNT] >= LEARN_FRAMES
-                lonely = learned and leap < abs(d) < 0.45 * u
+                lonely = learned and not within and leap < abs(d) < 0.45 * u
                 if lonely:
                     lonely = alone(distance, run, monitor[k], p, c, width, start, stop, CALM * u)
                 if lonely:
@@ -166,15 +170,18 @@ def judge_voltages(
                         s[FROZEN] += 1.0
                         continue
                     s[RUN] = 0.0  # a month: then the new distance is the usual one
-                elif abs(d) <= leap or not learned:
+                elif within or abs(d) <= leap or not learned:
                     s[RUN] = 0.0
                     s[FROZEN] = 0.0
                 s[COUNT] += 1.0
                 rate = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
-                bound = 1e9 if not learned else 4.0 * sigma
-                s[USUAL] += rate * max(-bound, min(bound, d))
+                if learned and not within:
+                    bound = 4.0 * sigma
+                    d = max(-bound, min(bound, d))
+                    square = min(square, bound * bound)
+                s[USUAL] += rate * d
                 if s[COUNT] > 1.0:
-                    s[VAR] += rate * (min(d * d, bound * bound) - s[VAR])
+                    s[VAR] += rate * (square - s[VAR])
 
 
 class SensorDetector(Detector):

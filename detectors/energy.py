@@ -3,25 +3,27 @@
 Per area the monitor's power less the sum of its meters is followed as `a + b M^2` (constant and
 copper losses), learned on healthy days. A lasting excess over a day is a finding. Where the excess
 rises and falls with what one meter still counts, that meter counts a part of what it should, and
-its usage point is the place; otherwise the area is, and the mapping is to be checked first.
+its usage point is the place; otherwise the area is, and the mapping is to be checked first. Where
+meters tell no power, their registers are balanced day by day instead (`daily.py`).
 """
 
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from detectors import daily
 from detectors.base import Detector, Stateful, known_at, rounded
-from detectors.compiled import F4, F8, I4, kernel
-from detectors.frames import Frame
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.daily import DAY_US, balance_days, power
+from detectors.frames import NEVER, Frame
+from detectors.layout import GroupLayout
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from grid.records import Evidence, Finding
-
-P_ALL, P_A = CHANNEL["p"], CHANNEL["p_a"]
 
 # Columns of an area's state.
 COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
@@ -61,31 +63,25 @@ WAIT_US: Final = 24 * 3600 * 1_000_000
 CLEAR: Final = 0.5
 
 
-@kernel("float64(float32[:, ::1], int64)")
-def power(values: F4, p: int) -> float:
-    """Active power of a device, W; NaN not reported."""
-    x = float(values[p, P_ALL])
-    if math.isnan(x):
-        x = float(values[p, P_A]) + float(values[p, P_A + 1]) + float(values[p, P_A + 2])
-    return x
-
-
 @kernel(
-    "void(float64, float32[:, ::1], int32[::1], int32[::1], float64[:, ::1], float32[:, ::1],"
-    "float64[::1])"
+    "void(int64, float64, float32[:, ::1], int32[::1], int32[::1], float64[:, ::1],"
+    "float32[:, ::1], int64[::1], float64[::1])"
 )
 def balance(
+    tick: int,
     step_h: float,
     values: F4,
     offsets: I4,
     monitor: I4,
     areas: F8,
     devices: F4,
+    powered: I8,
     score: F8,
 ) -> None:
     """Advance the energy balance of every area by one frame.
 
     areas : float64[areas, 16], devices : float32[n, 7]   updated
+    powered : int64[areas]   out: the tick where the powers of the area could be balanced
     score : float64[areas]   out: 1 = limit, NaN = not judged
     """
     memory = MEMORY_DAYS * 24.0 / step_h
@@ -121,6 +117,7 @@ def balance(
                 d[USUAL] += (x - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
         if meters == 0 or heard < COVERAGE * meters:
             continue
+        powered[k] = tick
         loss = handed - metered
         square = handed * abs(handed) * 1e-6
         if s[COUNT] == 0.0:
@@ -206,10 +203,23 @@ class EnergyDetector(Detector):
         super().__init__(layout, settings)
         self.areas = self._array("areas", "area", (layout.n_areas, N_AREA), float)
         self.devices = self._array("devices", "device", (layout.size, N_DEVICE), np.float32)
+        self.powered = self._array("powered", "area", layout.n_areas, np.int64, NEVER)
         self.open = self._array("open", "area", layout.n_areas, np.int64)
         self.first = self._array("first", "area", layout.n_areas, np.int64)
+        self.sure = self._array("sure", "area", layout.n_areas, np.uint8)
+        self.by_day = self._array("by_day", "area", layout.n_areas, np.uint8)
         self.suspect = self._array("suspect", "device", layout.size, np.uint8)
-        self._score = np.full(layout.n_areas, np.nan)
+        self.hinted = self._array("hinted", "device", layout.size, np.uint8)
+        n, areas = layout.size, layout.n_areas
+        self.day_areas = self._array("day_areas", "area", (areas, daily.N_AREA_DAY), float)
+        self.day_when = self._array("day_when", "area", (areas, 2), np.int64, NEVER)
+        self.day_energy = self._array("day_energy", "device", (n, 2), float)
+        self.day_read = self._array("day_read", "device", (n, 3), np.int64, NEVER)
+        self.days = self._array("days", "device", (n, daily.N_DEVICE_DAY), np.float32)
+        devices = [layout.network.devices[i] for i in layout.device.tolist()]
+        self._ratio = np.array([(d.ct_ratio or 1.0) * (d.pt_ratio or 1.0) for d in devices])
+        self._score = np.full(areas, np.nan)
+        self._day_score = np.full(areas, np.nan)
         self._none = layout.transformer < 0
         self.neutral: NeutralDetector | None = None
 
@@ -226,23 +236,36 @@ class EnergyDetector(Detector):
         for k in range(self.layout.n_areas):
             if self.layout.area_id(k) in changed:
                 self.areas[k] = 0.0
+                self.day_areas[k] = 0.0
                 self.first[k] = 0
+
+    def counts_too_little(self) -> NDArray[np.bool_]:
+        """bool[n]: meters that seem to count less than runs through them, also before it is sure
+        enough to report: whatever follows from their powers and currents follows from that."""
+        reported = (self.suspect > 0) & (self.open[self.layout.area] > 0)
+        return np.asarray(reported | (self.hinted > 0))
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
         balance(
+            frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
             layout.offsets,
             layout.monitor,
             self.areas,
             self.devices,
+            self.powered,
             score,
         )
+        self.by_day[~np.isnan(score)] = 0
+        self._judge_days(frame)
         score[self._none] = np.nan
-        for k in np.flatnonzero((score >= 1.0 / SURE_GAIN) & (score < 1.0)).tolist():
-            if not self.open[k] and self._culprit(k, sure=True) >= 0:
-                score[k] *= SURE_GAIN
+        for k in np.flatnonzero((score >= 1.0 / SURE_GAIN) & (self.by_day == 0)).tolist():
+            if not self.open[k] and score[k] < 1.0:
+                self.sure[k] = self._culprit(k, sure=True) >= 0
+            if self.sure[k]:
+                score[k] *= SURE_GAIN  # and stays so while it lasts: a site may ask for hours of it
         if self.neutral is not None:
             # A bad neutral heats: its losses are its own finding.
             moved = layout.run_area[self.neutral.moved_runs()]
@@ -252,18 +275,91 @@ class EnergyDetector(Detector):
                 continue
             # The culprit shows by and by: a day is granted before the area itself is named.
             self.first[k] = self.first[k] or frame.tick_us
-            rows = slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))
-            self.suspect[rows] = 0
-            p = self._culprit(k)
+            self.suspect[layout.offsets[k] : layout.offsets[k + 1]] = 0
+            p = self._whose(k)
             if p >= 0:
                 self.suspect[p] = 1
             else:
-                s = self.areas[k]
                 waited = frame.tick_us - self.first[k] >= WAIT_US
-                if not waited or s[EXCESS] < AREA_SHARE * s[LOAD]:
+                excess, load = self._excess(k)
+                if not waited or excess < AREA_SHARE * load:
                     score[k] = 0.95
         self.first[score < CLEAR] = 0
-        return self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
+        self._hint(score)
+        found = self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
+        self.sure[score < CLEAR] = 0
+        return found
+
+    def _judge_days(self, frame: Frame) -> None:
+        """Score the areas whose day ended in this frame and whose powers nobody knows."""
+        layout = self.layout
+        resting = (layout.monitor < 0) | (self.powered > frame.tick_us - 2 * DAY_US)
+        if resting.all():
+            return
+        balance_days(
+            frame.tick_us,
+            layout.step_us,
+            frame.values,
+            frame.register,
+            frame.time,
+            layout.offsets,
+            layout.monitor,
+            layout.interval_us,
+            self._ratio,
+            self.powered,
+            self.day_areas,
+            self.day_when,
+            self.day_energy,
+            self.day_read,
+            self.days,
+            self._day_score,
+        )
+        judged = ~np.isnan(self._day_score)
+        self._score[judged] = self._day_score[judged]
+        self.by_day[judged] = 1
+
+    def _excess(self, k: int) -> tuple[float, float]:
+        """(what is handed out unmetered, load) of an area, W."""
+        if self.by_day[k]:
+            return float(self.day_areas[k, daily.EXCESS]), float(self.day_areas[k, daily.LOAD])
+        return float(self.areas[k, EXCESS]), float(self.areas[k, LOAD])
+
+    def _hint(self, score: NDArray[np.float64]) -> None:
+        """Note whose counting explains an excess that gathers."""
+        with np.errstate(invalid="ignore"):
+            gathering = np.flatnonzero((score >= SUSPECT) & (self.open == 0))
+            over = score < SUSPECT
+        if self.hinted.any():
+            self.hinted[over[self.layout.area]] = 0
+        for k in gathering.tolist():
+            self.hinted[self.layout.offsets[k] : self.layout.offsets[k + 1]] = 0
+            p = self._whose(k)
+            if p >= 0:
+                self.hinted[p] = 1
+
+    def _whose(self, k: int) -> int:
+        """The device whose counting explains the excess of an area; -1 if none stands out."""
+        return self._culprit_by_day(k) if self.by_day[k] else self._culprit(k)
+
+    def _culprit_by_day(self, k: int) -> int:
+        """The device that misses, day by day, about what is lost; -1 if none stands out."""
+        layout, s = self.layout, self.day_areas[k]
+        rows = np.arange(int(layout.offsets[k]), int(layout.offsets[k + 1]))
+        d = self.days[rows].astype(float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            fits = d[:, daily.C_RF] ** 2 / (d[:, daily.V_F] * s[daily.V_R])
+        fits[~np.isfinite(fits) | (d[:, daily.C_RF] <= 0.0)] = 0.0
+        fits[rows == layout.monitor[k]] = 0.0
+        risen = 1.0 - np.exp(-max(s[daily.HIGH_DAYS], 1.0) / daily.LATE_DAYS)
+        missed = (d[:, daily.USUAL] - d[:, daily.OF_LATE]) / risen
+        share = missed / max(float(s[daily.EXCESS]), 1.0)
+        likely = (share > daily.SIZE[0]) & (share < daily.SIZE[1])
+        likely &= missed > daily.FALLEN * d[:, daily.USUAL]
+        fits[~likely] = 0.0
+        order = np.argsort(fits)
+        best = fits[order[-1]]
+        second = fits[order[-2]] if order.size > 1 else 0.0
+        return int(rows[order[-1]]) if best >= max(daily.FIT, daily.LEAD * second) else -1
 
     def _culprit(self, k: int, sure: bool = False) -> int:
         """The device whose own counting explains the excess; -1 if none stands out (or is sure)."""
@@ -294,33 +390,47 @@ class EnergyDetector(Detector):
             return -1
         return int(rows[order[-1]])
 
-    def _finding(self, frame: Frame, k: int, score: float, since: int) -> Finding:
-        layout, s = self.layout, self.areas[k]
-        members = list(layout.devices_of(k))
-        kind: str = "transformer"
-        asset = layout.area_id(k)
+    def _numbers(self, k: int, culprit: int) -> dict[str, float | int | str | None]:
+        """The evidence in numbers; `culprit` -1 where no meter stands out."""
+        excess, load = self._excess(k)
         numbers: dict[str, float | int | str | None] = {
-            "unmetered_w": rounded(s[EXCESS], 0),
-            "share_of_load": rounded(s[EXCESS] / max(s[LOAD], 1.0), 3),
-            "usual_deviation_w": rounded(math.sqrt(max(s[LEVEL_VAR], 0.0)), 0),
+            "unmetered_w": rounded(excess, 0),
+            "share_of_load": rounded(excess / max(load, 1.0), 3),
         }
-        culprits = [p for p in members if self.suspect[p]]
-        excluded = ("a loose joint: it loses volts, not kilowatts",)
-        zh = ("接头发热：只损失电压，不损失大量电量",)
-        following = "check the mapping of meters to this transformer first, then inspect"
-        following_zh = "先核对台区户变关系，再现场稽查"
-        if culprits:
-            p = culprits[0]
-            d = self.devices[p]
-            node = int(layout.network.tree.device[layout.device[p]])
-            kind, asset = ("device", layout.names[p])
-            if node >= 0:
-                kind, asset = layout.network.asset_of(node)
+        if self.by_day[k]:
+            s, d = self.day_areas[k], self.days[culprit]
+            numbers["days_in_a_row"] = int(s[daily.HIGH_DAYS])
+            if culprit >= 0:
+                usual = float(d[daily.USUAL])
+                numbers["counted_of_usual"] = rounded(d[daily.OF_LATE] / max(usual, 1.0), 2)
+                square = float(d[daily.V_F]) * float(s[daily.V_R])
+                numbers["explained"] = rounded(float(d[daily.C_RF]) ** 2 / max(square, 1e-9), 2)
+            return numbers
+        s, d = self.areas[k], self.devices[culprit]
+        numbers["usual_deviation_w"] = rounded(math.sqrt(max(s[LEVEL_VAR], 0.0)), 0)
+        if culprit >= 0:
             numbers["counted_of_usual"] = rounded(d[M_P] / max(d[LONG], 1.0), 2)
             numbers["explained"] = rounded(d[C_RP] ** 2 / max(d[V_P] * s[V_R], 1e-9), 2)
+        return numbers
+
+    def _finding(self, frame: Frame, k: int, score: float, since: int) -> Finding:
+        layout = self.layout
+        members = list(layout.devices_of(k))
+        culprits = [p for p in members if self.suspect[p]]
+        kind: Any = "transformer"
+        asset = layout.area_id(k)
+        following = "check the mapping of meters to this transformer first, then inspect"
+        following_zh = "先核对台区户变关系，再现场稽查"
+        numbers = self._numbers(k, culprits[0] if culprits else -1)
+        if culprits:
+            node = int(layout.network.tree.device[layout.device[culprits[0]]])
+            kind, asset = ("device", layout.names[culprits[0]])
+            if node >= 0:
+                kind, asset = layout.network.asset_of(node)
             following = "inspect this meter: wiring, seals, bypass, current transformer"
             following_zh = "稽查该户：接线、封印、旁路、互感器"
             members = culprits
+        _, load = self._excess(k)
         return Finding(
             self.name,
             "energy_loss",
@@ -335,10 +445,13 @@ class EnergyDetector(Detector):
                 "more energy leaves the transformer than its meters and the usual losses explain",
                 "变压器供出电量持续超过户表电量与正常线损之和",
                 numbers,
-                limit=round(max(LOSS_SHARE * float(s[LOAD]), LOSS_W), 0),
+                limit=round(max(LOSS_SHARE * load, LOSS_W), 0),
                 window=(since, frame.tick_us),
                 peers=tuple(layout.names[q] for q in layout.devices_of(k) if q not in culprits)[:8],
-                excluded=excluded + zh,
+                excluded=(
+                    "a loose joint: it loses volts, not kilowatts",
+                    "接头发热：只损失电压，不损失大量电量",
+                ),
                 next_check=following,
                 next_check_zh=following_zh,
             ),

@@ -35,6 +35,7 @@ REGISTER_WORD: Final = ROW_FLOATS // 2 - 1
 
 PHASE_CODE: Final[dict[str, int]] = {"a": 0, "b": 1, "c": 2, "abc": 3, "unknown": -1}
 JUDGED_KINDS: Final = ("meter", "transformer_monitor")
+RARE_S: Final = 6 * 3600  # meters read more rarely are read for their registers
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,13 +199,16 @@ def fleet_layout(
 
 
 def _step_us(devices: list[Device], settings: DetectorSettings) -> int:
-    """The usual interval of an area's meters; of its monitors when it has no timed meter."""
+    """The usual interval of an area's meters; of its monitors when it has no timed meter, or none
+    that is read so often that a frame of its step would show the transformer's day."""
+    found = []
     for kind in JUDGED_KINDS:
-        intervals = [d.interval_s for d in devices if d.kind == kind and d.interval_s]
+        intervals = sorted(d.interval_s for d in devices if d.kind == kind and d.interval_s)
         if intervals:
-            intervals.sort()
-            return max(1, round(intervals[len(intervals) // 2])) * SECOND
-    return round(settings.interval_s) * SECOND
+            found.append(max(1, round(intervals[len(intervals) // 2])))
+    if found and found[0] >= RARE_S:
+        return min(found) * SECOND
+    return (found[0] if found else round(settings.interval_s)) * SECOND
 
 
 def _delay_us(devices: list[Device]) -> int:

@@ -17,6 +17,7 @@ Seen = Literal["yes", "partly", "no"]
 
 LEAST_SHARE: Final = 0.7  # of the meters, where a sum over them stands for the transformer
 SOME_SHARE: Final = 0.1
+BALANCE_SHARE: Final = 0.9  # of the meters, where what they lack is read as a loss
 INDICATIVE_S: Final = 900.0  # rules of voltage quality ask for 10-minute values
 
 
@@ -255,15 +256,24 @@ def _momentary(a: AreaFacts, _: DetectorSettings) -> Answer:
 
 
 def _balance(a: AreaFacts, _: DetectorSettings) -> Answer:
-    if "p" not in a.monitor_has and not a.monitor_all("p"):
-        return "no", "no monitor reports power", "无监测终端功率数据"
-    if a.share("p", "p_a") < 0.9 or a.heard < 0.9 * a.meters:
+    power = "p" in a.monitor_has or a.monitor_all("p")
+    if not power and "e_import" not in a.monitor_has:
+        return "no", "no monitor reports power or energy", "无监测终端功率或电能示值数据"
+    by_power = power and a.share("p", "p_a") >= BALANCE_SHARE
+    if a.heard < BALANCE_SHARE * a.meters or (not by_power and a.share("e_import") < BALANCE_SHARE):
         return (
             "no",
-            f"{a.heard} of {a.meters} meters report: the balance needs nine of ten",
-            f"{a.meters} 只户表中 {a.heard} 只上报，电量平衡需九成以上",
+            f"{a.heard} of {a.meters} meters report: the balance needs power or registers of nine "
+            "of ten",
+            f"{a.meters} 只户表中 {a.heard} 只上报，电量平衡需九成以上户表的功率或电能示值",
         )
-    return _YES
+    if by_power:
+        return _YES
+    return (
+        "partly",
+        "by registers alone, day by day: a loss shows after two days or more",
+        "仅有电能示值，按日平衡：损失持续两日以上方可发现",
+    )
 
 
 def _leakage(a: AreaFacts, _: DetectorSettings) -> Answer:

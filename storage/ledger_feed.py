@@ -23,9 +23,6 @@ from storage.feed_lines import (
 from storage.ledger_base import Asset, TableView
 from storage.queries import queries
 
-# An outage that has ended lately did not begin before that.
-LONGEST_US = 30 * 86_400_000_000
-
 
 class FeedTables(TableView):
     """The questions of `alerts.ledger.Reading` about the feed."""
@@ -71,7 +68,7 @@ class FeedTables(TableView):
         return {(row["asset_kind"], row["asset"]): row["severity"] for row in found}
 
     def lost_supply(self, since_us: int) -> list[LostSupply]:
-        given = {**self._asked(None, None), "since_us": since_us, "began_us": since_us - LONGEST_US}
+        given = {"realm": self._key, "since_us": since_us}
         return [LostSupply(**row) for row in self._all(self._queries["lost_supply"], given)]
 
     def beside(self, alert: Alert, *, without_work: str | None = None, limit: int = 12) -> Beside:

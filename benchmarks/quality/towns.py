@@ -85,6 +85,7 @@ VARIANTS = {
         Variant("hourly", interval_s=3600),
         Variant("daily delivery", daily=True),
         Variant("voltage only", monitor=False, columns=("v_a", "v_b", "v_c")),
+        Variant("daily registers", interval_s=86400, columns=("e_import",)),
     )
 }
 

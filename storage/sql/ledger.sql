@@ -139,13 +139,13 @@ WHERE realm = %(realm)s AND condition <> 'cleared'
 GROUP BY 1, 2
 
 -- name: lost_supply
--- Open outages, and those that have ended since a time; these by the index on when they began.
+-- Open outages, and those that have ended since a time, whenever they began.
 SELECT asset_kind, asset, raised_us, cleared_us FROM alert
 WHERE realm = %(realm)s AND condition <> 'cleared' AND fault = 'outage'
 UNION ALL
 SELECT asset_kind, asset, raised_us, cleared_us FROM alert
 WHERE realm = %(realm)s AND condition = 'cleared' AND fault = 'outage'
-    AND cleared_us > %(since_us)s AND raised_us > %(began_us)s
+    AND cleared_us > %(since_us)s
 
 -- name: beside
 -- The other alerts of a cause: their counts, and the first of them. One row at least.

@@ -230,6 +230,17 @@ class FeedContract:
         assert {(x.asset, x.cleared_us) for x in found} == {("on", None), ("lately", START + 9)}
         assert {x.raised_us for x in found} == {a.raised_us for a in alerts[:2]}
 
+    def test_however_long_supply_was_lost_it_counts(self, ledger: Ledger) -> None:
+        before = START - 400 * 24 * HOUR
+        alerts = [
+            an_alert("on", None, fault="outage", raised_us=before),
+            an_alert("lately", None, fault="outage", raised_us=before, cleared_us=START + 9),
+        ]
+        with self.told(ledger, *alerts) as tx:
+            found = tx.lost_supply(START + 5)
+
+        assert {x.asset for x in found} == {"on", "lately"}
+
     def test_the_others_of_a_cause_are_counted_all_and_shown_a_few(self, ledger: Ledger) -> None:
         (cause,) = self.incidents(ledger, 1)
         others = [

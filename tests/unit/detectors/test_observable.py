@@ -74,6 +74,19 @@ VOLTAGE_ONLY = replace(
             "no oil",
         ),
         (replace(RICH, heard=0, monitor=False), "outage", "no", "no device"),
+        (
+            replace(RICH, meter_share={"e_import": 1.0}, monitor_has=frozenset(("e_import",))),
+            "energy_loss",
+            "partly",
+            "day by day",
+        ),
+        (
+            replace(RICH, meter_share={"e_import": 1.0}, monitor_has=frozenset(("p",))),
+            "energy_loss",
+            "partly",
+            "registers",
+        ),
+        (replace(RICH, meter_share={"e_import": 0.8}), "energy_loss", "no", "nine"),
     ],
 )
 def test_what_is_missing_is_named(facts: AreaFacts, fault: str, seen: Seen, word: str) -> None:

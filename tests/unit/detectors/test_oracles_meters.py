@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors import (
-    energy,
+    daily,
     mapping,
     meter,
     momentary,
@@ -55,7 +55,7 @@ def test_power_of_devices_and_areas_is_summed(seed: int) -> None:
     values[:, CHANNEL["p_a"]] = 7.0
     values[:, CHANNEL["p_b"]] = values[:, CHANNEL["p_c"]] = 1.0
     for p in range(N):
-        assert energy.power(values, p) == pytest.approx(9.0 if np.isnan(power[p]) else power[p])
+        assert daily.power(values, p) == pytest.approx(9.0 if np.isnan(power[p]) else power[p])
 
 
 def test_the_overload_dose_gathers_above_rating_and_melts_below() -> None:

@@ -15,11 +15,14 @@ from alerts.places import places_of
 from desk.without_supply import ALL_WELL, Unsupplied
 from grid.network import Network, UsagePoint
 from storage.fleet import REPORTING_KINDS
+from web.diagram_labels import Label, label
 
 ROW, DOTS_ROW, DOT, LEFT, COLUMN, LABEL = 28, 15, 15, 14, 72, 13
 DOTS_X: Final = 400
 WIDTH: Final = 640
 DOTS_PER_LINE: Final = (WIDTH - DOTS_X - 10) // DOT
+GLYPH: Final = 16.0  # the state's shape before a label
+BRANCH_ROOM: Final = 68.0
 TRANSFORMERS_MAX: Final = 14
 POINTS_MAX: Final = 240
 
@@ -105,6 +108,17 @@ class Symbol:
         """The word as a shape."""
         return GLYPHS[self.state]
 
+    @property
+    def words(self) -> Label:
+        """Its label as far as there is room: transformers have the rest of the line, what stands
+        along the trunk its column, a branch the place before its usage points."""
+        if self.kind == "transformer":
+            start = self.x - 14 if self.open else self.x + 20
+            room = WIDTH - start - GLYPH
+            return label(self.label, self.sub, room, two_lines=not self.open)
+        room = BRANCH_ROOM if self.kind == "branch" else COLUMN - 6
+        return label(self.label, "", room - GLYPH)
+
 
 @dataclass(frozen=True, slots=True)
 class Dot:
@@ -140,6 +154,11 @@ class Diagram:
     dots: list[Dot] = field(default_factory=list)
     hidden_transformers: int = 0
     hidden_points: int = 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether a label is not drawn whole."""
+        return any(s.words.cut for s in self.symbols)
 
     def count(self, state: State) -> int:
         """How many of the usage points drawn are in a state."""

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from desk.without_supply import Unsupplied
 from grid.network import Feeder, Network, Transformer, UsagePoint
 from tests.unit.web.world import NOW, network
 from web.diagram import POINTS_MAX, TRANSFORMERS_MAX, WIDTH, Health, one_line
+from web.diagram_labels import SUB_SIZE, Label, label, width_of
 
 
 def test_an_area_is_opened_into_its_branches_and_usage_points() -> None:
@@ -116,3 +119,38 @@ def test_a_large_area_is_cut_and_says_how_much_is_missing() -> None:
 
 def test_an_asset_nobody_knows_gives_no_drawing() -> None:
     assert one_line(network(), "transformer", "nowhere", {}).symbols == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "河坊街十五号小区东门公用配电变压器（二期）",
+        "Riverside Street East Gate Public Distribution Transformer",
+    ],
+)
+def test_long_names_of_transformers_are_drawn_whole(name: str) -> None:
+    grid = network()
+    named = replace(grid, transformers=tuple(replace(t, name=name) for t in grid.transformers))
+
+    drawing = one_line(named, "usage_point", "T3-011", {})
+
+    drawn = [s.words for s in drawing.symbols if s.kind == "transformer"]
+    assert {(name, False)} == {(w.sub, w.cut) for w in drawn} and len(drawn) > 2
+    assert not drawing.cut
+
+
+def test_a_name_without_end_is_cut_where_its_room_ends_and_known_to_be() -> None:
+    grid = network()
+    long = replace(grid, transformers=tuple(replace(t, name="很" * 500) for t in grid.transformers))
+
+    drawing = one_line(long, "usage_point", "T3-011", {})
+
+    drawn = [s for s in drawing.symbols if s.kind == "transformer"]
+    assert drawing.cut and all(s.words.cut and s.words.sub.endswith("…") for s in drawn)
+    assert {s.open for s in drawn} == {s.words.below is False for s in drawn} == {True, False}
+    assert all(width_of(s.words.sub, SUB_SIZE) + s.x + 20 <= WIDTH for s in drawn if not s.open)
+
+
+def test_an_id_along_the_trunk_keeps_to_its_column() -> None:
+    assert label("SECTION-WEST-0017", "", 50.0).cut
+    assert Label("S2") == label("S2", "S2", 50.0)

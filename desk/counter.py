@@ -108,6 +108,7 @@ class Counter(Answers):
         actor: Actor | None = None,
         open_ticket: bool | None = None,
         symptom: Symptom | None = None,
+        ringing: bool = False,
     ) -> ContactOutcome:
         """Take a contact; once for its channel and id, whatever happens in between.
 
@@ -116,6 +117,8 @@ class Counter(Answers):
         everything that is no fault do not. True opens one on the clerk's word, False never.
         `symptom` None is read from the text. Who reports supply lost or danger where a growing
         defect is known reports a new fact: it gets a ticket of its own, linked to the known one.
+        `ringing` is a call that a telephone system announces: `taken_by` says to whom it was
+        given, None leaves it to the first who takes it (`desk.calls`).
         """
         contact = self._checked(contact)
         with self.ledger.transaction() as tx:
@@ -123,7 +126,9 @@ class Counter(Answers):
             if repeated is not None:
                 return self._repeated(tx, repeated)
             answer = self._answer(tx, contact.account) if contact.account else None
-            taken = replace(contact, taken_by=actor.name if actor else contact.taken_by)
+            taken = contact
+            if actor is not None and not ringing:
+                taken = replace(contact, taken_by=actor.name)
             if contact.kind != "fault" and not open_ticket:
                 made, _ = tx.add_contact(taken)
                 return ContactOutcome(made, None, None, False, False, False, answer)

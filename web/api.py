@@ -50,6 +50,7 @@ class ContactIn(Body):
     text: str = Field("", max_length=2_000)
     open_ticket: bool | None = None
     symptom: Symptom | None = None
+    clerk: str = Field("", max_length=64)
 
 
 class ActionIn(Body):
@@ -170,6 +171,20 @@ def _tickets(app: FastAPI, site: Site) -> None:
         return await change(request, site, ActionIn, act)
 
 
+def _given_to(site: Site, login: str) -> str | None:
+    """The name of the clerk to whom a telephone system gave a call; None if it does not say."""
+    if not login:
+        return None
+    person = site.people.find(login)
+    if person is None or not person.active:
+        raise MissingDetail(
+            "clerk",
+            f"Nobody here signs in as '{login}'; name a clerk's login, or leave it out.",
+            f"没有登录名为“{login}”的人员，请填写坐席登录名或留空。",
+        )
+    return person.display_name or person.login
+
+
 def _contacts(app: FastAPI, site: Site) -> None:
     @app.get("/api/v1/contacts", **query("account", "ticket", "limit"))
     def listed(request: Request) -> Response:
@@ -188,6 +203,7 @@ def _contacts(app: FastAPI, site: Site) -> None:
 
         def act(viewer: Viewer, given: ContactIn) -> Any:
             at_us = site.clock.now_us() if given.time is None else instant_us(given.time)
+            ringing = given.channel == "phone"
             contact = Contact(
                 channel=given.channel,
                 external_id=given.external_id,
@@ -196,9 +212,11 @@ def _contacts(app: FastAPI, site: Site) -> None:
                 account=given.account or site.account_of_phone(given.phone),
                 phone=given.phone,
                 text=given.text,
-                taken_by=viewer.actor.name,
+                taken_by=_given_to(site, given.clerk) if ringing else viewer.actor.name,
             )
-            outcome = site.counter.report(contact, viewer.actor, given.open_ticket, given.symptom)
+            outcome = site.counter.report(
+                contact, viewer.actor, given.open_ticket, given.symptom, ringing
+            )
             answer = outcome.answer
             return JSONResponse(
                 {

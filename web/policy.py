@@ -109,6 +109,7 @@ POLICY: Final[dict[tuple[str, str], Right]] = {
     # counter
     ("GET", "/desk"): COUNTER,
     ("POST", "/desk/contacts"): COUNTER,
+    ("POST", "/desk/calls/{contact_id}/take"): COUNTER,
     # engineer
     ("GET", "/engineer"): ENGINEER,
     ("GET", "/devices/{device}"): MEASURE,

@@ -18,6 +18,7 @@ from alerts.silences import SilenceDesk
 from alerts.storm import Storm, StormDesk, declared, storm
 from alerts.tickets import TicketDesk
 from desk.board import Board, LineRow, hidden_work
+from desk.calls import CallDesk
 from desk.cases import Case, cases
 from desk.checklist import ChecklistDesk
 from desk.counter import Counter
@@ -86,6 +87,7 @@ class Site:
             checklist=self.knowledge.used_version,
             settings=desk,
         )
+        self.calls = CallDesk(self.ledger, self.clock)
         self.checklists = ChecklistDesk(self.ledger, self.knowledge, self.clock)
         self.ratings = RatingDesk(self.ledger, self.network, self.clock)
         self.counter = Counter(

@@ -214,11 +214,12 @@ def test_a_text_that_was_drafted_comes_up_for_whoever_approves(
         assert d.complaints == []
 
 
-def ring(page: Page, server: Server, number: int) -> None:
-    """A telephone system tells of a caller of T7."""
+def ring(page: Page, server: Server, number: int, clerk: str = "") -> None:
+    """A telephone system tells of a caller of T7, and perhaps to whom it gave the call."""
+    told = {"channel": "phone", "external_id": str(number), "account": f"33074000{number}"}
     page.context.request.post(
         f"{server.url}/api/v1/contacts",
-        data={"channel": "phone", "external_id": str(number), "account": f"33074000{number}"},
+        data={**told, "clerk": clerk},
         headers={"authorization": "Bearer bearer-clerk"},
     )
 
@@ -231,7 +232,7 @@ def test_a_caller_comes_up_with_what_is_known_and_the_sentence(
     with desk(browser, server, "clerk", language=language) as d:
         live(d.page)
 
-        ring(d.page, server, 5)
+        ring(d.page, server, 5, clerk="clerk")
 
         d.page.wait_for_url("**/desk?account=330740005", wait_until="domcontentloaded")
         sentence = "since 18:12" if language == "en-US" else "自18:12起"
@@ -240,26 +241,53 @@ def test_a_caller_comes_up_with_what_is_known_and_the_sentence(
         assert d.complaints == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_call_given_to_nobody_is_announced_to_all_and_the_first_who_takes_it_has_it(
+    language: str, browser: Browser, server: Server
+) -> None:
+    """What is known stands beside the caller before anybody has picked up; Enter takes the call."""
+    with (
+        desk(browser, server, "clerk", language=language) as mine,
+        desk(browser, server, "dispatcher", language=language) as theirs,
+    ):
+        theirs.open("/desk")
+        for d in (mine, theirs):
+            live(d.page)
+        ring(mine.page, server, 5)
+        sentence = "since 18:12" if language == "en-US" else "自18:12起"
+        for d in (mine, theirs):
+            expect(d.page.locator("#ringing")).to_contain_text("杨敏")
+            expect(d.page.locator("#ringing q")).to_contain_text(sentence)
+            assert d.page.url.endswith("/desk")
+
+        mine.page.locator("#q").press("Enter")
+
+        mine.page.wait_for_url("**/desk?account=330740005", wait_until="domcontentloaded")
+        expect(theirs.page.locator("[data-ringing]")).to_have_count(0)
+        expect(theirs.page.locator("#calls .hit").first).to_contain_text("李柜员")
+        assert mine.complaints == theirs.complaints == []
+
+
 def test_a_caller_takes_nothing_away_from_whoever_is_busy(browser: Browser, server: Server) -> None:
     """A half-typed name, the card of another customer, and those who want callers to wait."""
     with desk(browser, server, "clerk") as d:
         calls = d.page.locator("#calls .hit")
         live(d.page)
         d.page.locator("#q").fill("杨")
-        ring(d.page, server, 5)
+        ring(d.page, server, 5, clerk="clerk")
         expect(calls.first).to_contain_text("already known")
         assert d.page.url.endswith("/desk")
 
         d.open("/desk?account=330710001")
         live(d.page)
-        ring(d.page, server, 6)
+        ring(d.page, server, 6, clerk="clerk")
         expect(calls).to_have_count(2)
         assert "330710001" in d.page.url
 
         d.open("/desk")
         d.page.locator("#calls-pop").uncheck()
         live(d.page)
-        ring(d.page, server, 7)
+        ring(d.page, server, 7, clerk="clerk")
         expect(calls).to_have_count(3)
         assert d.page.url.endswith("/desk")
         expect(d.page.locator("#calls-pop")).not_to_be_checked()

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -11,15 +12,19 @@ from starlette.exceptions import HTTPException
 
 from alerts.errors import DeskError, NotFound
 from alerts.states import OPEN_STATES
+from desk.answer import Answer
+from desk.calls import ringing
 from desk.search import Hit
 from desk.symptoms import SYMPTOMS, Symptom
 from grid.records import Channel, Contact, ContactKind, Incident
-from web.forms import Fields, form_of, said_time_us
+from web.forms import Fields, form_of, said_time_us, see
 from web.site import Site
 from web.viewer import viewer_of
 
 STORY_SHOWN = 40
 CALLS_SHOWN = 8
+RINGING_SHOWN = 3
+RINGING_AMONG = 40
 HITS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
 KINDS: tuple[ContactKind, ...] = ("fault", "enquiry", "complaint", "opinion", "application")
@@ -55,7 +60,7 @@ def register(app: FastAPI, site: Site) -> None:
         if answer is not None:
             site.people.audit(viewer.login, "view_customer", account)
         with site.ledger.reading() as r:
-            calls = r.contacts(limit=CALLS_SHOWN)
+            newest = r.contacts(limit=RINGING_AMONG)
         values: dict[str, Any] = {
             "after": after,
             "query": query,
@@ -63,7 +68,8 @@ def register(app: FastAPI, site: Site) -> None:
             "hits": hits,
             "account": account,
             "answer": answer,
-            "calls": calls,
+            "calls": newest[:CALLS_SHOWN],
+            "ringing": waiting(newest),
             "story": site.counter.timeline(account, viewer.role, STORY_SHOWN) if answer else (),
             "customers": site.network.customer_by_account,
             "tickets": site.board.tickets(role=viewer.role, states=OPEN_STATES, limit=40),
@@ -80,6 +86,17 @@ def register(app: FastAPI, site: Site) -> None:
         return site.render.page(
             request, "_desk_answer.html" if part else "desk.html", values, status=status
         )
+
+    def waiting(calls: Sequence[Contact]) -> list[tuple[Contact, Answer | None]]:
+        """Callers whom nobody has taken yet, each with what is known of them."""
+        found: list[tuple[Contact, Answer | None]] = []
+        for call in ringing(calls, site.clock.now_us())[:RINGING_SHOWN]:
+            try:
+                known = site.counter.answer(call.account) if call.account else None
+            except NotFound:  # an account that has gone since
+                known = None
+            found.append((call, known))
+        return found
 
     def covered(hits: Sequence[Hit]) -> dict[str, Incident]:
         """Of the customers found, those whose trouble is known already."""
@@ -115,6 +132,19 @@ def register(app: FastAPI, site: Site) -> None:
     def desk(request: Request, q: str = "", phone: str = "", account: str = "") -> Response:
         query, phone = q.strip()[:200], phone.strip()[:40]
         return desk_page(request, query=query, phone=phone, account=account.strip()[:64])
+
+    @app.post("/desk/calls/{contact_id}/take")
+    def take(request: Request, contact_id: int) -> Response:
+        """The call is mine: its caller's card opens here, and the others' notices go."""
+        try:
+            call = site.calls.take(contact_id, viewer_of(request).actor)
+        except NotFound as e:
+            raise HTTPException(404, "not_found") from e
+        except DeskError as e:
+            return desk_page(request, problem=e.text(site.render.language(request)), status=409)
+        if call.account:
+            return see(f"/desk?account={quote(call.account)}")
+        return see(f"/desk?phone={quote(call.phone)}")
 
     @app.post("/desk/contacts")
     async def attach(request: Request) -> Response:

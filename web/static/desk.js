@@ -16,7 +16,8 @@ document.addEventListener("keydown", (event) => {
   (to < 0 ? box : list[Math.min(to, list.length - 1)]).focus();
 });
 
-// -- a caller comes up by themselves, where nothing else is being done ----------------------------
+// -- a caller who was given to this clerk comes up by themselves, where nothing else is being done;
+// -- one whom nobody has yet is announced to all, and Enter in the empty search box takes the call
 
 const STILL = "calls-stay";
 const newest = () => $("#calls [data-call]");
@@ -30,15 +31,25 @@ addEventListener("page:fresh", () => {
   const call = newest();
   if (!call || call.dataset.call === rang) return;
   rang = call.dataset.call;
-  if (call.dataset.channel === "phone" && waitsForCalls()) location.href = $("a", call).href;
+  if (call.dataset.channel === "phone" && "mine" in call.dataset && waitsForCalls()) location.href = $("a", call).href;
 });
 
 const pops = $("#calls-pop");
 if (pops) {
   pops.parentElement.hidden = false;
   pops.checked = localStorage.getItem(STILL) !== "1";
-  pops.onchange = () => localStorage.setItem(STILL, pops.checked ? "0" : "1");
+  const stay = () => $("#ringing")?.toggleAttribute("hidden", !pops.checked);
+  pops.onchange = () => { localStorage.setItem(STILL, pops.checked ? "0" : "1"); stay(); };
+  addEventListener("page:fresh", stay);
+  stay();
 }
+
+$(".big-search")?.addEventListener("submit", (event) => {
+  const first = $("#ringing:not([hidden]) form");
+  if ($("#q").value.trim() || !first) return;
+  event.preventDefault();
+  first.requestSubmit();
+});
 
 // What is chosen here is selected for copying (the crew's link).
 for (const field of $$("[data-select]")) {

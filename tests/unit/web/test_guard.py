@@ -27,7 +27,7 @@ def filled(path: str, world: World) -> str:
         "token": "none", "language": "en", "path:path": "app.css", "alert_id": alert,
         "incident_id": "1",
         "silence_id": "1",
-        "draft_id": "1",
+        "contact_id": "1", "draft_id": "1",
         "account": "330710001",
         "ticket_id": "1",
         "action": "note",

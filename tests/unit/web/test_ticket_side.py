@@ -2,10 +2,11 @@
 
 import re
 
+import httpx
 import pytest
 
 from tests.unit.web.test_pages import ring, text_of
-from tests.unit.web.visitor import Visit
+from tests.unit.web.visitor import Visit, Visitor
 from tests.unit.web.world import World
 from web.presence import HERE_S, Colleague, Presence
 
@@ -254,3 +255,44 @@ def test_a_caller_in_the_dark_at_a_known_defect_gets_a_ticket_that_names_it(
     assert after in text_of(said.text)
     known = re.search(after + r'.*?href="(/tickets/\d+)"', said.text, re.S)
     assert known is not None and there in text_of(clerk.get(known[1]).text)
+
+
+def announce(visitor: Visitor, **more: str) -> httpx.Response:
+    """A telephone system tells of a caller."""
+    told = {"channel": "phone", "external_id": "r1", "account": "330740005", **more}
+    headers = {"authorization": "Bearer bearer-clerk"}
+    answer: httpx.Response = visitor.post("/api/v1/contacts", json=told, headers=headers)
+    return answer
+
+
+def test_a_call_that_nobody_has_is_announced_until_somebody_takes_it(visit: Visit) -> None:
+    clerk, dispatcher = visit("clerk"), visit("dispatcher", "zh-CN")
+    announce(visit())
+    rings = clerk.get("/desk").text
+    taken = re.search(r'action="(/desk/calls/\d+/take)"', rings)
+    assert taken is not None and "Take the call" in rings and "接听" in dispatcher.get("/desk").text
+
+    mine = clerk.change(taken[1])
+    late = dispatcher.change(taken[1])
+
+    assert "杨敏" in mine.text and "account=330740005" in str(mine.url)
+    assert (409, True) == (late.status_code, "该来电已由李柜员接听。" in late.text)
+    assert "data-ringing" not in clerk.get("/desk").text
+    assert 404 == clerk.change("/desk/calls/9999/take").status_code
+    assert 403 == visit("engineer").change(taken[1]).status_code
+
+
+def test_a_call_that_was_given_to_a_clerk_is_theirs_alone(visit: Visit) -> None:
+    given = announce(visit(), clerk="clerk")
+
+    mine, theirs = visit("clerk").get("/desk").text, visit("dispatcher").get("/desk").text
+
+    assert 201 == given.status_code
+    assert "data-mine" in mine and "data-mine" not in theirs
+    assert "data-ringing" not in mine + theirs
+
+
+def test_a_call_given_to_nobody_who_works_here_is_refused(visit: Visit) -> None:
+    refused = announce(visit(), clerk="nobody")
+
+    assert (422, True) == (refused.status_code, "Nobody here signs in as" in refused.text)

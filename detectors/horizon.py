@@ -67,6 +67,8 @@ class Growth:
 
     def follow(self, rows: Rows, tick_us: int, x: Floats, y: Floats) -> None:
         """Add one frame of suspected rows: cause x (1 where there is none) and residual y."""
+        if not rows.size:
+            return  # nearly always
         seen = np.isfinite(x) & np.isfinite(y)
         rows, x, y = rows[seen], x[seen], y[seen]
         if not rows.size:

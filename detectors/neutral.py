@@ -217,7 +217,8 @@ class NeutralDetector(Detector):
             self._growth.values(), scores, (self._areas, self._runs, places), strict=True
         ):
             rows = np.flatnonzero(score[:, 0] >= SUSPECT)
-            growth.follow(rows, frame.tick_us, seen[rows, NEUTRAL], seen[rows, LEFT])
+            if rows.size:
+                growth.follow(rows, frame.tick_us, seen[rows, NEUTRAL], seen[rows, LEFT])
         if self.near is not None:
             self._tell_near(frame, places)
         opens = (self.area_open, self.run_open, self.device_open)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, known_at, rounded
+from detectors.base import Detector, Stateful, any_over, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.displacement import COS, SIN, phase_current
 from detectors.frames import NEVER, Frame
@@ -351,8 +351,11 @@ class SupplyDetector(Detector):
             dose = self.track[:, UNBALANCE_MIN]  # nor does it count once the overload is over
             dose[loaded] = np.minimum(dose[loaded], OVERLOADED_DOSE * UNBALANCE_DOSE_MIN)
         leaks = np.flatnonzero(self._score[:, LEAKING] >= SUSPECT)
-        grown = self.track[leaks, LAST_LEAK] - self.track[leaks, LEAK_BASE]
-        self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)
+        if leaks.size:
+            grown = self.track[leaks, LAST_LEAK] - self.track[leaks, LEAK_BASE]
+            self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)
+        if self.near is None and not any_over(self._score, self.open):
+            return []
         out = []
         for what in range(len(FAULTS)):
             named = partial(self._finding, frame, what)

@@ -6,7 +6,7 @@ the first one is named, its neighbours stay.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -216,14 +216,22 @@ def _parquet(path: Path, notes: ReadNotes, chunk_rows: int) -> Iterator[ReadingB
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         # Names as numbers: each is decoded once. (Plain bytes must become text first.)
         parquet = pq.ParquetFile(path, metadata=parquet.metadata, read_dictionary=["device"])
-    names: tuple[str, ...] = ()
+    names = _Names()
     for chunk in parquet.iter_batches(batch_size=chunk_rows, columns=wanted, use_threads=False):
-        batch = _batch(pa.table(chunk), path, notes)
-        if batch.names == names:
-            # One tuple for all: whoever looks names up need not do so again for each batch.
-            batch = replace(batch, names=names)
-        names = batch.names
-        yield batch
+        yield _batch(pa.table(chunk), path, notes, names)
+
+
+class _Names:
+    """Names of devices, made once for all batches that have the same: one tuple for them, so that
+    whoever looks names up need not do so again either."""
+
+    def __init__(self) -> None:
+        self._last: tuple[pa.Array, tuple[str, ...]] = pa.array([], pa.string()), ()
+
+    def __call__(self, dictionary: pa.Array) -> tuple[str, ...]:
+        if not dictionary.equals(self._last[0]):
+            self._last = dictionary, tuple(dictionary.to_pylist())
+        return self._last[1]
 
 
 def _known_columns(path: Path, found: list[str], notes: ReadNotes) -> list[str]:
@@ -242,7 +250,9 @@ def _known_columns(path: Path, found: list[str], notes: ReadNotes) -> list[str]:
     return [c for c in found if c in known]
 
 
-def _batch(table: pa.Table, path: Path, notes: ReadNotes) -> ReadingBatch:
+def _batch(
+    table: pa.Table, path: Path, notes: ReadNotes, names: _Names | None = None
+) -> ReadingBatch:
     """Rows with a time and a device as a batch; rows without are counted."""
     for name in ("time", "received"):
         if name in table.column_names:
@@ -273,7 +283,7 @@ def _batch(table: pa.Table, path: Path, notes: ReadNotes) -> ReadingBatch:
             notes.bad_rows += unknown
             notes.say(f"{path.name}: {unknown} events of unknown name were left out")
             table = table.filter(known)
-    return ReadingBatch.from_arrow(table)
+    return ReadingBatch.from_arrow(table, names or _Names())
 
 
 def _csv(path: Path, notes: ReadNotes) -> ReadingBatch:

@@ -280,9 +280,12 @@ class ReadingBatch:
         return pa.table(columns)
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> "ReadingBatch":
+    def from_arrow(
+        cls, table: pa.Table, names: Callable[[pa.Array], Sequence[str]] = pa.Array.to_pylist
+    ) -> "ReadingBatch":
         """From a table with `time`, `device` and any quantities; other columns are left aside.
 
+        `names` turns a dictionary of devices into names: one who reads many tables may remember.
         Raises ValueError when `time` or `device` is missing or of the wrong kind.
         """
         for needed in ("time", "device"):
@@ -320,7 +323,7 @@ class ReadingBatch:
             n: table.column(n).to_numpy() for n in ("seq", "quality") if n in table.column_names
         }
         return cls.of(
-            device.dictionary.to_pylist(),
+            names(device.dictionary),
             device.indices.to_numpy(zero_copy_only=False),
             micros("time"),
             values,

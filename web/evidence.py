@@ -61,6 +61,7 @@ COUNTS: Final = frozenset(
         "alive",
         "changes_compared",
         "correlation",
+        "days_in_a_row",
         "devices",
         "events_a_day",
         "frames_learned",
@@ -126,19 +127,21 @@ class Line:
 
 
 def lines(t: Words, fault: str, detector: str, e: Evidence) -> list[Line]:
-    """The numbers of an evidence and its limit, in the order in which they were given; what could
-    not be computed is left out."""
+    """The numbers of an evidence, what has passed its limit first with the limit beside it; what
+    could not be computed is left out."""
     return list(_lines(t, fault, detector, e))
 
 
 def _lines(t: Words, fault: str, detector: str, e: Evidence) -> Iterator[Line]:
-    for name, value in e.numbers.items():
-        if number(value) != "–":
-            yield Line(called(t, name), said(t, name, value, detector))
+    of, limit = limited(fault, e)
+    shown = {n: v for n, v in e.numbers.items() if number(v) != "–"}
+    if of in shown:
+        yield Line(called(t, of), said(t, of, shown.pop(of), detector))
     if e.limit is not None:
-        of, limit = limited(fault, e)
         word = t("alert.limit_of", what=_inside(t, called(t, of))) if of else t("alert.limit")
         yield Line(word, said(t, of, limit, detector))
+    for name, value in shown.items():
+        yield Line(called(t, name), said(t, name, value, detector))
 
 
 def detector_name(t: Words, name: str) -> str:

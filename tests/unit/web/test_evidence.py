@@ -121,8 +121,20 @@ def evidence(limit: float, **numbers: float | str | None) -> Evidence:
 def test_a_limit_says_of_what_it_is_and_in_which_unit(
     fault: str, detector: str, e: Evidence, en: Line, zh: Line
 ) -> None:
-    assert en == lines(Words("en"), fault, detector, e)[-1]
-    assert zh == lines(Words("zh-CN"), fault, detector, e)[-1]
+    assert en in lines(Words("en"), fault, detector, e)
+    assert zh in lines(Words("zh-CN"), fault, detector, e)
+
+
+def test_what_has_passed_its_limit_stands_first_with_the_limit_beside_it() -> None:
+    """A database keeps no order of the numbers; the one that decided is the one to read."""
+    e = evidence(15.0, meters=42, explained=0.71, displacement_v=29.0)
+
+    shown = lines(Words("en"), "neutral_broken", "neutral", e)
+
+    assert [("Neutral displacement", "29 V"), ("Limit of neutral displacement", "15 V")] == [
+        (x.name, x.value) for x in shown[:2]
+    ]
+    assert 4 == len(shown)
 
 
 def test_words_among_the_numbers_are_said_in_the_readers_language() -> None:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from alerts.errors import MissingDetail
+from alerts.places import names_in
 from grid.network import Network
 from grid.records import Incident, Ticket
 
@@ -90,12 +91,10 @@ def told_place(network: Network, kind: str, asset: str) -> tuple[str, str]:
     above = dict(network.ancestors(kind, asset))
     line = next((f for f in network.feeders if f.id == above.get("feeder")), None)
     name = area.name if area else line.name if line else ""
-    chinese, _, english = name.partition(
-        " / "
-    )  # named in both languages: `枫林街台区 / Fenglin St`
+    english, chinese = names_in(name)
     for ours in ("配变", "公变", "专变", "台区"):
         chinese = chinese.removesuffix(ours)
-    return english or chinese, chinese
+    return (chinese if english == name else english), chinese
 
 
 def until_words(ticket: Ticket, zone: str) -> tuple[str, str]:

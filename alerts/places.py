@@ -14,6 +14,17 @@ CRITICAL_CATEGORIES = frozenset({"hospital", "school"})
 LEVEL = {kind: depth for depth, kind in enumerate(TREE_KINDS)}
 
 
+def names_in(name: str) -> tuple[str, str]:
+    """A name in English and in Chinese where people gave both (`枫林街台区 / Fenglin Street`), else
+    the one for both.
+
+    >>> names_in("枫林街台区 / Fenglin Street"), names_in("T7")
+    (('Fenglin Street', '枫林街台区'), ('T7', 'T7'))
+    """
+    chinese, _, english = name.partition(" / ")
+    return english or chinese, chinese
+
+
 _known: WeakKeyDictionary[Network, "Places"] = WeakKeyDictionary()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alerts.ledger import Ledger, Reading
+from alerts.places import names_in
 from alerts.roles import Role, may_see
 from alerts.states import CAUSES, VERDICTS, state_name
 from desk.checklist import used_version
@@ -86,7 +87,7 @@ def _case(reading: Reading, network: Network, ticket: Ticket) -> Case:
     steps = reading.steps(ticket.id)
     alerts = reading.alerts_of([incident.id]).get(incident.id, ())
     area = network.transformer_of(ticket.asset_kind, ticket.asset)
-    place = area.name or area.id if area else ticket.asset
+    place, place_zh = names_in(area.name or area.id if area else ticket.asset)
     fault = FAULTS[ticket.fault]
     first_us = incident.first_contact_us
     done_us = next((s.at_us for s in steps if s.to_state == "restored"), None)
@@ -96,7 +97,7 @@ def _case(reading: Reading, network: Network, ticket: Ticket) -> Case:
         number=ticket.number,
         fault=ticket.fault,
         title=f"{fault.name} at {place}",
-        title_zh=f"{place}{fault.name_zh}",
+        title_zh=f"{place_zh}{fault.name_zh}",
         asset_kind=ticket.asset_kind,
         asset=ticket.asset,
         customers=ticket.customers,

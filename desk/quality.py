@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from alerts.ledger import Ledger, Reading
+from alerts.places import names_in
 from alerts.settings import DAY_US
 from grid.faults import FAULTS
 from grid.network import Network
@@ -87,9 +88,9 @@ def _story(
     count = len(reading.tickets_of_incident(incident.id))
     calls = incident.contacts
     area = network.transformer_of(incident.asset_kind, incident.asset)
-    place = area.name or area.id if area else incident.asset
-    space = " " if place[-1:].isascii() else ""
-    what, what_zh = f"{fault.name} at {place}", f"{place}{space}{fault.name_zh}"
+    place, place_zh = names_in(area.name or area.id if area else incident.asset)
+    space = " " if place_zh[-1:].isascii() else ""
+    what, what_zh = f"{fault.name} at {place}", f"{place_zh}{space}{fault.name_zh}"
     totals = (
         f"{calls} call{'s' if calls != 1 else ''}, {count} ticket{'s' if count != 1 else ''}",
         f"{calls}个来电，{count}张工单",

@@ -16,6 +16,7 @@ from desk.without_supply import ALL_WELL, Unsupplied
 from grid.network import Network, UsagePoint
 from storage.fleet import REPORTING_KINDS
 from web.diagram_labels import Label, label
+from web.i18n import Words
 
 ROW, DOTS_ROW, DOT, LEFT, COLUMN, LABEL = 28, 15, 15, 14, 72, 13
 DOTS_X: Final = 400
@@ -108,14 +109,13 @@ class Symbol:
         """The word as a shape."""
         return GLYPHS[self.state]
 
-    @property
-    def words(self) -> Label:
+    def words(self, t: Words) -> Label:
         """Its label as far as there is room: transformers have the rest of the line, what stands
         along the trunk its column, a branch the place before its usage points."""
         if self.kind == "transformer":
             start = self.x - 14 if self.open else self.x + 20
             room = WIDTH - start - GLYPH
-            return label(self.label, self.sub, room, two_lines=not self.open)
+            return label(self.label, t.pick_name(self.sub), room, two_lines=not self.open)
         room = BRANCH_ROOM if self.kind == "branch" else COLUMN - 6
         return label(self.label, "", room - GLYPH)
 
@@ -155,10 +155,9 @@ class Diagram:
     hidden_transformers: int = 0
     hidden_points: int = 0
 
-    @property
-    def cut(self) -> bool:
+    def cut(self, t: Words) -> bool:
         """Whether a label is not drawn whole."""
-        return any(s.words.cut for s in self.symbols)
+        return any(s.words(t).cut for s in self.symbols)
 
     def count(self, state: State) -> int:
         """How many of the usage points drawn are in a state."""

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from alerts.places import names_in
 from grid.errors import ForewattError
 from grid.faults import FAULTS, SEVERITY_NAMES, WORK_NAMES
 
@@ -80,6 +81,10 @@ class Words:
         """The text of this language, or the other one where it is missing; begins large."""
         text = (zh or en) if self.language == "zh-CN" else (en or zh)
         return text[:1].upper() + text[1:]
+
+    def pick_name(self, name: str) -> str:
+        """The part of a name in this language, where people gave it in both."""
+        return names_in(name)[self.language == "zh-CN"]
 
     def fault(self, kind: str) -> str:
         """What the fault catalogue calls a kind."""

@@ -21,7 +21,7 @@ def asset_label(t: Words, network: Network, kind: str, asset: str) -> str:
     """`transformer T3 Apricot Lane`, `配变 T3 杏园路`."""
     if kind == "unknown":  # a call that nobody could place; the id is the call's
         return t("asset.unknown")
-    name = own_name(network, kind, asset)
+    name = t.pick_name(own_name(network, kind, asset))
     label = f"{t.word('asset', kind)} {asset}"
     return f"{label} {name}" if name and name != asset else label
 

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from alerts.by_hand import TicketByHand
@@ -120,9 +122,7 @@ class Site:
         self.kept: Kept = settings.kept or MemoryKept()
         self.render = Renderer(settings)
         self.render.environment.globals.update(
-            team_name=lambda team: next(
-                (x.name or x.id for x in self.network.teams if x.id == team), team or ""
-            ),
+            team_name=self.team_name,
             row_html=self.row_html,
             monitor_of=self.monitor_of,
             storm_now=self.storm_now,
@@ -145,6 +145,12 @@ class Site:
             streams_max=settings.streams_max,
             heartbeat_s=settings.heartbeat_s,
         )
+
+    @pass_context
+    def team_name(self, context: Context, team: str | None) -> str:
+        """What a team is called, in the language of the page."""
+        name = next((x.name or x.id for x in self.network.teams if x.id == team), team or "")
+        return cast(str, context["t"].pick_name(name))
 
     # -- figures and feed ------------------------------------------------------------------
 

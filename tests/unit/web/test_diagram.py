@@ -9,6 +9,9 @@ from grid.network import Feeder, Network, Transformer, UsagePoint
 from tests.unit.web.world import NOW, network
 from web.diagram import POINTS_MAX, TRANSFORMERS_MAX, WIDTH, Health, one_line
 from web.diagram_labels import SUB_SIZE, Label, label, width_of
+from web.i18n import Words
+
+EN = Words("en")
 
 
 def test_an_area_is_opened_into_its_branches_and_usage_points() -> None:
@@ -134,9 +137,9 @@ def test_long_names_of_transformers_are_drawn_whole(name: str) -> None:
 
     drawing = one_line(named, "usage_point", "T3-011", {})
 
-    drawn = [s.words for s in drawing.symbols if s.kind == "transformer"]
+    drawn = [s.words(EN) for s in drawing.symbols if s.kind == "transformer"]
     assert {(name, False)} == {(w.sub, w.cut) for w in drawn} and len(drawn) > 2
-    assert not drawing.cut
+    assert not drawing.cut(EN)
 
 
 def test_a_name_without_end_is_cut_where_its_room_ends_and_known_to_be() -> None:
@@ -146,11 +149,22 @@ def test_a_name_without_end_is_cut_where_its_room_ends_and_known_to_be() -> None
     drawing = one_line(long, "usage_point", "T3-011", {})
 
     drawn = [s for s in drawing.symbols if s.kind == "transformer"]
-    assert drawing.cut and all(s.words.cut and s.words.sub.endswith("…") for s in drawn)
-    assert {s.open for s in drawn} == {s.words.below is False for s in drawn} == {True, False}
-    assert all(width_of(s.words.sub, SUB_SIZE) + s.x + 20 <= WIDTH for s in drawn if not s.open)
+    assert drawing.cut(EN) and all(s.words(EN).cut and s.words(EN).sub.endswith("…") for s in drawn)
+    assert {s.open for s in drawn} == {s.words(EN).below is False for s in drawn} == {True, False}
+    assert all(width_of(s.words(EN).sub, SUB_SIZE) + s.x + 20 <= WIDTH for s in drawn if not s.open)
 
 
 def test_an_id_along_the_trunk_keeps_to_its_column() -> None:
     assert label("SECTION-WEST-0017", "", 50.0).cut
     assert Label("S2") == label("S2", "S2", 50.0)
+
+
+def test_a_name_given_in_both_languages_is_drawn_in_the_readers() -> None:
+    grid = network()
+    both = tuple(replace(t, name="枫林街台区 / Fenglin Street") for t in grid.transformers)
+
+    drawing = one_line(replace(grid, transformers=both), "transformer", "T3", {})
+
+    drawn = [s for s in drawing.symbols if s.kind == "transformer"]
+    assert {"Fenglin Street"} == {s.words(EN).sub for s in drawn}
+    assert {"枫林街台区"} == {s.words(Words("zh-CN")).sub for s in drawn}

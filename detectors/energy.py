@@ -17,24 +17,30 @@ from numpy.typing import NDArray
 
 from detectors import daily
 from detectors.base import Detector, Stateful, known_at, rounded
-from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.compiled import F4, F8, I4, I8, U1, kernel
 from detectors.daily import DAY_US, balance_days, power
+from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
-from detectors.layout import GroupLayout
+from detectors.layout import CHANNEL, GroupLayout
+from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
+from detectors.supply import SupplyDetector
 from grid.records import Evidence, Finding
+
+I_A = CHANNEL["i_a"]
 
 # Columns of an area's state.
 COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
-LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R, R_HOUR, R_HOURS = range(6, 16)
-N_AREA: Final = 16
+LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R, R_HOUR, R_HOURS, ABSENT = range(6, 17)
+N_AREA: Final = 17
 # Columns of a device's state: usual and mean power, moments of its changes with the excess's,
-# its mean of the last hour and of the last hours.
-USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS = range(7)
-N_DEVICE: Final = 7
+# its mean of the last hour and of the last hours; what it told last, frames ago.
+USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS, TOLD, MISSED = range(9)
+N_DEVICE: Final = 9
 
-COVERAGE: Final = 0.85  # of the meters must report; the others count with their usual power
+COVERAGE: Final = 0.85  # of the meters must report; the others count with their usual power,
+HELD_H: Final = 1.0  # so long with what they told last
 LEVEL_HOURS: Final = 24.0
 MEAN_HOURS: Final = 24.0  # what a meter counts now
 CULPRIT_HOURS: Final = 72.0
@@ -47,7 +53,7 @@ LOSS_W: Final = 150.0
 LEVEL_SIGMA: Final = 8.0
 LEARN_DAYS: Final = 4.0
 MEMORY_DAYS: Final = 21.0
-SUSPECT: Final = 0.4  # of the limit: from here on nothing is learned
+SUSPECT: Final = 0.3  # of the limit: from here on nothing is learned
 STRAY: Final = 2.0  # times the usual: a larger excess is learned as no more than that
 FREEZE_FRAMES: Final = 2880.0
 CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains,
@@ -57,22 +63,27 @@ FALLEN: Final = (0.4, 1.8)  # a meter that lost so much of the excess, and 40 % 
 HINT: Final = 0.08  # needs to explain but this
 # One meter's counting fell by the excess and explains most of its changes for a day: then the
 # excess need not stand out so far by itself.
-SURE: Final = 0.6
-SURE_GAIN: Final = 1.6
+SURE: Final = (1.0, 0.6, 0.75)
+SURE_GAIN: Final = (1.0, 1.6, 2.4)
+# Whoever else is named has lost so much of the excess, and of its own.
+PLAUSIBLE: Final = (0.3, 2.5)
+PLAUSIBLE_FALL: Final = 0.25
 WAIT_US: Final = 24 * 3600 * 1_000_000
 CLEAR: Final = 0.5
 
 
 @kernel(
-    "void(int64, float64, float32[:, ::1], int32[::1], int32[::1], float64[:, ::1],"
-    "float32[:, ::1], int64[::1], float64[::1])"
+    "void(int64, float64, float32[:, ::1], uint8[::1], int32[::1], int32[::1], float64[::1],"
+    "float64[:, ::1], float32[:, ::1], int64[::1], float64[::1])"
 )
 def balance(
     tick: int,
     step_h: float,
     values: F4,
+    repeating: U1,
     offsets: I4,
     monitor: I4,
+    nominal: F8,
     areas: F8,
     devices: F4,
     powered: I8,
@@ -80,7 +91,8 @@ def balance(
 ) -> None:
     """Advance the energy balance of every area by one frame.
 
-    areas : float64[areas, 16], devices : float32[n, 7]   updated
+    repeating : uint8[n]   1 = says what it said before while the area moves: not believed
+    areas : float64[areas, 17], devices : float32[n, 9]   updated
     powered : int64[areas]   out: the tick where the powers of the area could be balanced
     score : float64[areas]   out: 1 = limit, NaN = not judged
     """
@@ -101,25 +113,43 @@ def balance(
             continue
         s = areas[k]
         metered = 0.0
+        absent = 0.0
         heard = 0
         meters = 0
         for p in range(offsets[k], offsets[k + 1]):
             if p == m:
                 continue
             meters += 1
-            x = power(values, p)
+            x = math.nan if repeating[p] else power(values, p)
             d = devices[p]
             if math.isnan(x):
-                metered += d[USUAL]
+                d[MISSED] += 1.0
+                held = d[MISSED] * step_h <= max(HELD_H, step_h)
+                metered += d[TOLD] if held else d[USUAL]
+                absent += 0.0 if held else max(d[LONG], 0.0)
             else:
                 heard += 1
                 metered += x
+                d[TOLD] = x
+                d[MISSED] = 0.0
                 d[USUAL] += (x - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
         if meters == 0 or heard < COVERAGE * meters:
             continue
         powered[k] = tick
         loss = handed - metered
+        # Copper warms with the current of each conductor, the neutral's included: uneven load costs
+        # more. In units of the power squared that even load would be.
         square = handed * abs(handed) * 1e-6
+        amps2 = 0.0
+        n_re = 0.0
+        n_im = 0.0
+        for c in range(3):
+            i = float(values[m, I_A + c])
+            amps2 += i * i
+            n_re += abs(i) * COS[c]
+            n_im += abs(i) * SIN[c]
+        if not math.isnan(amps2):
+            square = 3e-6 * nominal[k] * nominal[k] * (amps2 + n_re * n_re + n_im * n_im)
         if s[COUNT] == 0.0:
             s[M_X] = square
             s[M_L] = loss
@@ -137,6 +167,9 @@ def balance(
             s[LEVEL] += fast * (max(-odd, min(odd, r)) - s[LEVEL])
             level = s[LEVEL] / s[WEIGHT]
             s[EXCESS] = level
+            # Who is silent may draw twice what it does on the whole.
+            s[ABSENT] += fast * (absent - s[ABSENT])
+            level -= s[ABSENT] / s[WEIGHT]
             usual = math.sqrt(max(s[LEVEL_VAR], 25.0))
             load = s[LOAD] / max(s[WEIGHT], 0.5)
             x = min(level / max(LOSS_SHARE * load, LOSS_W), level / (LEVEL_SIGMA * usual))
@@ -157,7 +190,7 @@ def balance(
             if p == m:
                 continue
             d = devices[p]
-            y = power(values, p)
+            y = math.nan if repeating[p] else power(values, p)
             if not math.isnan(y):
                 d[M_P] += mean * (y - d[M_P])
                 d[HOUR] += hour * (y - d[HOUR])
@@ -195,9 +228,9 @@ class EnergyDetector(Detector):
     """The balance of every area with a monitor."""
 
     name: ClassVar[str] = "energy"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = ("energy_loss",)
-    listens: ClassVar[tuple[str, ...]] = ("neutral",)
+    listens: ClassVar[tuple[str, ...]] = ("neutral", "supply", "meter")
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -222,9 +255,14 @@ class EnergyDetector(Detector):
         self._day_score = np.full(areas, np.nan)
         self._none = layout.transformer < 0
         self.neutral: NeutralDetector | None = None
+        self.supply: SupplyDetector | None = None
+        self.meter: MeterDetector | None = None
+        self._trusted = np.zeros(layout.size, np.uint8)
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
+        self.supply = next((d for d in others if isinstance(d, SupplyDetector)), None)
+        self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
 
     def edited(self, before: Sequence[str], now: Sequence[str]) -> None:
         """The usual losses of an area hold for its meters: where one has come from another area, or
@@ -251,8 +289,10 @@ class EnergyDetector(Detector):
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
+            self._trusted if self.meter is None else self.meter.repeating,
             layout.offsets,
             layout.monitor,
+            layout.nominal_v,
             self.areas,
             self.devices,
             self.powered,
@@ -261,11 +301,17 @@ class EnergyDetector(Detector):
         self.by_day[~np.isnan(score)] = 0
         self._judge_days(frame)
         score[self._none] = np.nan
-        for k in np.flatnonzero((score >= 1.0 / SURE_GAIN) & (self.by_day == 0)).tolist():
+        if self.supply is not None:
+            # Whatever leaks to earth is handed out and metered nowhere: the leakage is the finding.
+            leaking_w = self.supply.leaking_a() * layout.nominal_v
+            for k in np.flatnonzero((score > SUSPECT) & (leaking_w > 0.0)).tolist():
+                excess, _ = self._excess(k)
+                score[k] *= max(0.0, 1.0 - leaking_w[k] / max(excess, 1.0))
+        for k in np.flatnonzero((score >= 1.0 / SURE_GAIN[-1]) & (self.by_day == 0)).tolist():
             if not self.open[k] and score[k] < 1.0:
-                self.sure[k] = self._culprit(k, sure=True) >= 0
-            if self.sure[k]:
-                score[k] *= SURE_GAIN  # and stays so while it lasts: a site may ask for hours of it
+                self.sure[k] = self._sureness(k)
+            # It stays so while it lasts: a site may ask for hours of it.
+            score[k] *= SURE_GAIN[self.sure[k]]
         if self.neutral is not None:
             # A bad neutral heats: its losses are its own finding.
             moved = layout.run_area[self.neutral.moved_runs()]
@@ -361,27 +407,44 @@ class EnergyDetector(Detector):
         second = fits[order[-2]] if order.size > 1 else 0.0
         return int(rows[order[-1]]) if best >= max(daily.FIT, daily.LEAD * second) else -1
 
-    def _culprit(self, k: int, sure: bool = False) -> int:
-        """The device whose own counting explains the excess; -1 if none stands out (or is sure)."""
+    def _explained(self, k: int) -> tuple[NDArray[np.intp], F8, NDArray[Any], NDArray[Any]]:
+        """(rows, share of the excess's changes that each explains, whether each lost a part of the
+        excess, whether about all of it and much of its own) of an area's devices."""
         layout = self.layout
         rows = np.arange(int(layout.offsets[k]), int(layout.offsets[k + 1]))
-        d = self.devices[rows]
+        d = self.devices[rows].astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):
             explained = d[:, C_RP] ** 2 / (d[:, V_P] * self.areas[k, V_R])
         explained[~np.isfinite(explained) | (d[:, C_RP] <= 0.0)] = 0.0
         explained[rows == layout.monitor[k]] = 0.0
+        # A part of what is drawn is never less than nothing: panels feed in when they please.
+        explained[d[:, M_P] <= 0.0] = 0.0
         fell = d[:, LONG] - d[:, M_P]
         share = fell / max(float(self.areas[k, EXCESS]), 1.0)
+        plausible = (share > PLAUSIBLE[0]) & (share < PLAUSIBLE[1])
+        plausible &= fell > PLAUSIBLE_FALL * d[:, LONG]
         likely = (share > FALLEN[0]) & (share < FALLEN[1]) & (fell > 0.4 * d[:, LONG])
-        seen_h = float(self.areas[k, FROZEN]) * self.layout.step_us / 3.6e9
-        if sure:
-            at = int(np.argmax(explained))
-            rest = np.delete(explained, at).max(initial=0.0)
-            found = likely[at] and explained[at] >= max(SURE, LEAD * rest)
-            return int(rows[at]) if found and seen_h >= MEAN_HOURS else -1
+        return rows, explained, plausible, likely & (d[:, M_P] > 0.0)
+
+    def _sureness(self, k: int) -> int:
+        """How surely one meter has lost the excess and explains its changes, for a day: 0, 1, 2."""
+        if float(self.areas[k, FROZEN]) * self.layout.step_us < MEAN_HOURS * 3.6e9:
+            return 0
+        _, explained, _, likely = self._explained(k)
+        at = int(np.argmax(explained))
+        rest = np.delete(explained, at).max(initial=0.0)
+        if not likely[at] or explained[at] < LEAD * rest:
+            return 0
+        return sum(explained[at] >= least for least in SURE[1:])
+
+    def _culprit(self, k: int) -> int:
+        """The device whose own counting explains the excess; -1 if none stands out."""
+        rows, explained, plausible, likely = self._explained(k)
         # Another one whose counting fell alike may be it: then the changes must tell.
-        if likely.sum() == 1 and explained[likely][0] >= HINT:
+        explained[~plausible] = 0.0
+        if likely.sum() == 1 and explained[likely][0] >= max(HINT, explained.max()):
             return int(rows[int(np.argmax(likely))])
+        seen_h = float(self.areas[k, FROZEN]) * self.layout.step_us / 3.6e9
         luck = CHANCE / max(min(seen_h, CULPRIT_HOURS) / CHANGE_HOURS[1], 1.0)
         order = np.argsort(explained)
         if order.size < 2:

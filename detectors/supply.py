@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import Detector, Stateful, any_over, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
@@ -36,6 +37,8 @@ NEUTRAL, S_NN, S_NL, LEAK_NOW = range(19, 23)
 ROUGH, ROUGH_BASE, LAST_LEAK, USUAL_UNBALANCE, HEAVY_FRAMES = range(23, 28)
 MI_RE, MI_IM, S_II, S_RE, S_IM, FED = range(28, 34)  # asymmetry along the unbalance current
 N_STATE: Final = 34
+
+SPIN: Final = np.array(COS) + 1j * np.array(SIN)
 
 FAULTS: Final = (
     "over_voltage",
@@ -67,6 +70,13 @@ LEAK_SIGMA: Final = 6.0
 LEAK_HOURS: Final = 3.0
 ROUGH_HOURS: Final = 6.0
 ROUGH_SHARE: Final = 0.12  # of what has grown, as change from reading to reading
+# Where a bad neutral or an overload sends current through the earth: what is left of the square of
+# the residual current when none flows in the neutral is leakage.
+APART_HOURS: Final = 24.0
+APART_A: Final = 0.12
+APART_CURRENT_A: Final = 4.0
+APART_SIGMA: Final = 4.0
+COHERENT: Final = 3.0  # readings in a row tell less than so many apart would
 MEMORY_DAYS: Final = 14.0
 LEARN_DAYS: Final = 3.0
 FREEZE_FRAMES: Final = 2880
@@ -290,6 +300,33 @@ def follow_supply(
                 s[LEAK_VAR] += b * (min(e * e, 1.0) - s[LEAK_VAR])
 
 
+def told_of_leakage(x: float, y: float) -> tuple[float, ...]:
+    """What one reading adds to the sums of `leak_at_no_current`.
+
+    What returns through a bad contact strays in proportion to itself: readings with little
+    neutral current tell most.
+    """
+    w = 1.0 / (1.0 + x / (APART_CURRENT_A * APART_CURRENT_A)) ** 2
+    return 1.0, w, w * x, w * y, w * x * x, w * x * y, w * y * y
+
+
+def leak_at_no_current(sums: F8) -> tuple[float, float]:
+    """(leakage, A; standard error of its square, A^2) from sums of 1, w, wx, wy, wxx, wxy, wyy.
+
+    x is the square of the neutral's current, y that of the residual current, w the weight of a
+    reading; (0, inf) while x has not moved.
+    """
+    n, w, sx, sy, sxx, sxy, syy = sums.tolist()
+    spread = sxx - sx * sx / w if n >= 4.0 else 0.0
+    if not spread > 1e-6:
+        return 0.0, math.inf
+    slope = max((sxy - sx * sy / w) / spread, 0.0)
+    begins = (sy - slope * sx) / w
+    left = syy - sy * sy / w - slope * slope * spread
+    variance = COHERENT * max(left, 1e-9) / max(n - 2.0, 1.0)
+    return math.sqrt(max(begins, 0.0)), math.sqrt(variance * (1.0 / w + (sx / w) ** 2 / spread))
+
+
 class SupplyDetector(Detector):
     """Every transformer of a group."""
 
@@ -309,12 +346,18 @@ class SupplyDetector(Detector):
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
         self.growth = Growth(self, "growth", "area", n)
+        self.apart = self._array("apart", "area", (n, 7), float)  # of `leak_at_no_current`
+        self._leak_a = np.full(n, np.nan)
         self.chosen = self._array("chosen", "run", len(layout.run_area), np.uint8)
         self.excess = self._array("excess", "run", len(layout.run_area), float)
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
         self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
+
+    def leaking_a(self) -> F8:
+        """float64[n_areas]: ampere that leak to earth beyond what is usual there, at least 0."""
+        return np.asarray(np.maximum(self.track[:, LEAK_FAST] - self.track[:, LEAK_BASE], 0.0))
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, limits = self.layout, self.settings.limits
@@ -338,8 +381,7 @@ class SupplyDetector(Detector):
             self._share_excess(self.neutral.run_currents())
             moved = np.zeros(layout.n_areas, bool)
             moved[layout.run_area[self.neutral.moved_runs()]] = True
-            leaking = self._score[:, LEAKING]
-            leaking[moved] = np.minimum(leaking[moved], 0.9)
+            self._tell_leak_apart(moved, self.neutral.run_currents())
             # A star point that is displaced is no winding, however steady an hour's means look.
             winding = self._score[:, WINDING]
             loose = self.neutral.broken_areas()
@@ -362,6 +404,38 @@ class SupplyDetector(Detector):
             columns = (self._score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, FAULTS[what])
         return out
+
+    def _tell_leak_apart(self, moved: NDArray[np.bool_], amps: F8) -> None:
+        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads.
+
+        What returns through the earth is proportional to the neutral's current, what leaks is
+        there without it: the residual's square is a line on the neutral current's square, and
+        where that begins, at no neutral current, is the square of the leakage.
+        """
+        assert self.neutral is not None
+        layout, leaking = self.layout, self._score[:, LEAKING]
+        if self.transformer is not None:
+            moved = moved | self.transformer.overloaded()
+        keep = np.exp(-layout.step_us / (APART_HOURS * 3.6e9))
+        self._leak_a[:] = np.nan
+        self.apart *= keep
+        for k in np.flatnonzero(moved & ~np.isnan(leaking)).tolist():
+            runs = np.flatnonzero(layout.run_area == k)
+            bad = runs[self.neutral.moved_runs()[runs]]
+            phasor = amps[bad if bad.size else runs] @ SPIN
+            x = float((np.abs(phasor) ** 2).sum())
+            y = float(self.track[k, LEAK_NOW]) ** 2
+            if math.isfinite(x) and math.isfinite(y):
+                self.apart[k] += told_of_leakage(x, y)
+            leak_a, error_a2 = leak_at_no_current(self.apart[k])
+            grown = leak_a - float(self.track[k, LEAK_BASE])
+            sure = leak_a * leak_a / max(APART_SIGMA * error_a2, 1e-9)
+            enough = self.apart[k, 0] * layout.step_us >= 0.3 * APART_HOURS * 3.6e9
+            apart = min(grown / APART_A, sure) if enough else 0.0
+            # An open alert stays so far as it was judged before.
+            leaking[k] = max(apart, min(leaking[k], 0.9))
+            if enough:
+                self._leak_a[k] = leak_a
 
     def _share_excess(self, amps: F8) -> None:
         """Follow how much of the loaded phase's excess each branch brings, A, while it lasts."""
@@ -445,7 +519,8 @@ class SupplyDetector(Detector):
             }
             outlook = self.growth.outlook(k, LEAK_DANGER_A - float(s[LEAK_BASE]))
             numbers |= outlook.numbers()
-            if s[LEAK_FAST] > LEAK_DANGER_A:
+            lasting = s[LEAK_FAST] if math.isnan(self._leak_a[k]) else self._leak_a[k]
+            if lasting > LEAK_DANGER_A:
                 severity = "P1"
         rule, rule_zh, excluded, following, following_zh = TEXTS[FAULTS[what]]
         members = slice(int(layout.offsets[k]), int(layout.offsets[k + 1]))

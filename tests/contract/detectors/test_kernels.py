@@ -19,7 +19,7 @@ from grid.network import Network
 from grid.readings import ReadingBatch
 from tests.unit.detectors.street import START_US, Street, growing, network
 
-# What has an oracle of its own: `scatter` (`test_frames`), whose arguments share memory, which copies
+# What has an oracle of its own: `scatter` (`test_frames`), whose arguments share memory, as copies
 # would not; what runs at the end of a day only (`test_daily`).
 ELSEWHERE = {"frames.scatter", "daily.mean_power"}
 DAY_US = 86_400_000_000

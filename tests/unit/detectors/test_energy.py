@@ -133,7 +133,10 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
     for k in range(n):
         values = np.full((4, 32), np.nan, np.float32)
         values[:, CHANNEL["p"]] = [handed[k], *meters[k]]
-        balance(k, 0.25, values, offsets, monitor, areas, devices, np.zeros(1, np.int64), score)
+        balance(
+            k, 0.25, values, np.zeros(4, np.uint8), offsets, monitor, np.full(1, 230.0), areas,
+            devices, np.zeros(1, np.int64), score,
+        )  # fmt: skip
 
     assert areas[0, LAST_R] == pytest.approx(slow_balance(handed, metered), abs=0.01)
     assert areas[0, EXCESS] == 0.0

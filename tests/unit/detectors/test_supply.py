@@ -6,10 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detectors.catalogue import FAMILIES
 from detectors.engine import Engine
+from detectors.settings import DetectorSettings
+from detectors.supply import leak_at_no_current, told_of_leakage
 from grid.readings import ReadingBatch
 from grid.records import Finding
-from tests.unit.detectors.street import START_US, STEP_US, Floats, network, only
+from tests.unit.detectors.street import (
+    START_US,
+    STEP_US,
+    Floats,
+    Street,
+    network,
+    only,
+    step_at,
+)
 
 ALONE = only(
     "supply",
@@ -110,3 +121,43 @@ def test_a_step_of_less_than_a_percent_of_one_phase_is_seen_as_well() -> None:
 
     assert raised(found) == {"transformer_winding"}
     assert found[-1].evidence.numbers["phase"] == "b"
+
+
+@pytest.mark.parametrize("leak_a", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_bad_neutral_returns_is_told_apart_from_leakage(leak_a: float, seed: int) -> None:
+    """A day of a contact that worsens: a share of the neutral's current, whatever its angle."""
+    rng = np.random.default_rng(seed)
+    amps = rng.gamma(1.2, 10.0, 96) * np.exp(1j * rng.uniform(0.0, 2 * np.pi, 96))
+    share = np.geomspace(0.01, 0.04, 96) * np.exp(rng.normal(0, 0.1, 96))
+    residual = np.abs(share * amps + leak_a) + np.abs(rng.normal(0, 0.01, 96))
+    pairs = zip(np.abs(amps) ** 2, residual**2, strict=True)
+
+    found_a, error_a2 = leak_at_no_current(np.sum([told_of_leakage(*xy) for xy in pairs], axis=0))
+
+    assert found_a == pytest.approx(leak_a, abs=0.08)
+    assert (found_a**2 > 4.0 * error_a2 and found_a > 0.12) == (leak_a > 0.0)
+
+
+def test_leakage_beside_a_loose_neutral_is_found_and_the_neutral_alone_is_none() -> None:
+    net = network(areas=2)
+    street = Street(net, 9.0, neutral={"T1-B1": step_at(5.0, 1.0), "T2-B1": step_at(5.0, 1.0)})
+    rows = street.readings()
+    residual = np.full(len(rows), np.nan)
+    for area, leak_a in (("T1", 0.4), ("T2", 0.0)):
+        own = rows.device_names() == f"{area}-TM"
+        late = rows.time[own] >= START_US + 5 * 86_400_000_000
+        phases = np.stack([np.array(rows.value(f"i_{c}"), float)[own] for c in "abc"])
+        neutral = np.abs(np.exp(-2j * np.pi / 3 * np.arange(3)) @ phases)
+        returned = np.where(late, 0.03, 0.002) * neutral
+        residual[own] = 0.02 + np.hypot(returned, leak_a * late)
+    values = {**rows.values, "i_residual": residual}
+    rows = ReadingBatch.of(rows.names, rows.device, rows.time, values)
+    keep = {"supply", "neutral", "transformer"}
+    engine = Engine(net, DetectorSettings(disabled=tuple({f.name for f in FAMILIES} - keep)))
+
+    found = engine.feed("s", rows) + engine.flush()
+
+    leaks = {f.asset for f in found if f.fault == "insulation_leakage" and f.score >= 1}
+    assert leaks == {"T1"}
+    assert "neutral_loose" in raised(found)

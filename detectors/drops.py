@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.compiled import F4, F8, I1, I4, I8, kernel
+from detectors.compiled import F4, F8, I1, I4, I8, U1, kernel
 from detectors.displacement import phase_current
 from detectors.layout import CHANNEL
 
@@ -24,10 +24,16 @@ PEERS, MONITOR_REF, MODEL_REF = 1.0, 2.0, 3.0
 
 COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
 RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL, KNOWN, SLOPE, LONG = range(12, 20)
-WINDOW: Final = 20
-W, SI, SII, SE, SEI, SEE, SNN, SEN, LEVEL_VAR = range(9)
-N_WINDOW: Final = 9
-FALLEN: Final = SNN  # of services, which have no use for the neutral's sums: readings that fell
+LAST_LEFT, LAST_OWN, SLOPE_II = range(20, 23)
+WINDOW: Final = 23
+W, SI, SII, SE, SEI, SEE, SNN, SEN, SDI, SDII, SDD, LEVEL_VAR = range(12)
+N_WINDOW: Final = 12
+# Services have no use for the neutral's sums. Of lone ones: readings that fell; of the others: own
+# current times the neighbours' deviation. Of all: the residual times the square of the current,
+# which tells at what current it is seen.
+FALLEN: Final = SNN
+SIT: Final = SNN
+SEII: Final = SEN
 # In a window of days: residual and current times the ones before, and those themselves.
 LAGGED, LAST, LAGGED_I, LAST_I = range(SNN, SNN + 4)
 N_LONG: Final = LAST_I + 1
@@ -46,11 +52,16 @@ STRAYS: Final = 4.0  # times the usual square, at most, of what is learned
 MODEL_FALLEN: Final = (0.9, 0.85)  # share of readings below what is expected
 SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings known
 COUNTED: Final = 0.5  # of the usual current
+NOVEL: Final = 2.0  # times the usual square of a branch's current: beyond, loads are new
+BEYOND: Final = 1.05  # times the drop at the highest usual current: more than a miscount explains
+FOLLOWS: Final = 0.5  # of the added resistance, seen as well when the current is switched
+DOUBT: Final = 0.4  # of the score is taken while the switching does not confirm it
+SHARED_OHM: Final = 0.005  # by which the share of a neighbours' current may differ from the usual
 
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[::1],"
-    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], float32[::1],"
+    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], uint8[::1], float32[::1],"
     "float64[:, :, ::1], float64[:, ::1], float64[:, ::1])"
 )
 def observe_drops(
@@ -64,6 +75,7 @@ def observe_drops(
     at: I1,
     lone: I4,
     deviation: F8,
+    stuck: U1,
     usual_i: F4,
     sums: F8,
     services: F8,
@@ -72,6 +84,7 @@ def observe_drops(
     """What each service (a device's phase slot) and each phase of each branch shows in a frame.
 
     device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
+    stuck : uint8[n]               1 = repeats itself: neither judged nor a reference for others
     lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
     sums : float64[n_runs, 3, 6]   scratch by branch and phase: volt, number, ampere, mean, odd ones
     services : float64[m, 5], branches : float64[n_runs * 3, 5]   out; NaN drop = not seen
@@ -97,11 +110,11 @@ def observe_drops(
             r = run[p]
             if r < 0:
                 continue
-            i = phase_current(values, p, slot[j], u)
+            i = math.nan if stuck[p] else phase_current(values, p, slot[j], u)
             services[j, OWN] = i
             if at[j] < 0:
                 continue
-            v = float(values[p, V + slot[j]])
+            v = math.nan if stuck[p] else float(values[p, V + slot[j]])
             if math.isnan(i):
                 i = float(usual_i[j])
             elif math.isnan(usual_i[j]):
@@ -122,7 +135,7 @@ def observe_drops(
             p = device[j]
             r = run[p]
             v = float(values[p, V + slot[j]])
-            if r < 0 or at[j] < 0 or not (0.7 * u < v < 1.3 * u):
+            if r < 0 or at[j] < 0 or stuck[p] or not (0.7 * u < v < 1.3 * u):
                 continue
             if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
                 sums[r, at[j], 4] += v
@@ -138,7 +151,7 @@ def observe_drops(
             i = services[j, OWN]
             services[j, OWN] = math.nan
             v = float(values[p, V + slot[j]])
-            if r < 0 or not (0.7 * u < v < 1.3 * u):
+            if r < 0 or stuck[p] or not (0.7 * u < v < 1.3 * u):
                 continue
             c = at[j]
             if lone[j] >= 0:
@@ -190,7 +203,7 @@ def usual_slopes(s: F4) -> tuple[float, float]:
 
 @kernel(
     "void(float64[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
-    "UniTuple(float64, 2), float64[:, ::1], boolean)"
+    "UniTuple(float64, 2), float64[:, ::1], boolean, float64)"
 )
 def test_drops(
     seen: F8,
@@ -202,14 +215,17 @@ def test_drops(
     decay: tuple[float, float],
     limits: F8,
     branch: bool,
+    occasions: float,
 ) -> None:
     """Follow every drop by one frame.
 
     seen : float64[m, 5]     from `observe_drops`; LEFT is filled in
-    state : float32[m, 38]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
+    state : float32[m, 47]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
     opened : int64[m]        0 = not raised: then a score below a half is told as 0, as nobody asks
     limits : float64[2 or 4, 5]   of the two windows, then those of lone services
     branch : bool            `SHARED` are the other phases, so a neutral must be told apart
+    occasions : float        how often, at least, the residual must have moved as the current was
+                             switched before the score counts in full; 0 = not asked
     """
     for k in range(seen.shape[0]):
         s = state[k]
@@ -249,6 +265,9 @@ def test_drops(
         best = 0.0
         if learned:
             s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
+            # As the current is switched, so is what a joint takes.
+            turned = (i - s[LAST_OWN]) * (i - s[LAST_OWN])
+            step = (e - s[LAST_LEFT]) * (i - s[LAST_OWN])
             for j in range(2):
                 w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
                 for c in range(LEVEL_VAR):
@@ -259,13 +278,20 @@ def test_drops(
                 w[SE] += e
                 w[SEI] += e * i
                 w[SEE] += e * e
+                w[SDI] += step
+                w[SDII] += turned
+                w[SDD] += step * step
                 if branch:
                     # A neutral moves with the other phases too, at half weight and against.
                     n = i - 0.5 * t
                     w[SNN] += n * n
                     w[SEN] += e * n
-                elif e > 0.0:
-                    w[FALLEN] += 1.0
+                else:
+                    w[SEII] += e * i * abs(i)
+                    if s[REF] != MODEL_REF:
+                        w[SIT] += i * dt
+                    elif e > 0.0:
+                        w[FALLEN] += 1.0
                 if w[W] < 0.6 / (1.0 - decay[j]):
                     continue
                 x = 0.0
@@ -295,10 +321,17 @@ def test_drops(
                 if not unfed and w[SEI] >= 0.0 and (w[SEI] * w[SEI] > 0.99 * least or opened[k]):
                     r = w[SEI] / w[SII]
                     shift = r * math.sqrt(w[SII] / w[W])
-                    # How well the usual slope is known counts too: whoever draws more than ever
-                    # goes where it was never learned.
-                    known = max(s[S_II] * min(s[KNOWN], memory), 1e-3)
+                    # How well the usual slope is known counts too, from the currents it has seen:
+                    # whoever draws more than ever goes where it was never learned.
+                    alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
+                    known = min(s[SLOPE_II], s[S_II]) * alone
+                    known = max(known * min(s[KNOWN], memory), 1e-3)
                     se = 2.0 * sigma * math.sqrt(1.0 / w[SII] + 1.0 / known)
+                    if not branch and s[REF] != MODEL_REF:
+                        # Neighbours who draw far more than usual at the same hours do so from
+                        # elsewhere on the branch.
+                        astray = SHARED_OHM * w[SIT] / w[SII]
+                        se = math.sqrt(se * se + astray * astray)
                     x = min(
                         r / max(limits[row, 0], limits[row, 1] * abs(r0)), shift / limits[row, 2]
                     )
@@ -319,12 +352,34 @@ def test_drops(
                         and w[SEN] * w[SEN] * w[SII] > w[SEI] * w[SEI] * w[SNN]
                     ):
                         x = min(x, 0.5)
+                    if branch:
+                        # New loads need not hang where the usual ones do: on a branch that is
+                        # loaded at its far end the usual slope doubles.
+                        usual = NOVEL * (s[S_II] + s[M_I] * s[M_I]) * w[W]
+                        new = 1.0 - math.sqrt(min(1.0, usual / max(w[SII], 1e-9)))
+                        x = min(x, r / max((limits[row, 1] + new) * abs(r0), 1e-9))
+                    elif opened[k] == 0:
+                        # A drop no larger than what the highest usual current takes may be
+                        # that current, counted too little.
+                        at_current = w[SEII] / max(w[SEI], 1e-9)
+                        if (max(r0, 0.0) + r) * at_current < BEYOND * r0 * s[CURRENT_MAX]:
+                            x = min(x, 0.9)
+                    if occasions > 0.0 and opened[k] == 0:
+                        # Load elsewhere comes and goes at its own moments: only a joint follows
+                        # this customer's switching. Strong evidence need not wait for it.
+                        moves = max(0.0, w[SDI]) / max(w[SDII], 1e-9)
+                        times = w[SDI] * w[SDI] / max(w[SDD], 1e-9)
+                        x *= 1.0 - DOUBT * (
+                            1.0 - min(1.0, moves / (FOLLOWS * max(r, 1e-9)), times / occasions)
+                        )
                     if x >= best:
                         s[RESISTANCE] = r
                         s[SHIFT] = shift
                         s[STDERR] = se
                 best = max(best, x)
             score[k] = best
+        s[LAST_LEFT] = e
+        s[LAST_OWN] = i
         suspect = max(best, s[LONG])
         if suspect > 0.5 and s[FROZEN] < FREEZE_FRAMES:
             s[FROZEN] += 1.0
@@ -356,6 +411,7 @@ def test_drops(
             slope, _ = usual_slopes(s)
             rate = max(SETTLES / s[KNOWN], 1.0 / memory) if fed else 1.0
             s[SLOPE] += rate * (slope - s[SLOPE])
+            s[SLOPE_II] += rate * cut * (s[S_II] - s[SLOPE_II])
         for j in range(2 if s[REF] == MODEL_REF else 0):
             # How far the window's mean strays on healthy days, however its readings cohere.
             w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]

@@ -23,6 +23,7 @@ from detectors.drops import (
     FREEZE_FRAMES,
     FROZEN,
     LEFT,
+    LEVEL_VAR,
     MODEL_REF,
     N_LONG,
     N_SEEN,
@@ -63,6 +64,7 @@ CLEAR: Final = 0.6
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
 FAILS: Final = 0.1  # of nominal, lost in the joint at peak current
 HAZARD_W: Final = 50.0  # heat in one joint that scorches
+SUMS: Final = [WINDOW + j * N_WINDOW + c for j in range(2) for c in range(LEVEL_VAR)]
 COMPANY: Final = 3  # services on one phase of a branch that serve each other as reference
 EXCLUDED: Final = (
     "a neighbour's load: the drop follows this current alone",
@@ -83,8 +85,8 @@ BLIND_EXCLUDED: Final = (
 # Services have two rows more: against what the transformer says a lone meter should read.
 SERVICE: Final = np.array(
     [
-        [0.1, 1.0, 0.6, 7.0, 0.6],
-        [0.09, 1.0, 0.33, 7.0, 0.5],
+        [0.1, 0.8, 0.54, 7.0, 0.6],
+        [0.09, 0.8, 0.3, 7.0, 0.5],
         [0.15, 1.0, 0.7, 6.0, 0.55],
         [0.15, 1.0, 0.3, 5.5, 0.4],
     ]
@@ -92,6 +94,8 @@ SERVICE: Final = np.array(
 # Lone services once more, over days: ohm, share of the usual slope, volt, standard errors, share.
 LONG: Final = np.array([0.2, 0.3, 0.2, 4.6, 0.25])
 LONG_HOURS: Final = 120.0
+# Times that the residual must have moved as the customer's current was switched, to count in full.
+OCCASIONS: Final = 3.0
 BRANCH: Final = np.array([[0.028, 0.8, 0.65, 8.0, 0.6], [0.018, 0.5, 0.38, 9.0, 0.5]])
 
 
@@ -99,7 +103,7 @@ class JointDetector(Detector):
     """Every service, and every phase of every branch below a monitor."""
 
     name: ClassVar[str] = "joint"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter")
 
@@ -140,6 +144,7 @@ class JointDetector(Detector):
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
         self.meter: MeterDetector | None = None
+        self._never = np.zeros(layout.size, np.uint8)
         self._sums = np.zeros((runs, 3, 6))
         self._services = np.full((m, N_SEEN), np.nan)
         self._branches = np.full((3 * runs, N_SEEN), np.nan)
@@ -211,19 +216,28 @@ class JointDetector(Detector):
             self.at,
             self.lone,
             self._deviation,
+            self._never if self.meter is None else self.meter.repeating,
             self.usual_i,
             self._sums,
             self._services,
             self._branches,
         )
-        if self.meter is not None and self.meter.repeating.any():
-            # What a meter repeats while its neighbours move is no drop.
-            self._services[self.meter.repeating[self.device] > 0, DROP] = np.nan
         # Siblings move with their neutral alike; a lone meter would learn it as the usual.
         self._services[lone[displaced], DROP] = np.nan
+        return self._judge(frame, moved)
+
+    def _judge(self, frame: Frame, moved: NDArray[np.bool_] | None) -> list[Finding]:
+        """Test what was seen, and leave to others what is theirs."""
         args = (self.memory, self.learn, self.decay)
         test_drops(
-            self._branches, self.branch, self._branch_score, self.branch_open, *args, BRANCH, True
+            self._branches,
+            self.branch,
+            self._branch_score,
+            self.branch_open,
+            *args,
+            BRANCH,
+            True,
+            0.0,
         )
         test_drops(
             self._services,
@@ -233,6 +247,7 @@ class JointDetector(Detector):
             *args,
             SERVICE,
             False,
+            OCCASIONS,
         )
         test_long(
             self._services,
@@ -250,15 +265,17 @@ class JointDetector(Detector):
             self._branch_score[np.repeat(moved, 3)] *= 0.0
             self._service_score[moved[self._channel // 3]] *= 0.0
         if self.transformer is not None:
-            # A crowd of new loads goes where no line was ever learned: the overload is the finding.
+            # A crowd of new loads goes where no line was ever learned: the overload is the finding,
+            # and what the windows hold of it says nothing afterwards.
             crowded = self.transformer.overloaded()
-            for area, score, opened in (
-                (self._branch_area, self._branch_score, self.branch_open),
-                (self._service_area, self._service_score, self.service_open),
+            for area, score, opened, state in (
+                (self._branch_area, self._branch_score, self.branch_open, self.branch),
+                (self._service_area, self._service_score, self.service_open, self.service),
             ):
                 young = np.flatnonzero(score > 0.9)
                 young = young[crowded[area[young]] & (opened[young] == 0)]
                 score[young] = 0.9
+                state[np.ix_(young, SUMS)] = 0.0
         for k in np.flatnonzero(self._branch_score >= CLEAR).tolist():
             self._branch_score[k] = self._alone(k)
         tick = frame.tick_us

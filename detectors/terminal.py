@@ -101,7 +101,7 @@ class TerminalDetector(Detector):
     """Every device that measures its terminals."""
 
     name: ClassVar[str] = "terminal"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = ("hot_terminal",)
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
@@ -126,7 +126,7 @@ class TerminalDetector(Detector):
         if not frame.reported[T]:
             return []
         observe_terminals(frame.values, layout.offsets, layout.nominal_v, self._seen, self._warm)
-        args = (self.memory, self.learn, self.decay, LIMITS, False)
+        args = (self.memory, self.learn, self.decay, LIMITS, False, 0.0)
         test_drops(self._seen, self.track, self._score, self.open, *args)
         rows = np.flatnonzero(self._score >= SUSPECT)
         self.growth.follow(rows, frame.tick_us, self._seen[rows, OWN], self._seen[rows, LEFT])

@@ -1,11 +1,13 @@
 """Joints that gain resistance are found at the customer or the branch, told apart from loads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detectors.catalogue import FAMILIES
 from detectors.drops import (
     COUNT,
     DROP,
@@ -16,16 +18,24 @@ from detectors.drops import (
     N_SEEN,
     N_STATE,
     OWN,
+    PEERS,
     REFERENCE,
     RESISTANCE,
     S_II,
+    SDD,
+    SDI,
+    SDII,
     SHARED,
+    SLOPE_II,
+    WINDOW,
     test_drops,
     test_long,
 )
 from detectors.engine import Engine
 from detectors.expected import INPUTS, N_LONE, OWN_I, follow
-from detectors.joint import LONG, SERVICE
+from detectors.joint import BRANCH, LONG, SERVICE
+from detectors.outage import OutageDetector
+from detectors.settings import DetectorSettings
 from grid.records import Finding
 from tests.unit.detectors.street import START_US, Course, Street, growing, network, only, step_at
 
@@ -105,7 +115,7 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     seen = np.zeros((1, N_SEEN))
     for k in range(n):
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], current[k], 0.0, 1.0
-        steps(seen, state, score, np.zeros(1, np.int64), 1e9, 300.0, decay, SERVICE, False)
+        steps(seen, state, score, np.zeros(1, np.int64), 1e9, 300.0, decay, SERVICE, False, 3.0)
     window = decay[0] ** np.arange(n - 301)[::-1]
     x = current[301:]
     e = drop[301:] - np.polyval(np.polyfit(current[:560], drop[:560], 1), x)
@@ -114,6 +124,138 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     assert score[0] > 1.0
     assert state[0, COUNT] < n  # it stopped learning from the fault
     assert state[0, 12] == pytest.approx(expected, abs=0.02)
+
+
+def followed(
+    drop: NDArray[np.float64],
+    own: NDArray[np.float64],
+    shared: NDArray[np.float64] | None = None,
+    branch: bool = False,
+    occasions: float = 3.0,
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Scores frame by frame of one row, never raised, and its state at the end."""
+    state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
+    decay = (float(np.exp(-0.25 / 6)), float(np.exp(-0.25 / 48)))
+    limits = BRANCH if branch else SERVICE
+    seen, out = np.zeros((1, N_SEEN)), np.zeros(drop.size)
+    for k in range(drop.size):
+        t = 0.0 if shared is None else shared[k]
+        seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], own[k], t, PEERS
+        raised = np.zeros(1, np.int64)
+        steps(seen, state, score, raised, 1344.0, 300.0, decay, limits, branch, occasions)
+        out[k] = score[0]
+    return out, state[0]
+
+
+def homely(frames: int, seed: int = 8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A customer's current and a drop of 0.1 ohm and noise."""
+    rng = np.random.default_rng(seed)
+    own = 0.5 + rng.gamma(0.7, 3.0, frames)
+    return own, 0.2 + 0.1 * own + rng.normal(0.0, 0.1, frames)
+
+
+def test_what_moves_with_the_switching_equals_sums_over_the_window() -> None:
+    """Oracle: products of successive differences, faded as the window is."""
+    own, drop = homely(500)
+    drop[450:] += 0.2 * own[450:]
+    seen_left = []
+    state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
+    keep = float(np.exp(-0.25 / 6))
+    seen = np.zeros((1, N_SEEN))
+    for k in range(500):
+        seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], own[k], 0.0, PEERS
+        steps(seen, state, score, np.ones(1, np.int64), 1e9, 300.0, (keep, 0.99), SERVICE, False, 3)
+        seen_left.append(seen[0, LEFT])
+    de, di = np.diff(seen_left)[299:], np.diff(own)[299:]
+    weight = keep ** np.arange(de.size)[::-1]
+
+    assert state[0, WINDOW + SDI] == pytest.approx((weight * de * di).sum(), rel=0.01)
+    assert state[0, WINDOW + SDII] == pytest.approx((weight * di * di).sum(), rel=0.01)
+    assert state[0, WINDOW + SDD] == pytest.approx((weight * (de * di) ** 2).sum(), rel=0.01)
+
+
+def test_load_elsewhere_during_one_evening_is_not_a_joint() -> None:
+    """It falls while this customer draws as well, but not as this current is switched."""
+    own, drop = homely(700)
+    evening = slice(660, 684)
+    own[evening] = 3.0 + 4.0 * (np.arange(24) % 3)
+    drop[evening] = 0.2 + 0.1 * own[evening] + 1.2
+
+    doubted, _ = followed(drop, own)
+    believed, _ = followed(drop, own, occasions=0.0)
+
+    assert np.nanmax(doubted[600:]) < 0.8 * np.nanmax(believed[600:])
+
+
+def test_a_joint_that_follows_the_switching_counts_in_full() -> None:
+    own, drop = homely(700)
+    drop[640:] += 0.25 * own[640:]
+
+    doubted, _ = followed(drop, own)
+    believed, _ = followed(drop, own, occasions=0.0)
+
+    assert np.nanmax(doubted[600:]) == pytest.approx(np.nanmax(believed[600:]), rel=1e-3)
+    assert np.nanmax(doubted[600:]) > 1.0
+
+
+def test_a_meter_that_counts_a_third_has_no_joint() -> None:
+    """The same drop at less current: no drop beyond what the usual currents take."""
+    rng = np.random.default_rng(3)
+    own = 0.3 + 32.0 * (np.arange(700) % 96 < 8) * rng.uniform(0.97, 1.03, 700)
+    drop = 0.1 * own + rng.normal(0.0, 0.1, 700)
+    counted = own.copy()
+    counted[600:] *= 0.35
+
+    scores, state = followed(drop, counted)
+
+    assert np.nanmax(scores[600:]) < 1.0
+    assert state[RESISTANCE] > SERVICE[0, 0]  # as large as a joint's
+
+
+def test_new_loads_at_the_far_end_of_a_branch_are_no_joint() -> None:
+    """Ten times the usual current, and all of it behind twice the usual resistance."""
+    rng = np.random.default_rng(9)
+    own = rng.gamma(4.0, 1.5, 700)
+    other = rng.gamma(4.0, 3.0, 700)
+    far = np.zeros(700)
+    far[660:680] = 60.0 + rng.normal(0.0, 5.0, 20)
+    drop = 0.04 * own + 0.075 * far + rng.normal(0.0, 0.08, 700)
+    joint = 0.04 * own + rng.normal(0.0, 0.08, 700)
+    joint[640:] += 0.15 * own[640:]
+
+    loads, _ = followed(drop, own + far, other, branch=True, occasions=0.0)
+    contact, _ = followed(joint, own, other, branch=True, occasions=0.0)
+
+    assert np.nanmax(loads[600:]) < 1.0
+    assert np.nanmax(contact[600:]) > 1.0
+
+
+def test_the_usual_slope_is_no_surer_than_the_currents_it_has_seen() -> None:
+    own, drop = homely(420)
+    own[:400] = 0.2 + 0.1 * own[:400]
+    drop[:] = 0.1 * own + np.random.default_rng(1).normal(0.0, 0.1, 420)
+    own[400:] = 25.0
+    drop[400:] = 2.5
+
+    _, state = followed(drop, own)
+
+    assert state[SLOPE_II] < 0.5 * state[S_II]
+
+
+def test_a_meter_that_repeats_itself_moves_no_neighbour() -> None:
+    street = Street(network(meters=9), 9.0)
+    rows = street.readings()
+    began = START_US + 5 * 86_400_000_000
+    held = (rows.device_names() == "T1-B1-1") & (rows.time >= began)
+    values = {q: v.copy() for q, v in rows.values.items()}
+    for q in ("v_a", "i_a", "p"):
+        values[q][held] = values[q][held][0]
+    names = [OutageDetector.name, *(f.name for f in FAMILIES)]
+    off = tuple(n for n in names if n not in ("joint", "meter"))
+    engine = Engine(street.net, DetectorSettings(disabled=off))
+    found = engine.feed("s", replace(rows, values=values)) + engine.flush()
+
+    assert {f.fault for f in found if f.score >= 1} == {"meter_health"}
 
 
 def test_a_window_of_days_equals_least_squares_with_an_intercept() -> None:
@@ -176,7 +318,7 @@ def lone_scores(fall: Callable[[float], float], frames: int = 168) -> NDArray[np
         if k >= healthy:
             drop += fall((k - healthy) / 24.0)
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop, np.nan, 0.0, MODEL_REF
-        steps(seen, state, score, np.zeros(1, np.int64), 336.0, 72.0, decay, SERVICE, False)
+        steps(seen, state, score, np.zeros(1, np.int64), 336.0, 72.0, decay, SERVICE, False, 3.0)
         out[k - healthy if k >= healthy else 0] = score[0]
     return out
 

@@ -137,18 +137,20 @@ def test_an_added_neutral_resistance_is_found_by_least_squares_over_the_window()
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> None:
+    """A meter that repeats itself is neither judged nor among the siblings."""
     rng = np.random.default_rng(seed)
     phase = phases(rng)
     values = frame(rng, phase)
+    stuck = (rng.random(N) < 0.1).astype(np.uint8)
     table = slots(phase)
     device, slot, at = (np.array(x) for x in zip(*table, strict=True))
     services, branches = np.zeros((len(table), drops.N_SEEN)), np.zeros((9, drops.N_SEEN))
     drops.observe_drops(
         values, OFFSETS, MONITOR, RUN, NOMINAL, device.astype(np.int32), slot.astype(np.int8),
         at.astype(np.int8), np.full(len(table), -1, np.int32), np.zeros(0),
-        np.full(len(table), np.nan, np.float32), np.zeros((3, 3, 6)), services, branches,
+        stuck, np.full(len(table), np.nan, np.float32), np.zeros((3, 3, 6)), services, branches,
     )  # fmt: skip
-    v = np.array([volts(values, c)[p] for p, c, _ in table])
+    v = np.array([np.nan if stuck[p] else volts(values, c)[p] for p, c, _ in table])
     for j, (p, _, c) in enumerate(table):
         same = np.array([RUN[q] == RUN[p] and d == c for q, _, d in table]) & ~np.isnan(v)
         same[j] = False

@@ -26,7 +26,7 @@ from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from detectors.supply import SupplyDetector
-from grid.records import Evidence, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 I_A = CHANNEL["i_a"]
 
@@ -463,6 +463,9 @@ class EnergyDetector(Detector):
         if self.by_day[k]:
             s, d = self.day_areas[k], self.days[culprit]
             numbers["days_in_a_row"] = int(s[daily.HIGH_DAYS])
+            if culprit < 0:
+                # What panels feed in no register of import tells: a dull week looks the same.
+                numbers[WATCH_LIST] = NOT_ENOUGH
             if culprit >= 0:
                 usual = float(d[daily.USUAL])
                 numbers["counted_of_usual"] = rounded(d[daily.OF_LATE] / max(usual, 1.0), 2)

@@ -13,7 +13,7 @@ from detectors.frames import NEVER
 from detectors.settings import DetectorSettings
 from grid.network import Network
 from grid.readings import ReadingBatch
-from grid.records import Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Finding
 from tests.unit.detectors.street import START_US, network, only
 
 DAYS = 21
@@ -116,6 +116,7 @@ def test_a_diversion_that_no_meter_shows_is_found_at_the_transformer() -> None:
     found = judged(readings(street(), drawn, counted))
 
     assert {(f.asset_kind, f.asset) for f in found} == {("transformer", "T1")}
+    assert {f.evidence.numbers.get(WATCH_LIST) for f in found} == {NOT_ENOUGH}
 
 
 @pytest.mark.parametrize("share", [0.02, 3.0], ids=["moved out", "new vehicle"])

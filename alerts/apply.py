@@ -156,11 +156,12 @@ def _enter(tx: Transaction, alert: Alert, places: Places, silences: Sequence[Sil
     alert = altered(alert, customers=len(places.customers(here)))
     tx.put_alert(alert)
     for work in places.network.planned:
-        if not work.start_us <= alert.raised_us < work.end_us:
+        if not work.start_us <= alert.raised_us < work.explains_until_us:
             continue
         if places.covers((work.asset_kind, work.asset), here):
             ref = planned_ref(work.asset_kind, work.asset, work.start_us)
-            tx.put_mute(Mute(alert.id, "maintenance", ref, work.start_us, work.end_us, work.reason))
+            until_us = work.explains_until_us
+            tx.put_mute(Mute(alert.id, "maintenance", ref, work.start_us, until_us, work.reason))
     _mute_flapping(tx, alert)
     return alert
 

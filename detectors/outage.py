@@ -609,7 +609,8 @@ class OutageDetector(Stateful):
             return ""
         above = set(self.network.ancestors(kind, asset))
         for work in self.network.planned:
-            if work.start_us <= tick_us < work.end_us and (work.asset_kind, work.asset) in above:
+            within = work.start_us <= tick_us < work.explains_until_us
+            if within and (work.asset_kind, work.asset) in above:
                 return work.reason or "announced work"
         return ""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 AssetKind = Literal["feeder", "section", "transformer", "branch", "usage_point", "device"]
 Phase = Literal["a", "b", "c", "abc", "unknown"]
 
+SWITCHING_BACK_US: Final = 30 * 60_000_000
 # Levels of the tree, from the substation outwards; a node's code is its place here.
 TREE_KINDS: Final[tuple[AssetKind, ...]] = (
     "feeder",
@@ -117,6 +118,12 @@ class PlannedWork:
     start_us: int
     end_us: int
     reason: str = ""
+
+    @property
+    def explains_until_us(self) -> int:
+        """Until then a loss of supply below is this work's: switching back takes its time, and
+        meters report with their next reading."""
+        return self.end_us + SWITCHING_BACK_US
 
 
 @dataclass(frozen=True, slots=True)

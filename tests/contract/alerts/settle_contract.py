@@ -57,7 +57,8 @@ class SettleContract:
         feed(ledger, raised("outage", T1, HOUR), network=network)
         assert tickets(ledger) == []
 
-        settled = settle(ledger, network, START + 4 * HOUR)
+        assert settle(ledger, network, WORK.explains_until_us - 1).woken == {}
+        settled = settle(ledger, network, WORK.explains_until_us)
 
         (ticket,) = tickets(ledger)
         assert [t.id for t in settled.opened] == [ticket.id]

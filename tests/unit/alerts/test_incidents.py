@@ -336,6 +336,17 @@ def test_announced_work_opens_no_ticket_and_says_why() -> None:
     assert (mute.kind, mute.reason, alert.ticket) == ("maintenance", "更换配变", False)
 
 
+@pytest.mark.parametrize(("minutes", "opened"), [(5, 0), (29, 0), (30, 1)])
+def test_a_loss_while_announced_work_is_switched_back_opens_no_ticket(
+    minutes: int, opened: int
+) -> None:
+    work = PlannedWork("transformer", "T1", START, START + HOUR, "更换配变")
+    late = raised("outage", U1, at=HOUR + minutes * 60_000_000)
+    ledger = applied(late, planned=[work])
+
+    assert opened == len(tickets(ledger))
+
+
 def test_an_outage_outside_the_announced_work_opens_a_ticket() -> None:
     work = PlannedWork("transformer", "T1", START, START + HOUR, "更换配变")
     ledger = applied(raised("outage", T2, at=0), raised("outage", T1, at=2 * HOUR), planned=[work])

@@ -95,6 +95,18 @@ def test_announced_work_is_named_and_is_no_emergency() -> None:
     assert found[0].evidence.numbers["planned"] == "pole change"
 
 
+@pytest.mark.parametrize(("back_h", "severities"), [(4.4, {"P4"}), (6.0, {"P4", "P1"})])
+def test_who_is_dark_for_long_after_announced_work_is_an_emergency(
+    back_h: float, severities: set[str]
+) -> None:
+    day, hour = 86_400_000_000, 3_600_000_000
+    work = PlannedWork("transformer", "T1", START_US + day, START_US + day + 4 * hour, "swap")
+    dark = {"T1": (DARK[0], 1.0 + back_h / 24.0)}
+    found = judge(Street(network(planned=(work,)), 2.0, dark=dark, gasps=0.9))
+
+    assert {f.severity for f in found if f.score > 0.0} == severities
+
+
 def test_a_daily_delivery_opens_no_outage() -> None:
     net = network(delivery_s=86400.0, monitor=False)
     street = Street(net, 3.0, dark={"T1-B1": (1.2, 1.6)})

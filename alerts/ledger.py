@@ -251,7 +251,11 @@ class Reading(Protocol):
         """One of them."""
 
     def told(self, subject: str, trigger: str) -> set[str]:
-        """Who has been told (or is to be told) of a trigger."""
+        """Who has been told (or is to be told) of a trigger; not whose notice was withdrawn."""
+
+    def waiting(self, subject: str, trigger: str, milestone: str, now_us: int) -> int:
+        """How many have not been sent yet of what was approved; in a drill those that would wait
+        for a later time than now."""
 
     def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
         """What a recipient was told or is to be told, newest first."""
@@ -341,6 +345,11 @@ class Transaction(Reading, Protocol):
     def add_notices(self, notices: Sequence[Notice]) -> int:
         """Insert notices, each once; how many were new. In a realm that is not live they are
         kept as withheld: no notice leaves a drill."""
+
+    def withdraw_notices(
+        self, subject: str, trigger: str, milestone: str, now_us: int, why: str
+    ) -> int:
+        """Send no more of them: those that are `waiting` are withdrawn; how many."""
 
     def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
         """Append to the outbox; visible to readers when the transaction commits."""

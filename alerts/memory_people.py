@@ -109,14 +109,48 @@ class Memory(FeedMemory):
         self.draft_rows[draft.id] = draft
 
     def told(self, subject: str, trigger: str) -> set[str]:
-        return {k[1] for k in self.notice_rows if (k[0], k[2]) == (subject, trigger)}
+        return {
+            k[1]
+            for k in self.notice_rows
+            if (k[0], k[2]) == (subject, trigger) and k not in self.withdrawn_rows
+        }
+
+    def waiting(self, subject: str, trigger: str, milestone: str, now_us: int) -> int:
+        return len(self._waiting(subject, trigger, milestone, now_us))
+
+    def _waiting(
+        self, subject: str, trigger: str, milestone: str, now_us: int
+    ) -> list[tuple[str, str, str, str]]:
+        return [
+            k
+            for k, n in self.notice_rows.items()
+            if (n.subject, n.trigger, n.milestone) == (subject, trigger, milestone)
+            and n.not_before_us > now_us
+            and k not in self.withdrawn_rows
+        ]
+
+    def withdraw_notices(
+        self, subject: str, trigger: str, milestone: str, now_us: int, why: str
+    ) -> int:
+        keys = self._waiting(subject, trigger, milestone, now_us)
+        for key in keys:
+            self.withdrawn_rows[key] = why
+        return len(keys)
 
     def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
-        state: Literal["waiting", "withheld"] = "waiting"
+        def state(n: Notice) -> Literal["waiting", "withdrawn"]:
+            key = (n.subject, n.recipient, n.trigger, n.milestone)
+            return "withdrawn" if key in self.withdrawn_rows else "waiting"
+
         mine = [n for n in reversed(self.notice_rows.values()) if n.recipient == recipient]
         found = [
             ToldNotice(
-                n.subject, n.trigger, n.channel, str(n.payload.get("text", "")), n.created_us, state
+                n.subject,
+                n.trigger,
+                n.channel,
+                str(n.payload.get("text", "")),
+                n.created_us,
+                state(n),
             )
             for n in mine
         ]

@@ -75,6 +75,7 @@ class MemoryTables:
         self.draft_rows: Table[int, Draft] = Table()
         self.draft_keys: Table[tuple[int, str, str], int] = Table()
         self.notice_rows: Table[tuple[str, str, str, str], Notice] = Table()
+        self.withdrawn_rows: Table[tuple[str, str, str, str], str] = Table()
         self.offsets: Table[tuple[str, str], int] = Table()
         self._tables = [t for t in vars(self).values() if isinstance(t, Table)]
 

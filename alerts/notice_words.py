@@ -5,7 +5,7 @@ restored).
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -48,6 +48,8 @@ TEMPLATES: Final[dict[Trigger, tuple[str, str]]] = {
     ),
 }
 
+NAMED_MAX: Final = 4
+
 
 def render(template: str, facts: Mapping[str, str]) -> str:
     """Fill a template; MissingDetail names the field that no fact fills."""
@@ -69,19 +71,50 @@ def local(time_us: int, zone: str) -> datetime:
 
 
 def facts_of(
-    network: Network, incident: Incident, ticket: Ticket, now_us: int, zone: str
+    network: Network, incident: Incident, ticket: Ticket, zone: str, merged: Sequence[Ticket] = ()
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """What the templates may say of an outage, in English and in Chinese."""
-    place, place_zh = told_place(network, incident.asset_kind, incident.asset)
-    start = local(incident.opened_us, zone)
-    english = {"place": place or "Your area", "start": f"{start:%d %b %H:%M}"}
-    chinese = {
-        "place": place_zh or "您所在区域",
-        "start": f"{start.month}月{start.day}日{start:%H:%M}",
-    }
+    """What the templates may say of an outage, in English and in Chinese; `merged` are the outages
+    that were merged into it."""
+    place, place_zh = in_words(told_places(network, incident, merged))
+    start_us = incident.opened_us
+    if incident.fault != "outage" and merged:  # merged into its cause: dark since it began
+        start_us = min(t.opened_us for t in merged)
+    start = local(start_us, zone)
+    english = {"place": place, "start": f"{start:%d %b %H:%M}"}
+    chinese = {"place": place_zh, "start": f"{start.month}月{start.day}日{start:%H:%M}"}
     if ticket.estimated_restoration_us is not None:
         english["until"], chinese["until"] = until_words(ticket, zone)
     return english, chinese
+
+
+def dark_places(incident: Incident, merged: Sequence[Ticket]) -> list[tuple[str, str]]:
+    """Where supply is lost: at the incident, unless only what was merged into it is an outage."""
+    own = [(incident.asset_kind, incident.asset)] if incident.fault == "outage" else []
+    return [*own, *((t.asset_kind, t.asset) for t in merged)]
+
+
+def told_places(
+    network: Network, incident: Incident, merged: Sequence[Ticket] = ()
+) -> list[tuple[str, str]]:
+    """The places of an outage by the names that people know, each once."""
+    dark = dark_places(incident, merged)
+    outer = [p for p in dark if not set(network.ancestors(*p)) & set(dark) - {p}]
+    return list(dict.fromkeys(n for p in outer if (n := told_place(network, *p))[0]))
+
+
+def in_words(names: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Places as a text says them, in English and in Chinese; a message has room for a few.
+
+    >>> in_words([("Fenglin Street", "枫林街"), ("Apricot Lane", "杏园路")])
+    ('Fenglin Street and Apricot Lane', '枫林街、杏园路')
+    """
+    if not names:
+        return "Your area", "您所在区域"
+    english, chinese = [n[0] for n in names[:NAMED_MAX]], [n[1] for n in names[:NAMED_MAX]]
+    if len(names) > NAMED_MAX:
+        return ", ".join(english) + " and others", "、".join(chinese) + "等处"
+    last = english.pop()
+    return (f"{', '.join(english)} and {last}" if english else last), "、".join(chinese)
 
 
 def told_place(network: Network, kind: str, asset: str) -> tuple[str, str]:

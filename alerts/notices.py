@@ -4,16 +4,18 @@ Nobody is told of an end whose beginning they were not told of, and nobody who i
 dark is told that the light is back. Ordinary notices wait through the night.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from alerts.errors import Conflict, NotFound, WrongRole
 from alerts.ledger import Ledger, Reading, Transaction
-from alerts.notice_words import TEMPLATES, Trigger, facts_of, local, render
-from alerts.overtaken import OVER, Overtaken, overtaken, power_back_us
-from alerts.places import Places, call_rank, places_of
+from alerts.notice_people import outages_in, recipients, told_of_beginning
+from alerts.notice_words import TEMPLATES, Trigger, facts_of, local, render, told_places
+from alerts.opening import main_of
+from alerts.overtaken import OVER, Known, Overtaken, overtaken, power_back_us, until_of
+from alerts.places import call_rank
 from alerts.roles import SYSTEM, Actor, Role
 from alerts.settings import DAY_US, MINUTE_US
 from grid.clock import Clock
@@ -27,8 +29,8 @@ CHANGE_MIN_US: Final = 30 * MINUTE_US
 NIGHT: Final = (22, 7)  # local hours in which ordinary notices wait
 RECENT_US: Final = 14 * DAY_US
 _ROLES: Final[tuple[Role, ...]] = ("operator", "dispatcher", "engineer", "admin", "supervisor")
-
-
+APPROVE: Final = "approve_notice"  # of an incident: who was told
+APPROVED: Final = "notice_approved"  # of a draft: what it was about
 WITHDRAWN: Final = "withdraw_notice"
 
 
@@ -89,7 +91,9 @@ def draft_notices(
 ) -> list[Draft]:
     """Draft what has become due for open outages and for those that have just ended.
 
-    Drafts that events have overtaken before anybody decided (the power is back) are withdrawn.
+    What events have overtaken (the power is back) is withdrawn: drafts that nobody has decided on,
+    and approved texts that wait, for the morning or for a receiver. So it is asked before every
+    round of sending.
     """
     made: list[Draft] = []
     with ledger.reading() as reading:  # nothing to do is the rule: let no writer wait for it
@@ -103,13 +107,10 @@ def draft_notices(
             by_incident.setdefault(d.incident_id, []).append(d)
         rows = {i.id: i for i in tx.incidents(incident_class="supply", limit=100_000)}
         rows.update(tx.incidents_by_id([i for i in by_incident if i not in rows]))
-        tickets = tx.tickets_by_incident(list(rows))
+        rows.update(_mains(tx, rows))
         for incident in rows.values():
-            ticket = tickets.get(incident.id)
-            if ticket is None or not incident.customers or incident.fault != "outage":
-                continue
             past = by_incident.get(incident.id, [])
-            made += _draft_one(tx, network, incident, ticket, past, now_us, settings)
+            made += _draft_one(tx, network, incident, past, now_us, settings)
     return made
 
 
@@ -117,19 +118,25 @@ def _draft_one(
     tx: Transaction,
     network: Network,
     incident: Incident,
-    ticket: Ticket,
     past: Sequence[Draft],
     now_us: int,
     settings: NoticeSettings | None,
 ) -> list[Draft]:
     chosen = settings or NoticeSettings()
-    past = [_still_right(tx, network, incident, ticket, d, now_us, chosen) for d in past]
-    back = power_back_us(tx.alerts_of([incident.id]).get(incident.id, ())) is not None
+    now = known_now(tx, incident.id)
+    if now is None or not incident.customers:
+        return []
+    if incident.fault != "outage" and not now.merged:
+        return []
+    past = [_still_right(tx, network, now, d, now_us, chosen) for d in past]
+    ticket, back = now.ticket, power_back_us(now.alerts) is not None
     over = back or ticket.state in OVER
-    people = _recipients(tx, places_of(network), incident, over)
-    made = []
-    for trigger, milestone in _due(ticket, past, over, back, chosen):
-        facts = facts_of(network, incident, ticket, now_us, chosen.time_zone)
+    told = bool(told_of_beginning(tx, incident, now.merged))
+    made: list[Draft] = []
+    due = _due(ticket, past, over, back, told, chosen)
+    people = recipients(tx, network, incident, now.merged, over) if due else {}
+    for trigger, milestone in due:
+        facts = facts_of(network, incident, ticket, chosen.time_zone, now.merged)
         text, text_zh = (render(t, f) for t, f in zip(TEMPLATES[trigger], facts, strict=True))
         draft = tx.add_draft(
             Draft(incident.id, trigger, milestone, text, text_zh, len(people), now_us)
@@ -144,34 +151,82 @@ def _draft_one(
 def _still_right(
     tx: Transaction,
     network: Network,
-    incident: Incident,
-    ticket: Ticket,
+    now: Known,
     draft: Draft,
     now_us: int,
     settings: NoticeSettings,
 ) -> Draft:
-    """The draft, withdrawn with its reason if what it says is no longer so."""
-    if draft.state != "draft":
+    """The draft, withdrawn with its reason if what it says is no longer so before it was sent.
+
+    Where it has reached some by then (who must know at once gets it at night), what is right now
+    is due for all, them too.
+    """
+    said: list[tuple[str, str]] | None = None
+    if draft.state == "approved":
+        if not tx.waiting(_subject(draft), draft.trigger, draft.milestone, now_us):
+            return draft
+        said = _said_places(tx, draft)
+        if now.ticket.state == "merged":  # what has become of it, its main ticket knows
+            now = _main(tx, now)
+    elif draft.state != "draft":
         return draft
-    alerts = tx.alerts_of([incident.id]).get(incident.id, ())
-    why = overtaken(
-        draft, network, incident, ticket, alerts, now_us, settings.time_zone, settings.change_min_us
-    )
-    return draft if why is None else _withdrawn(tx, draft, ticket, why, now_us)
+    why = overtaken(draft, network, now, settings.time_zone, settings.change_min_us, said)
+    if why is None:
+        return draft
+    if draft.state == "approved":
+        tx.withdraw_notices(_subject(draft), draft.trigger, draft.milestone, now_us, why.text)
+    return _withdrawn(tx, draft, now.ticket, why, now_us)
 
 
 def _withdrawn(tx: Transaction, draft: Draft, ticket: Ticket, why: Overtaken, now_us: int) -> Draft:
     gone = replace(draft, state="withdrawn", decided_by=SYSTEM.name, decided_us=now_us)
     tx.put_draft(gone)
-    given = {"why": why.text, "why_zh": why.text_zh}
+    given = {"why": why.text, "why_zh": why.text_zh, "approved_by": draft.decided_by}
     tx.add_human_input(HumanInput(WITHDRAWN, f"notice:{draft.id}", SYSTEM.name, now_us, given))
     data = {"kind": "withdrawn", "trigger": draft.trigger, "incident_id": draft.incident_id}
     tx.publish("notice", f"draft:{draft.id}", now_us, {**data, "work": ticket.work})
     return gone
 
 
+def known_now(reading: Reading, incident_id: int) -> Known | None:
+    """An outage as it is known now; None without a ticket."""
+    incident = reading.incident(incident_id)
+    ticket = reading.tickets_by_incident([incident_id]).get(incident_id)
+    if incident is None or ticket is None:
+        return None
+    alerts = reading.alerts_of([incident_id]).get(incident_id, ())
+    return Known(incident, ticket, alerts, outages_in(reading, ticket))
+
+
+def _main(reading: Reading, now: Known) -> Known:
+    ticket = main_of(reading, now.ticket)
+    return (known_now(reading, ticket.incident_id) if ticket is not None else None) or now
+
+
+def _mains(reading: Reading, incidents: Mapping[int, Incident]) -> dict[int, Incident]:
+    """What some of these incidents have become part of; it need not be an outage itself."""
+    merged = [t for t in reading.tickets_by_incident(list(incidents)).values() if t.merged_into]
+    mains = {main.incident_id for t in merged if (main := main_of(reading, t)) is not None}
+    return dict(reading.incidents_by_id([i for i in mains if i not in incidents]))
+
+
+def _subject(draft: Draft) -> str:
+    return f"incident:{draft.incident_id}"
+
+
+def _said_places(reading: Reading, draft: Draft) -> list[tuple[str, str]] | None:
+    """The places of a text when it was approved; None if that was not kept."""
+    kept = reading.human_inputs(subject=f"notice:{draft.id}", kinds=(APPROVED,), limit=1)
+    return [(str(n[0]), str(n[1])) for n in kept[-1].data["places"]] if kept else None
+
+
 def _due(
-    ticket: Ticket, past: Sequence[Draft], over: bool, back: bool, settings: NoticeSettings
+    ticket: Ticket,
+    past: Sequence[Draft],
+    over: bool,
+    back: bool,
+    told: bool,
+    settings: NoticeSettings,
 ) -> list[tuple[Trigger, str]]:
     """Triggers that nobody has had to decide on yet, each with the milestone that tells it apart.
 
@@ -184,9 +239,12 @@ def _due(
         before = sum(d.trigger == trigger for d in past)
         return trigger, str(before) if before else ""
 
+    def until(trigger: Trigger, until_us: int) -> tuple[Trigger, str]:
+        before = sum(d.trigger == trigger and until_of(d) == until_us for d in past)
+        return trigger, f"{until_us}~{before}" if before else str(until_us)
+
     out: list[tuple[Trigger, str]] = []
     if over:
-        told = any(d.state == "approved" for d in past)
         done = back or ticket.state in ("verified", "callback", "closed")
         real = ticket.verdict in (None, "confirmed_fault", "confirmed_precursor")
         fresh = "power_restored" not in had
@@ -197,34 +255,12 @@ def _due(
         out.append(again("inform_dispatched"))
     until_us = ticket.estimated_latest_us or ticket.estimated_restoration_us
     if until_us is not None:
-        told_us = [int(d.milestone) for d in said if d.trigger in ("initial_etr", "etr_change")]
+        told_us = [until_of(d) for d in said if d.trigger in ("initial_etr", "etr_change")]
         if not told_us:
-            out.append(("initial_etr", str(until_us)))
+            out.append(until("initial_etr", until_us))
         elif abs(until_us - told_us[-1]) >= settings.change_min_us:
-            out.append(("etr_change", str(until_us)))
+            out.append(until("etr_change", until_us))
     return out
-
-
-def _recipients(
-    reading: Reading, places: Places, incident: Incident, over: bool
-) -> dict[str, Customer]:
-    """Who is to be told, by account: those below the fault and those who have reported it."""
-    here = (incident.asset_kind, incident.asset)
-    people = {c.account: c for c in places.customers(here)}
-    known = places.network.customer_by_account
-    for contact in reading.contacts(incident_id=incident.id, limit=100_000):
-        customer = known.get(contact.account or "")
-        if customer is not None:
-            people[customer.account] = customer
-    if over:
-        dark = {
-            c.account
-            for a in reading.alerts(fault="outage", open_only=True, limit=100_000)
-            if a.condition != "cleared"
-            for c in places.customers((a.asset_kind, a.asset))
-        }
-        people = {a: c for a, c in people.items() if a not in dark}
-    return {account: c for account, c in people.items() if c.phone}
 
 
 # -- deciding ------------------------------------------------------------------------------------
@@ -289,12 +325,9 @@ class NoticeDesk:
             if why is None:
                 return self._send(tx, draft, actor, now_us, text, text_zh)
             past = tx.drafts(open_only=False, incident_id=draft.incident_id)
-            incident, ticket = _about(tx, draft)
-            offered = (
-                _draft_one(tx, self.network, incident, ticket, past, now_us, self.settings)
-                if incident and ticket
-                else []
-            )
+            incident = tx.incident(draft.incident_id)
+            assert incident is not None, "a draft has its incident"
+            offered = _draft_one(tx, self.network, incident, past, now_us, self.settings)
         raise TextOvertaken(why, offered)
 
     def _send(
@@ -319,25 +352,19 @@ class NoticeDesk:
         tx.put_draft(draft)
         count = tx.add_notices([self._notice(draft, c, now_us) for c in people.values()])
         given = {"trigger": draft.trigger, "recipients": count}
-        subject = f"incident:{draft.incident_id}"
-        tx.add_human_input(HumanInput("approve_notice", subject, actor.name, now_us, given))
+        tx.add_human_input(HumanInput(APPROVE, _subject(draft), actor.name, now_us, given))
+        now = known_now(tx, draft.incident_id)
+        names = told_places(self.network, now.incident, now.merged) if now is not None else []
+        about = {"places": [list(n) for n in names]}
+        tx.add_human_input(HumanInput(APPROVED, f"notice:{draft.id}", actor.name, now_us, about))
         return count
 
     def _overtaken(self, reading: Reading, draft: Draft) -> Overtaken | None:
-        incident, ticket = _about(reading, draft)
-        if incident is None or ticket is None:
+        now = known_now(reading, draft.incident_id)
+        if now is None:
             return None
-        alerts = reading.alerts_of([incident.id]).get(incident.id, ())
-        return overtaken(
-            draft,
-            self.network,
-            incident,
-            ticket,
-            alerts,
-            self.clock.now_us(),
-            self.settings.time_zone,
-            self.settings.change_min_us,
-        )
+        zone, least_us = self.settings.time_zone, self.settings.change_min_us
+        return overtaken(draft, self.network, now, zone, least_us)
 
     def withdraw(self, draft_id: int, actor: Actor) -> Draft:
         """Do not send it."""
@@ -364,17 +391,10 @@ class NoticeDesk:
     def _people(self, reading: Reading, draft: Draft) -> dict[str, Customer]:
         incident = reading.incident(draft.incident_id)
         assert incident is not None, "a draft has its incident"
+        ticket = reading.tickets_by_incident([incident.id]).get(incident.id)
+        merged = outages_in(reading, ticket) if ticket is not None else ()
         over = draft.trigger == "power_restored"
-        people = _recipients(reading, places_of(self.network), incident, over)
-        if over:
-            subject = f"incident:{incident.id}"
-            told = reading.told(subject, "power_out") | reading.told(subject, "initial_etr")
-            callers = {
-                f"account:{c.account}"
-                for c in reading.contacts(incident_id=incident.id, limit=100_000)
-            }
-            people = {a: c for a, c in people.items() if f"account:{a}" in told | callers}
-        return people
+        return recipients(reading, self.network, incident, merged, over)
 
     def _notice(self, draft: Draft, customer: Customer, now_us: int) -> Notice:
         urgent = call_rank(customer) == 0
@@ -386,7 +406,7 @@ class NoticeDesk:
             "account": customer.account,
         }
         return Notice(
-            f"incident:{draft.incident_id}",
+            _subject(draft),
             f"account:{customer.account}",
             draft.trigger,
             draft.milestone,
@@ -395,8 +415,3 @@ class NoticeDesk:
             now_us if urgent else after_night(now_us, self.settings),
             now_us,
         )
-
-
-def _about(reading: Reading, draft: Draft) -> tuple[Incident | None, Ticket | None]:
-    incident = reading.incident(draft.incident_id)
-    return incident, reading.tickets_by_incident([draft.incident_id]).get(draft.incident_id)

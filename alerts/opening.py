@@ -74,6 +74,13 @@ def merged_by_hand(reading: Reading, ticket_id: int) -> tuple[Ticket, ...]:
     return (*found, *(sub for t in found for sub in merged_by_hand(reading, t.id)))
 
 
+def main_of(reading: Reading, ticket: Ticket | None) -> Ticket | None:
+    """The ticket that a merged one, or one merged into that, has become part of."""
+    while ticket is not None and ticket.merged_into is not None:
+        ticket = reading.ticket(ticket.merged_into)
+    return ticket
+
+
 def ranked_by_hand(reading: Reading, ticket: Ticket) -> bool:
     """Whether a person has set its rank: that stays."""
     return any(step.action == "prioritise" for step in reading.steps(ticket.id))

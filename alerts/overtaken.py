@@ -5,11 +5,11 @@ whose meters have power again, nor of a return to which the next loss has put an
 or a time that has been corrected.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.notice_words import facts_of, local, told_place
+from alerts.notice_words import facts_of, in_words, local, told_places
 from alerts.states import STATES
 from grid.network import Network
 from grid.records import Alert, Incident, Ticket, TicketState
@@ -43,25 +43,37 @@ def power_back_us(alerts: Iterable[Alert]) -> int | None:
     return max(known) if known and len(known) == len(ends) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An outage as it is known now.
+
+    alerts : all of the incident; merged : outages that people have merged into its ticket
+    """
+
+    incident: Incident
+    ticket: Ticket
+    alerts: Sequence[Alert]
+    merged: Sequence[Ticket] = ()
+
+
 def overtaken(
     draft: Draft,
     network: Network,
-    incident: Incident,
-    ticket: Ticket,
-    alerts: Iterable[Alert],
-    now_us: int,
+    now: Known,
     time_zone: str,
     change_min_us: int,
+    said: Sequence[tuple[str, str]] | None = None,
 ) -> Overtaken | None:
     """What has changed since; None while the text is right.
 
-    `alerts` : all of the incident; `change_min_us` : a smaller shift of the estimate is not told
+    `change_min_us` : a smaller shift of the estimate is not told; `said` : the places that an
+    approved text was about, as a person may have put them in other words
     """
-    back_us = power_back_us(alerts)
+    ticket, back_us = now.ticket, power_back_us(now.alerts)
     if draft.trigger == "power_restored":
         if back_us is None and ticket.state not in OVER:
             return Overtaken("The supply has failed again.", "该处再次停电。")
-        return _elsewhere(draft, network, incident)
+        return _elsewhere(draft, network, now, said)
     if back_us is not None:
         at = f"{local(back_us, time_zone):%H:%M}"
         return Overtaken(
@@ -82,20 +94,38 @@ def overtaken(
         )
     if draft.trigger in ("initial_etr", "etr_change"):
         until_us = ticket.estimated_latest_us or ticket.estimated_restoration_us
-        if until_us is None or abs(until_us - int(draft.milestone)) >= change_min_us:
-            facts, facts_zh = facts_of(network, incident, ticket, now_us, time_zone)
+        if until_us is None or abs(until_us - until_of(draft)) >= change_min_us:
+            facts, facts_zh = facts_of(network, now.incident, ticket, time_zone)
             until, until_zh = facts.get("until", "not known"), facts_zh.get("until", "尚未确定")
             return Overtaken(
                 f"The estimate has changed; it is now: {until}.",
                 f"预计恢复时间已变更，现为{until_zh}。",
             )
-    return _elsewhere(draft, network, incident)
+    return _elsewhere(draft, network, now, said)
 
 
-def _elsewhere(draft: Draft, network: Network, incident: Incident) -> Overtaken | None:
-    place, place_zh = told_place(network, incident.asset_kind, incident.asset)
-    if place in draft.text and place_zh in draft.text_zh:
+def until_of(draft: Draft) -> int:
+    """The estimate that a text was drafted for; what follows `~` tells apart that it was drafted
+    again."""
+    return int(draft.milestone.partition("~")[0])
+
+
+def _elsewhere(
+    draft: Draft, network: Network, now: Known, said: Sequence[tuple[str, str]] | None
+) -> Overtaken | None:
+    names = told_places(network, now.incident, now.merged)
+    place, place_zh = in_words(names)
+    if draft.state == "draft":
+        # Every English text begins with the place: one name may be a part of another.
+        right = draft.text.startswith(f"{place}:") and place_zh in draft.text_zh
+    else:  # a place that was merged in since takes nothing from what was said of the first
+        right = said is None or set(said) <= set(names)
+    if right:
         return None
+    if now.merged:
+        return Overtaken(
+            f"The places without supply are now: {place}.", f"停电范围现为{place_zh}。"
+        )
     return Overtaken(
         f"The fault is located elsewhere now: {place}.", f"故障定位已变更为{place_zh}。"
     )

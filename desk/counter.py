@@ -12,8 +12,9 @@ from typing import Final
 from alerts.errors import Conflict, MissingDetail, UnknownTicket
 from alerts.incidents import PRECURSORS
 from alerts.ledger import FINAL_STATES, Ledger, Reading, Transaction
+from alerts.opening import main_of
 from alerts.places import Places
-from alerts.roles import Actor, may_see
+from alerts.roles import SYSTEM, Actor, may_see
 from alerts.settings import AHEAD_MAX_US, DeskSettings
 from desk.answer import Answer, SupplyEvidence
 from desk.answering import TOLD_CLASSES as TOLD_CLASSES
@@ -131,6 +132,7 @@ class Counter(Answers):
                 taken = replace(contact, taken_by=actor.name)
             if contact.kind != "fault" and not open_ticket:
                 made, _ = tx.add_contact(taken)
+                self._publish(tx, made, known=False)  # it may be ringing, whatever it is about
                 return ContactOutcome(made, None, None, False, False, False, answer)
             if answer is not None and answer.incident is not None:
                 if open_ticket is not False and self._new_fact(tx, contact, answer, symptom):
@@ -155,7 +157,7 @@ class Counter(Answers):
                     new += tx.add_contact(self._checked(contact))[1]
         for contact in contacts:
             if contact.time_us >= recent_us:
-                outcome = self.report(contact)
+                outcome = self.report(contact, SYSTEM)  # nobody waits on the line of a file
                 new += not outcome.repeated
                 known += outcome.known and not outcome.repeated
                 tickets += outcome.created
@@ -295,10 +297,3 @@ class Counter(Answers):
             "known": known,
         }
         tx.publish("contact", f"{contact.channel}:{contact.external_id}", contact.time_us, data)
-
-
-def main_of(reading: Reading, ticket: Ticket | None) -> Ticket | None:
-    """The ticket that a merged one, or one merged into that, has become part of."""
-    while ticket is not None and ticket.merged_into is not None:
-        ticket = reading.ticket(ticket.merged_into)
-    return ticket

@@ -27,6 +27,7 @@ NOTICE_STATES: Final[Mapping[str, tuple[str, str]]] = {
     "sent": ("sent", "已发送"),
     "dead": ("could not be delivered", "发送失败"),
     "withheld": ("withheld (drill)", "未发送（演练）"),
+    "withdrawn": ("withdrawn, not sent", "已撤回，未发送"),
 }
 
 

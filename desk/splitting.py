@@ -10,11 +10,10 @@ from typing import Final
 
 from alerts.errors import Conflict, MissingDetail, UnknownContact, UnknownTicket, WrongRole
 from alerts.ledger import FINAL_STATES, Ledger, Transaction
-from alerts.opening import incident_data, ticket_data
+from alerts.opening import incident_data, main_of, ticket_data
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, Role, may_see
 from alerts.settings import DeskSettings
-from desk.counter import main_of
 from desk.intake import open_own
 from grid.clock import Clock
 from grid.network import Network

@@ -47,7 +47,7 @@ class NoticeQueue:
         return self._do("revive", [notice_id]) == 1
 
     def counts(self) -> Mapping[str, int]:
-        """How many are waiting, sent, dead, withheld."""
+        """How many are waiting, sent, dead, withheld, withdrawn."""
         with self._database.connection() as connection:
             found = connection.execute(self._queries["counts"], [self.realm]).fetchall()
         return {state: int(count) for state, count in found}

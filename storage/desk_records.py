@@ -160,7 +160,7 @@ class ToldNotice:
     channel: str
     text: str
     created_us: int
-    state: Literal["waiting", "sent", "dead", "withheld"]
+    state: Literal["waiting", "sent", "dead", "withheld", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -518,7 +518,23 @@ UPDATE notice_draft SET {updates} WHERE realm = %(realm)s AND id = %(id)s
 
 -- name: told
 -- Who has been told, or is to be told.
-SELECT DISTINCT recipient FROM notice WHERE realm = %s AND subject = %s AND trigger = %s
+SELECT DISTINCT recipient FROM notice
+WHERE realm = %s AND subject = %s AND trigger = %s AND state <> 'withdrawn'
+
+-- name: waiting
+-- How many notices of an approved text have not been sent yet. None leaves a drill: what waits
+-- there is what would.
+SELECT count(*) AS count FROM notice
+WHERE realm = %(realm)s AND subject = %(subject)s AND trigger = %(trigger)s
+    AND milestone = %(milestone)s
+    AND (state = 'waiting' OR state = 'withheld' AND not_before_us > %(now_us)s)
+
+-- name: withdraw_notices
+-- They are no longer right.
+UPDATE notice SET state = 'withdrawn', done_at = now(), last_error = %(why)s
+WHERE realm = %(realm)s AND subject = %(subject)s AND trigger = %(trigger)s
+    AND milestone = %(milestone)s
+    AND (state = 'waiting' OR state = 'withheld' AND not_before_us > %(now_us)s)
 
 -- name: notices_to
 -- What somebody was told or is to be told, newest first.

@@ -21,18 +21,22 @@ from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock, afte
 
 CHIEF = Actor("赵值班", "operator")
 T1, U1 = ("transformer", "T1"), ("usage_point", "T1-B1-1")
+T2 = ("transformer", "T2")
 OUTAGE = raised("outage", T1)
+NIGHT = 15 * 60  # minutes after START, which is at 08:00
+OUTAGE_AT_NIGHT = raised("outage", T1, NIGHT * MINUTE)  # one of its customers is on life support
+DARK_AT_NIGHT = raised("outage", ("transformer", "T2"), NIGHT * MINUTE)
 OPS = Receiver("ops", "webhook:ops", severity="P2")
 
 
 class Office:
     """An outage at T1 with what people do about it, at stated minutes."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, outage: AlertEvent = OUTAGE) -> None:
         self.ledger, self.clock = ledger, StandingClock(START)
         self.tickets = TicketDesk(ledger, town(), self.clock)
         self.notices = NoticeDesk(ledger, town(), self.clock)
-        self.feed(OUTAGE)
+        self.feed(outage)
 
     def feed(self, *events: AlertEvent) -> None:
         apply_events(list(events), self.ledger, town())
@@ -42,6 +46,11 @@ class Office:
         with self.ledger.reading() as r:
             ticket = next(t for t in r.tickets(states=None) if t.asset == "T1")
         self.tickets.perform(action, ticket.id, CHIEF, ticket.version, **details)
+
+    def merge(self, part: tuple[str, str], main: tuple[str, str]) -> None:
+        with self.ledger.reading() as r:
+            tickets = {(t.asset_kind, t.asset): t for t in r.tickets(states=None)}
+        self.tickets.merge(tickets[part].id, CHIEF, tickets[part].version, tickets[main].number)
 
     def drafted(self, minute: int) -> list[str]:
         self.clock.us = START + minute * MINUTE
@@ -270,6 +279,143 @@ class NoticesContract:
             office.notices.approve(back.id, CHIEF)
 
         assert self.told(ledger, "power_restored") == set()
+
+    def test_an_approved_text_that_waits_for_the_morning_is_withdrawn_once_power_is_back(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger, DARK_AT_NIGHT)
+        office.drafted(NIGHT)
+        assert {"power_out": 6} == office.approve_all()
+        assert office.drafted(NIGHT + 1) == []
+        assert len(self.told(ledger, "power_out")) == 6
+        office.feed(after(DARK_AT_NIGHT, "cleared", 4 * HOUR))
+
+        assert office.drafted(NIGHT + 4 * 60) == []  # nobody was told of the beginning
+
+        assert self.told(ledger, "power_out") == set()
+        with ledger.reading() as r:
+            (gone,) = r.drafts(open_only=False)
+            (story,) = r.notices_to("account:A18")
+        assert (gone.state, gone.decided_by, story.state) == ("withdrawn", "system", "withdrawn")
+        assert "has been back since" in office.notices.reasons([gone])[gone.id][0]
+
+    def test_only_who_was_told_at_night_hears_in_the_morning_that_power_is_back(
+        self, ledger: Ledger
+    ) -> None:
+        """Life support is told at once, everybody else would have been in the morning."""
+        office, urgent = Office(ledger, OUTAGE_AT_NIGHT), {"account:A11"}
+        office.drafted(NIGHT)
+        assert {"power_out": 6} == office.approve_all()
+        office.feed(after(OUTAGE_AT_NIGHT, "cleared", 4 * HOUR))
+
+        assert office.drafted(NIGHT + 4 * 60) == ["power_restored"]
+
+        assert urgent == self.told(ledger, "power_out")
+        (back,) = office.notices.drafts()
+        _, people = office.notices.preview(back.id)
+        assert urgent == {f"account:{c.account}" for c in people}
+        assert back.recipients == 1
+
+    def test_an_approved_text_in_a_persons_words_waits_through_the_night_unharmed(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger, OUTAGE_AT_NIGHT)
+        office.drafted(NIGHT)
+        (draft,) = office.notices.drafts()
+        office.notices.approve(draft.id, CHIEF, text="Dark.", text_zh="停电了，正在抢修。")
+
+        assert office.drafted(NIGHT + 8 * 60) == []
+
+        assert len(self.told(ledger, "power_out")) == 6
+
+    def test_an_estimate_that_changes_at_night_is_told_in_the_morning_as_it_is_then(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger, OUTAGE_AT_NIGHT)
+        office.at(NIGHT, "dispatch", estimated_us=START + 18 * HOUR)
+        office.drafted(NIGHT)
+        office.approve_all()
+        office.at(NIGHT + 60, "estimate", estimated_us=START + 27 * HOUR)
+
+        assert office.drafted(NIGHT + 61) == ["initial_etr"]
+
+        assert {"account:A11"} == self.told(ledger, "initial_etr")  # told at once
+        (now,) = office.notices.drafts()
+        assert "11:00" in now.text and now.recipients == 6
+
+    def test_an_estimate_is_drafted_again_where_only_the_place_was_corrected(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger)
+        office.at(5, "dispatch", estimated_us=START + 3 * HOUR)
+        office.drafted(6)
+        self.move(ledger, T2)
+
+        assert office.drafted(7) == ["power_out", "inform_dispatched", "initial_etr"]
+
+    @staticmethod
+    def move(ledger: Ledger, to: tuple[str, str]) -> None:
+        with ledger.transaction() as tx:
+            (incident,) = tx.incidents(incident_class="supply")
+            tx.put_incident(replace(incident, asset_kind=to[0], asset=to[1]))
+
+    # -- what people have merged -------------------------------------------------------------
+
+    def test_customers_of_an_outage_that_was_merged_in_are_told_with_the_main_one(
+        self, ledger: Ledger
+    ) -> None:
+        """Told of the beginning on their own ticket, they hear of the end on the main one."""
+        office, later = Office(ledger), raised("outage", T2, 3 * HOUR)
+        office.feed(later)
+        assert ["power_out", "power_out"] == office.drafted(181)
+        for draft in office.notices.drafts():
+            assert 6 == office.notices.approve(draft.id, CHIEF)
+        office.merge(T2, T1)
+
+        office.at(185, "dispatch", estimated_us=START + 6 * HOUR)
+        assert ["inform_dispatched", "initial_etr"] == office.drafted(186)
+        (_, estimate) = office.notices.drafts()
+        office.approve_all()
+        office.feed(after(OUTAGE, "cleared", 4 * HOUR))
+        assert office.drafted(241) == []  # the other place is dark
+        office.feed(after(later, "cleared", 5 * HOUR))
+
+        assert ["power_restored"] == office.drafted(301)
+        assert estimate.recipients == 12
+        assert estimate.text.startswith("中山路1号 and 中山路2号: ")
+        assert estimate.text_zh.startswith("中山路1号、中山路2号预计")
+        assert {"power_restored": 12} == office.approve_all()
+
+    def test_a_text_that_waited_when_its_outage_was_merged_goes_with_the_main_one(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger, raised("outage", T2, NIGHT * MINUTE))
+        office.drafted(NIGHT)
+        assert {"power_out": 6} == office.approve_all()
+        office.feed(raised("outage", T1, (NIGHT + 2) * MINUTE))
+        office.merge(T2, T1)
+
+        assert ["power_out"] == office.drafted(NIGHT + 10)
+        assert len(self.told(ledger, "power_out")) == 6  # it is still true
+        for asset, at in ((T2, NIGHT), (T1, NIGHT + 2)):
+            office.feed(after(raised("outage", asset, at * MINUTE), "cleared", 60 * MINUTE))
+        office.drafted(NIGHT + 90)
+
+        assert self.told(ledger, "power_out") == set()
+
+    def test_customers_of_an_outage_that_was_merged_into_its_cause_are_told(
+        self, ledger: Ledger
+    ) -> None:
+        office = Office(ledger, raised("joint_resistance", ("usage_point", "T1-B1-1")))
+        office.feed(raised("outage", T2, 10 * MINUTE))
+        office.drafted(11)
+        office.merge(T2, ("usage_point", "T1-B1-1"))
+
+        assert ["power_out"] == office.drafted(12)
+
+        (draft,) = office.notices.drafts()
+        assert draft.text.startswith("中山路2号: the supply has failed since 01 Mar 08:10")
+        assert draft.recipients == 6
 
     def test_whoever_is_still_dark_is_not_told_that_the_light_is_back(self, ledger: Ledger) -> None:
         office = Office(ledger)

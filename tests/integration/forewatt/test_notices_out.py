@@ -14,7 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from alerts.announce import Receiver
 from alerts.apply import apply_events
-from alerts.notices import NoticeSettings
+from alerts.notices import NoticeDesk, NoticeSettings
+from alerts.roles import Actor
 from desk.delivery import Sender
 from desk.senders import WebhookSender
 from forewatt.notifying import MqttSender, Notifier, NotifierThread
@@ -126,3 +127,35 @@ def test_the_thread_turns_until_it_is_told_to_stop(
 
     assert rounds[0] == 2
     assert not thread.is_alive()
+
+
+def test_a_text_that_power_has_overtaken_in_the_night_does_not_leave_in_the_morning(
+    database: Database, hook: tuple[str, list[dict[str, object]]]
+) -> None:
+    """Life support is told at once, and alone hears in the morning that power is back."""
+    night = 15 * HOUR
+    outage, clock = raised("outage", at=night), StandingClock(START + night)
+    ledger, settings = PostgresLedger(database), NoticeSettings(channel="phones")
+    senders: dict[str, Sender] = {"phones": WebhookSender(hook[0], now_s=time.time, secret="s")}
+    queue = NoticeQueue(database)
+    out = Notifier(ledger, town(), clock, queue, [], senders, settings, "")
+    desk, chief = NoticeDesk(ledger, town(), clock, settings), Actor("chief", "operator")
+    with database.connection() as c:
+        c.execute("DELETE FROM notice")
+    apply_events([outage], ledger, town())
+    out.turn()
+    (draft,) = (d for d in desk.drafts() if d.trigger == "power_out")
+    desk.approve(draft.id, chief)
+    out.turn()
+    assert queue.counts() == {"sent": 1, "waiting": 5}
+
+    apply_events([after(outage, "cleared", 2 * HOUR, score=0.0)], ledger, town())
+    clock.us = START + 24 * HOUR
+    out.turn()
+    (back,) = desk.drafts()
+    desk.approve(back.id, chief)
+    out.turn()
+
+    assert back.trigger == "power_restored"
+    assert queue.counts() == {"sent": 2, "withdrawn": 5}
+    assert [m["account"] for m in hook[1]] == ["A11", "A11"]

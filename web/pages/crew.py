@@ -73,6 +73,8 @@ def register(app: FastAPI, site: Site) -> None:
             "care": len(page.call_first),
             "alerts": page.alerts[:5],
             "over_us": page.over_us,
+            "linked": page.linked,
+            "state_of": state_name,
             "alert": ticket,  # what the drawing is about
             "drawing": one_line(
                 site.network, ticket.asset_kind, ticket.asset, states, silent, site.supply_now()

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from alerts.errors import DeskError, NotFound
 from alerts.states import OPEN_STATES
 from desk.answer import Answer
-from desk.calls import ringing
+from desk.calls import LOOKED_THROUGH, ringing
 from desk.search import Hit
 from desk.symptoms import SYMPTOMS, Symptom
 from grid.records import Channel, Contact, ContactKind, Incident
@@ -24,7 +24,6 @@ from web.viewer import viewer_of
 STORY_SHOWN = 40
 CALLS_SHOWN = 8
 RINGING_SHOWN = 3
-RINGING_AMONG = 40
 HITS_MAX = 20
 CHANNELS: tuple[Channel, ...] = ("phone", "counter", "web", "app")
 KINDS: tuple[ContactKind, ...] = ("fault", "enquiry", "complaint", "opinion", "application")
@@ -60,7 +59,7 @@ def register(app: FastAPI, site: Site) -> None:
         if answer is not None:
             site.people.audit(viewer.login, "view_customer", account)
         with site.ledger.reading() as r:
-            newest = r.contacts(limit=RINGING_AMONG)
+            newest = r.contacts(limit=LOOKED_THROUGH)
         values: dict[str, Any] = {
             "after": after,
             "query": query,
@@ -90,7 +89,7 @@ def register(app: FastAPI, site: Site) -> None:
     def waiting(calls: Sequence[Contact]) -> list[tuple[Contact, Answer | None]]:
         """Callers whom nobody has taken yet, each with what is known of them."""
         found: list[tuple[Contact, Answer | None]] = []
-        for call in ringing(calls, site.clock.now_us())[:RINGING_SHOWN]:
+        for call in ringing(calls, site.clock)[:RINGING_SHOWN]:
             try:
                 known = site.counter.answer(call.account) if call.account else None
             except NotFound:  # an account that has gone since

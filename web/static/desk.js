@@ -20,18 +20,18 @@ document.addEventListener("keydown", (event) => {
 // -- one whom nobody has yet is announced to all, and Enter in the empty search box takes the call
 
 const STILL = "calls-stay";
-const newest = () => $("#calls [data-call]");
-let rang = newest()?.dataset.call;
+const newest = () => Math.max(0, ...$$("#calls [data-call]").map((call) => Number(call.dataset.call)));
+const given = () => $$("#calls [data-call][data-mine][data-channel=phone]").find((call) => Number(call.dataset.call) > rang);
+let rang = newest();  // the number of the last call that was looked at
 
 const waitsForCalls = () =>
   $("#answer [data-start]") && !$("#q").value && !document.hidden && !$("dialog[open]")
   && localStorage.getItem(STILL) !== "1";
 
 addEventListener("page:fresh", () => {
-  const call = newest();
-  if (!call || call.dataset.call === rang) return;
-  rang = call.dataset.call;
-  if (call.dataset.channel === "phone" && "mine" in call.dataset && waitsForCalls()) location.href = $("a", call).href;
+  const call = given();
+  rang = Math.max(rang, newest());
+  if (call && waitsForCalls()) location.href = $("a", call).href;
 });
 
 const pops = $("#calls-pop");

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from alerts.errors import Conflict, UnknownContact
 from alerts.memory import MemoryLedger
 from alerts.roles import Actor
-from desk.calls import RINGS_US, CallDesk, ringing
+from desk.calls import RINGS_S, CallDesk, ringing
+from grid.clock import SimulatedClock
 from grid.records import Contact
-from tests.unit.alerts.town import MINUTE, START, StandingClock
+from tests.unit.alerts.town import DAY, HOUR, MINUTE, START, StandingClock
 
 LI, WANG = Actor("李柜员", "clerk"), Actor("王芳", "clerk")
 CALL = Contact("phone", "c1", START, account="A11")
@@ -55,13 +57,32 @@ def test_a_call_given_to_somebody_cannot_be_taken_and_an_unknown_one_is_named() 
 
 
 def test_what_rings_is_a_recent_call_that_nobody_has_taken_the_longest_waiting_first() -> None:
-    now = START + RINGS_US
+    now, longest = START + HOUR, round(RINGS_S * 1e6)
     found = [
         replace(CALL, id=1, external_id="new", time_us=now),
         replace(CALL, id=2, external_id="first", time_us=now - MINUTE),
         replace(CALL, id=3, external_id="taken", taken_by="李柜员", time_us=now),
-        replace(CALL, id=4, external_id="gone", time_us=now - RINGS_US - 1),
+        replace(CALL, id=4, external_id="gone", time_us=now - longest - 1),
         replace(CALL, id=5, channel="web", external_id="web", time_us=now),
+        replace(CALL, id=6, external_id="a clock that is wrong", time_us=now + DAY),
     ]
 
-    assert ["first", "new"] == [c.external_id for c in ringing(found, now)]
+    assert ["first", "new"] == [c.external_id for c in ringing(found, StandingClock(now))]
+
+
+@pytest.mark.parametrize(
+    ("speed", "site_min", "rings"), [(60.0, 590, 1), (60.0, 610, 0), (1.0, 9, 1), (0.0, 9, 1)]
+)
+def test_a_call_rings_as_long_for_the_people_at_the_desks_however_fast_the_site_lives(
+    speed: float, site_min: int, rings: int, tmp_path: Path
+) -> None:
+    clock = SimulatedClock.create(tmp_path / "clock.json", START + site_min * MINUTE, speed)
+
+    assert rings == len(ringing([replace(CALL, id=1)], clock))
+
+
+def test_only_a_telephone_call_is_taken() -> None:
+    calls, made = desk(replace(CALL, channel="web"))
+
+    with pytest.raises(UnknownContact):
+        calls.take(made.id, LI)

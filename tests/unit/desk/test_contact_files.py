@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alerts.memory import MemoryLedger
+from desk.calls import ringing
 from desk.contact_files import ContactErrors, Mapped, read_contacts, read_mapping
 from desk.counter import Counter
 from grid.errors import BadInput
@@ -122,4 +123,5 @@ def test_the_past_is_kept_and_the_present_is_reported(tmp_path: Path) -> None:
     with ledger.reading() as r:
         assert [t.asset for t in r.tickets()] == ["T1-B1-2"]
         assert [c.text for c in r.contacts(account="A11")] == ["dark last year"]
+        assert ringing(r.contacts(), StandingClock(START + 56 * MINUTE)) == []
     assert clock.us - MINUTE > contacts[-1].time_us

@@ -378,6 +378,28 @@ def test_every_contact_is_told_to_the_stream() -> None:
     assert (told.data["known"], told.data["account"]) == (True, "A11")
 
 
+def test_a_ringing_enquiry_is_told_to_the_stream() -> None:
+    desk = counter()
+    desk.report(call(kind="enquiry"), CLERK, ringing=True)
+
+    with desk.ledger.reading() as r:
+        (told,) = [m for m in r.outbox(0) if m.topic == "contact"]
+    assert (told.data["kind"], told.data["known"]) == ("enquiry", False)
+
+
+def test_a_rank_that_a_person_has_set_stays_when_callers_move_the_report_up() -> None:
+    desk = counter()
+    first = desk.report(call("A11", 1)).ticket
+    assert first is not None
+    ranks = TicketDesk(desk.ledger, desk.network, StandingClock(NOW))
+    ranks.prioritise(first.id, Actor("赵值班", "operator"), first.version, 123, "last of all")
+
+    moved = desk.report(call("A12", 2)).ticket
+
+    assert moved is not None
+    assert (moved.asset, moved.priority, moved.priority_reason) == ("T1-B1", 123, "last of all")
+
+
 def test_a_restored_ticket_is_said_to_be_done() -> None:
     first = raised("outage", T1)
     desk = counter(first)

@@ -7,6 +7,7 @@ import pytest
 
 from alerts.roles import Actor
 from alerts.states import CAUSES
+from tests.unit.web.test_pages import text_of
 from tests.unit.web.visitor import HOST, Visit, Visitor
 from tests.unit.web.world import NOW, World
 from web.app import create_app
@@ -30,8 +31,8 @@ class Phone(Visitor):
         return self.post(f"{self.link}/{action}", data=fields, headers=headers)
 
 
-def sent_out(world: World, crew: str = "王师傅") -> None:
-    """The outage's ticket, dispatched and assigned."""
+def sent_out(world: World, crew: str = "王师傅", ticket_id: int = OUTAGE) -> None:
+    """A ticket, the outage's if no other is named, dispatched and assigned."""
     desk = create_app(world.settings).state.site.tickets
     for action, details in (
         ("take", {}),
@@ -39,9 +40,9 @@ def sent_out(world: World, crew: str = "王师傅") -> None:
         ("assign", {"crew": crew}),
     ):
         with world.ledger.reading() as r:
-            ticket = r.ticket(OUTAGE)
+            ticket = r.ticket(ticket_id)
         assert ticket is not None
-        desk.perform(action, OUTAGE, CHIEF, ticket.version, **details)
+        desk.perform(action, ticket_id, CHIEF, ticket.version, **details)
 
 
 @pytest.fixture
@@ -54,6 +55,31 @@ def phone(world: World, visit: Visit) -> Phone:
     made = Phone(create_app(world.settings), base_url=HOST, headers={"accept-language": "en"})
     made.link = found[1]
     return made
+
+
+@pytest.mark.parametrize(
+    ("language", "there"), [("en", "Also at this place:"), ("zh-CN", "同处另有工单：")]
+)
+def test_a_crew_sees_what_else_is_known_at_its_place(
+    language: str, there: str, world: World, visit: Visit
+) -> None:
+    form = {"account": "330720001", "external_id": "y", "symptom": "no_light", "since": "8"}
+    said = visit("clerk").change("/desk/contacts", **form)
+    found = re.search(r'linked to what was known:.*?/tickets/(\d+)">(\S+)', said.text, re.S)
+    assert found is not None
+    with world.ledger.reading() as r:
+        known = r.ticket(int(found[1]))
+        (own,) = [t for t in r.tickets() if t.asset.endswith("-001") and t.severity == "P1"]
+    assert known is not None
+    sent_out(world, ticket_id=own.id)
+    page = visit("dispatcher").change(f"/tickets/{own.id}/crew-link").text
+    link = re.search(r'value="http://testserver(/crew/[^"]+)"', page)
+    assert link is not None
+
+    crew = visit("", language).get(link[1]).text
+
+    assert there in text_of(crew) and known.number in crew
+    assert f'href="/tickets/{known.id}"' not in crew  # a link opens its own ticket alone
 
 
 def ticket(world: World) -> Any:

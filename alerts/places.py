@@ -20,9 +20,17 @@ def names_in(name: str) -> tuple[str, str]:
 
     >>> names_in("枫林街台区 / Fenglin Street"), names_in("T7")
     (('Fenglin Street', '枫林街台区'), ('T7', 'T7'))
+    >>> names_in("Mill Road / Canal Street")[1]
+    'Mill Road / Canal Street'
     """
-    chinese, _, english = name.partition(" / ")
-    return english or chinese, chinese
+    first, _, second = name.partition(" / ")
+    if not second or _is_chinese(first) == _is_chinese(second):
+        return name, name
+    return (second, first) if _is_chinese(first) else (first, second)
+
+
+def _is_chinese(text: str) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in text)
 
 
 _known: WeakKeyDictionary[Network, "Places"] = WeakKeyDictionary()

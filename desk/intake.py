@@ -10,7 +10,14 @@ from typing import Final
 
 from alerts.incidents import Standing
 from alerts.ledger import Transaction
-from alerts.opening import facts_of, incident_data, merged_by_hand, open_ticket, ticket_data
+from alerts.opening import (
+    facts_of,
+    incident_data,
+    merged_by_hand,
+    open_ticket,
+    ranked_by_hand,
+    ticket_data,
+)
 from alerts.places import Asset, Places
 from alerts.roles import SYSTEM, Actor
 from alerts.settings import HOUR_US, DeskSettings
@@ -188,6 +195,8 @@ def _move(
     if ticket is not None:
         standing = Standing(moved, (), ticket, merged=merged_by_hand(tx, ticket.id))
         facts = facts_of(standing, places, settings)
+        if ranked_by_hand(tx, ticket):
+            facts = {k: v for k, v in facts.items() if not k.startswith("priority")}
         _step(tx, ticket, replace(ticket, **facts), "moved", contact, why)
 
 

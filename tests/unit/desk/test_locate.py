@@ -14,6 +14,7 @@ from alerts.errors import Conflict, MissingDetail, WrongRole
 from alerts.memory import MemoryLedger
 from alerts.roles import Actor
 from alerts.storm import StormDesk
+from alerts.tickets import TicketDesk
 from desk.counter import Counter
 from desk.locate import LocateDesk, Picture, UnknownIncident
 from desk.read_now import Answered, HeadEndFailed, HttpHeadEnd, ReadNow, TooOften
@@ -209,6 +210,17 @@ def test_a_persons_word_moves_the_incident_and_the_machine_leaves_it(room: Room)
         found = r.incident(1)
     assert found is not None
     assert found.asset == "T1-B1"
+
+
+def test_a_persons_rank_stays_when_a_person_says_the_place(room: Room) -> None:
+    ranks = TicketDesk(room.ledger, town(), StandingClock(START + HOUR))
+    ranks.prioritise(1, CHIEF, 1, 123, "last of all")
+
+    room.desk.place(1, ("branch", "T1-B1"), CHIEF, "现场确认分支熔断")
+
+    with room.ledger.reading() as r:
+        (ticket,) = r.tickets()
+    assert (ticket.asset, ticket.priority) == ("T1-B1", 123)
 
 
 def test_a_place_is_said_by_those_who_may_with_a_reason_once(room: Room) -> None:

@@ -253,9 +253,9 @@ class Reading(Protocol):
     def told(self, subject: str, trigger: str) -> set[str]:
         """Who has been told (or is to be told) of a trigger; not whose notice was withdrawn."""
 
-    def waiting(self, subject: str, trigger: str, milestone: str, now_us: int) -> int:
-        """How many have not been sent yet of what was approved; in a drill those that would wait
-        for a later time than now."""
+    def waiting_notices(self, now_us: int) -> set[tuple[str, str, str]]:
+        """(subject, trigger, milestone) of what has not been sent to everybody yet; in a drill what
+        would wait for a later time than now."""
 
     def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
         """What a recipient was told or is to be told, newest first."""
@@ -349,7 +349,7 @@ class Transaction(Reading, Protocol):
     def withdraw_notices(
         self, subject: str, trigger: str, milestone: str, now_us: int, why: str
     ) -> int:
-        """Send no more of them: those that are `waiting` are withdrawn; how many."""
+        """Send no more of them: what waits or could not be delivered is withdrawn; how many."""
 
     def publish(self, topic: str, key: str, at_us: int, data: Mapping[str, Any]) -> None:
         """Append to the outbox; visible to readers when the transaction commits."""

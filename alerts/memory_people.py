@@ -115,24 +115,23 @@ class Memory(FeedMemory):
             if (k[0], k[2]) == (subject, trigger) and k not in self.withdrawn_rows
         }
 
-    def waiting(self, subject: str, trigger: str, milestone: str, now_us: int) -> int:
-        return len(self._waiting(subject, trigger, milestone, now_us))
+    def waiting_notices(self, now_us: int) -> set[tuple[str, str, str]]:
+        return {
+            (n.subject, n.trigger, n.milestone)
+            for k, n in self.notice_rows.items()
+            if n.not_before_us > now_us and k not in self.withdrawn_rows
+        }
 
-    def _waiting(
-        self, subject: str, trigger: str, milestone: str, now_us: int
-    ) -> list[tuple[str, str, str, str]]:
-        return [
+    def withdraw_notices(
+        self, subject: str, trigger: str, milestone: str, now_us: int, why: str
+    ) -> int:
+        keys = [
             k
             for k, n in self.notice_rows.items()
             if (n.subject, n.trigger, n.milestone) == (subject, trigger, milestone)
             and n.not_before_us > now_us
             and k not in self.withdrawn_rows
         ]
-
-    def withdraw_notices(
-        self, subject: str, trigger: str, milestone: str, now_us: int, why: str
-    ) -> int:
-        keys = self._waiting(subject, trigger, milestone, now_us)
         for key in keys:
             self.withdrawn_rows[key] = why
         return len(keys)

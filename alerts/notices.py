@@ -4,7 +4,7 @@ Nobody is told of an end whose beginning they were not told of, and nobody who i
 dark is told that the light is back. Ordinary notices wait through the night.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -108,30 +108,32 @@ def draft_notices(
         rows = {i.id: i for i in tx.incidents(incident_class="supply", limit=100_000)}
         rows.update(tx.incidents_by_id([i for i in by_incident if i not in rows]))
         rows.update(_mains(tx, rows))
-        for incident in rows.values():
-            past = by_incident.get(incident.id, [])
-            made += _draft_one(tx, network, incident, past, now_us, settings)
+        waiting = tx.waiting_notices(now_us)
+        for now in _all_known(tx, rows).values():
+            past = by_incident.get(now.incident.id, [])
+            made += _draft_one(tx, network, now, past, waiting, now_us, settings)
     return made
 
 
 def _draft_one(
     tx: Transaction,
     network: Network,
-    incident: Incident,
+    now: Known,
     past: Sequence[Draft],
+    waiting: Container[tuple[str, str, str]],
     now_us: int,
     settings: NoticeSettings | None,
 ) -> list[Draft]:
-    chosen = settings or NoticeSettings()
-    now = known_now(tx, incident.id)
-    if now is None or not incident.customers:
+    chosen, incident = settings or NoticeSettings(), now.incident
+    if not incident.customers:
         return []
     if incident.fault != "outage" and not now.merged:
         return []
-    past = [_still_right(tx, network, now, d, now_us, chosen) for d in past]
+    past = [_still_right(tx, network, now, d, waiting, now_us, chosen) for d in past]
     ticket, back = now.ticket, power_back_us(now.alerts) is not None
     over = back or ticket.state in OVER
-    told = bool(told_of_beginning(tx, incident, now.merged))
+    decided = now.merged or any(d.state != "draft" for d in past)  # else nobody was told anything
+    told = bool(over and decided and told_of_beginning(tx, incident, now.merged))
     made: list[Draft] = []
     due = _due(ticket, past, over, back, told, chosen)
     people = recipients(tx, network, incident, now.merged, over) if due else {}
@@ -153,6 +155,7 @@ def _still_right(
     network: Network,
     now: Known,
     draft: Draft,
+    waiting: Container[tuple[str, str, str]],
     now_us: int,
     settings: NoticeSettings,
 ) -> Draft:
@@ -163,7 +166,7 @@ def _still_right(
     """
     said: list[tuple[str, str]] | None = None
     if draft.state == "approved":
-        if not tx.waiting(_subject(draft), draft.trigger, draft.milestone, now_us):
+        if (_subject(draft), draft.trigger, draft.milestone) not in waiting:
             return draft
         said = _said_places(tx, draft)
         if now.ticket.state == "merged":  # what has become of it, its main ticket knows
@@ -191,11 +194,18 @@ def _withdrawn(tx: Transaction, draft: Draft, ticket: Ticket, why: Overtaken, no
 def known_now(reading: Reading, incident_id: int) -> Known | None:
     """An outage as it is known now; None without a ticket."""
     incident = reading.incident(incident_id)
-    ticket = reading.tickets_by_incident([incident_id]).get(incident_id)
-    if incident is None or ticket is None:
-        return None
-    alerts = reading.alerts_of([incident_id]).get(incident_id, ())
-    return Known(incident, ticket, alerts, outages_in(reading, ticket))
+    found = _all_known(reading, {incident_id: incident}) if incident is not None else {}
+    return found.get(incident_id)
+
+
+def _all_known(reading: Reading, incidents: Mapping[int, Incident]) -> dict[int, Known]:
+    tickets = reading.tickets_by_incident(list(incidents))
+    alerts = reading.alerts_of(list(tickets))
+    main = reading.merged_by_people([t.id for t in tickets.values()])
+    return {
+        i: Known(incidents[i], t, alerts.get(i, ()), outages_in(reading, t) if t.id in main else ())
+        for i, t in tickets.items()
+    }
 
 
 def _main(reading: Reading, now: Known) -> Known:
@@ -325,9 +335,10 @@ class NoticeDesk:
             if why is None:
                 return self._send(tx, draft, actor, now_us, text, text_zh)
             past = tx.drafts(open_only=False, incident_id=draft.incident_id)
-            incident = tx.incident(draft.incident_id)
-            assert incident is not None, "a draft has its incident"
-            offered = _draft_one(tx, self.network, incident, past, now_us, self.settings)
+            now = known_now(tx, draft.incident_id)
+            assert now is not None, "what has overtaken it is known"
+            waiting = tx.waiting_notices(now_us)
+            offered = _draft_one(tx, self.network, now, past, waiting, now_us, self.settings)
         raise TextOvertaken(why, offered)
 
     def _send(

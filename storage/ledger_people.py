@@ -118,24 +118,23 @@ class PeopleTables(TableView):
         found = self._all(self._queries["told"], [self._key, subject, trigger])
         return {row["recipient"] for row in found}
 
-    def waiting(self, subject: str, trigger: str, milestone: str, now_us: int) -> int:
-        found = self._all(self._queries["waiting"], self._text(subject, trigger, milestone, now_us))
-        return int(found[0]["count"])
+    def waiting_notices(self, now_us: int) -> set[tuple[str, str, str]]:
+        given = {"realm": self._key, "drill": self._realm != "live", "now_us": now_us}
+        found = self._all(self._queries["waiting_notices"], given)
+        return {(row["subject"], row["trigger"], row["milestone"]) for row in found}
 
     def withdraw_notices(
         self, subject: str, trigger: str, milestone: str, now_us: int, why: str
     ) -> int:
-        given = {**self._text(subject, trigger, milestone, now_us), "why": why}
-        return self._do("withdraw_notices", given)
-
-    def _text(self, subject: str, trigger: str, milestone: str, now_us: int) -> dict[str, Any]:
-        return {
+        given = {
             "realm": self._key,
             "subject": subject,
             "trigger": trigger,
             "milestone": milestone,
             "now_us": now_us,
+            "why": why,
         }
+        return self._do("withdraw_notices", given)
 
     def notices_to(self, recipient: str, limit: int = 100) -> list[ToldNotice]:
         if not nameable(recipient):

@@ -23,7 +23,8 @@ UPDATE notice SET next_try_at = now() + make_interval(secs => %s), last_error = 
 
 -- name: bury
 -- It never will: a person has to look.
-UPDATE notice SET state = 'dead', done_at = now(), last_error = %s WHERE id = %s
+UPDATE notice SET state = 'dead', done_at = now(), last_error = %s
+WHERE id = %s AND state = 'waiting'
 
 -- name: revive
 -- A person wants it tried again.

@@ -521,20 +521,21 @@ UPDATE notice_draft SET {updates} WHERE realm = %(realm)s AND id = %(id)s
 SELECT DISTINCT recipient FROM notice
 WHERE realm = %s AND subject = %s AND trigger = %s AND state <> 'withdrawn'
 
--- name: waiting
--- How many notices of an approved text have not been sent yet. None leaves a drill: what waits
--- there is what would.
-SELECT count(*) AS count FROM notice
-WHERE realm = %(realm)s AND subject = %(subject)s AND trigger = %(trigger)s
-    AND milestone = %(milestone)s
-    AND (state = 'waiting' OR state = 'withheld' AND not_before_us > %(now_us)s)
+-- name: waiting_notices
+-- Approved texts that have not been sent to all yet. None leaves a drill: what waits there is what
+-- would.
+SELECT subject, trigger, milestone FROM notice
+WHERE realm = %(realm)s AND state = 'waiting'
+UNION
+SELECT subject, trigger, milestone FROM notice
+WHERE %(drill)s AND realm = %(realm)s AND state = 'withheld' AND not_before_us > %(now_us)s
 
 -- name: withdraw_notices
--- They are no longer right.
+-- They are no longer right, nor will they be when a person tries again what could not be delivered.
 UPDATE notice SET state = 'withdrawn', done_at = now(), last_error = %(why)s
 WHERE realm = %(realm)s AND subject = %(subject)s AND trigger = %(trigger)s
     AND milestone = %(milestone)s
-    AND (state = 'waiting' OR state = 'withheld' AND not_before_us > %(now_us)s)
+    AND (state IN ('waiting', 'dead') OR state = 'withheld' AND not_before_us > %(now_us)s)
 
 -- name: notices_to
 -- What somebody was told or is to be told, newest first.

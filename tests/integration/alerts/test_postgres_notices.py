@@ -102,6 +102,23 @@ def test_a_failure_waits_and_a_refusal_for_good_is_dead_until_a_person_wants_it(
     assert deliver(queue, {"ops": Told()}, START).sent == 1
 
 
+def test_what_was_withdrawn_while_it_was_tried_is_neither_dead_nor_revived(
+    database: Database,
+) -> None:
+    queue = waiting(database, 2)
+    leased, other = queue.lease(START, 9, 60)
+    queue.bury(other.id, "refused")
+    with PostgresLedger(database).transaction() as tx:
+        assert {("alert:0", "firing", "P1")} == tx.waiting_notices(START)
+        for n in (leased, other):
+            assert 1 == tx.withdraw_notices(n.subject, n.trigger, n.milestone, START, "over")
+
+    queue.bury(leased.id, "refused")
+
+    assert not any(queue.revive(n.id) for n in (leased, other))
+    assert queue.counts() == {"withdrawn": 2}
+
+
 def test_what_waits_for_the_morning_is_not_due_at_night(database: Database) -> None:
     queue = waiting(database, 1)
     with database.connection() as c:

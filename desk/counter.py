@@ -135,7 +135,7 @@ class Counter(Answers):
                 self._publish(tx, made, known=False)  # it may be ringing, whatever it is about
                 return ContactOutcome(made, None, None, False, False, False, answer)
             if answer is not None and answer.incident is not None:
-                if open_ticket is not False and self._new_fact(tx, contact, answer, symptom):
+                if self._new_fact(tx, contact, answer, symptom, open_ticket):
                     return self._opened(tx, taken, answer, actor, beside=answer.incident)
                 return self._attached(tx, taken, answer.incident.id, answer)
             wanted = self._deserves(tx, contact, answer) if open_ticket is None else open_ticket
@@ -215,20 +215,27 @@ class Counter(Answers):
         return answer.script == "in_home" and self._others_called(reading, contact, answer)
 
     def _new_fact(
-        self, reading: Reading, contact: Contact, answer: Answer, symptom: Symptom | None
+        self,
+        reading: Reading,
+        contact: Contact,
+        answer: Answer,
+        symptom: Symptom | None,
+        word: bool | None,
     ) -> bool:
         """Whether a caller reports what the known cause does not explain: no supply, or danger,
         where a defect is still growing. What is an outage, or urgent already, takes the call; and
         where the caller's own meter has supply, only a defect that may have just failed, danger or
-        a second caller speak against it."""
+        a second caller speak against it. A clerk's `word` for or against a ticket goes before."""
         incident = answer.incident
         assert incident is not None, "asked where something is known"
+        urgent = incident.severity == "P1" or incident.incident_class == "supply"
+        explained = urgent or answer.script != "known"  # arrears, announced work
+        if explained or word is not None:
+            return bool(word) and not explained
         told = symptom or symptom_of(contact.text)
         if symptom is None and told == "danger" and incident.incident_class in _BURNS:
             return False  # a smell of burning is what such a voltage does to lamps and sets
-        urgent = incident.severity == "P1" or incident.incident_class == "supply"
-        explained = urgent or answer.script != "known"  # arrears, announced work
-        if contact.kind != "fault" or told not in NEW_FACTS or explained:
+        if contact.kind != "fault" or told not in NEW_FACTS:
             return False
         may_fail = incident.incident_class in (*PRECURSORS, "neutral")
         return (

@@ -573,3 +573,9 @@ def test_a_report_that_a_defect_is_merged_into_stays_a_loss_of_supply_until_mete
     assert incident is not None
     assert (main.fault, main.severity, main.work) == ("outage", "P1", "repair")
     assert (incident.incident_class, incident.opened_us) == ("supply", NOW)
+
+
+def test_a_clerk_who_wants_a_ticket_beside_a_known_defect_gets_one_whatever_the_symptom() -> None:
+    told = counter(JOINT).report(call(), CLERK, open_ticket=True, symptom="flicker")
+
+    assert told.created and told.beside is not None

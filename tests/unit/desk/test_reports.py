@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -183,6 +183,25 @@ def test_the_notice_of_an_outage_has_what_its_office_asks_for() -> None:
     ]
     assert english.isascii() is False  # names stay as they are
     assert len(english.splitlines()) == 7
+
+
+def test_the_notice_of_an_outage_counts_what_was_merged_in_and_speaks_one_language() -> None:
+    month = Month()
+    plain = town()
+    first, second = plain.transformers
+    named = (replace(first, name="枫林街台区 / Fenglin Street"), second)
+    network = replace(plain, transformers=named)
+    apply_events([raised("outage", T1)], month.ledger, plain)
+    apply_events([raised("outage", T2, 3 * HOUR)], month.ledger, plain)
+    month.at(190, "merge", 2, target_number="20260301-0001")
+
+    chinese = outage_notice(month.ledger, network, 1, START + 4 * HOUR)
+    english = outage_notice(month.ledger, network, 1, START + 4 * HOUR, language="en")
+
+    assert chinese is not None and english is not None
+    assert "停电台区：枫林街台区、中山路2号配变" in chinese
+    assert "影响客户：12户" in chinese and "停电时户数：29.9" in chinese  # 6 for 4 h, 6 since known
+    assert "Areas: Fenglin Street, 中山路2号配变" in english
 
 
 def test_there_is_no_outage_notice_for_what_is_no_outage() -> None:

@@ -33,7 +33,7 @@ from web.api_json import (
 from web.charts import POINTS_MAX, SPANS, device_chart
 from web.forms import whole
 from web.pages.tickets import details_of
-from web.policy import PERSONAL_DATA
+from web.policy import COUNTER, PERSONAL_DATA
 from web.site import Site
 from web.viewer import Viewer, viewer_of
 
@@ -176,11 +176,13 @@ def _given_to(site: Site, login: str) -> str | None:
     if not login:
         return None
     person = site.people.find(login)
-    if person is None or not person.active:
+    # Given to somebody without the counter's page it would ring nowhere.
+    if person is None or not person.active or person.role not in COUNTER:
         raise MissingDetail(
             "clerk",
-            f"Nobody here signs in as '{login}'; name a clerk's login, or leave it out.",
-            f"没有登录名为“{login}”的人员，请填写坐席登录名或留空。",
+            f"Nobody at the counter here signs in as '{login}'; name a clerk's login, or leave it "
+            "out.",
+            f"没有登录名为“{login}”的坐席人员，请填写坐席登录名或留空。",
         )
     return person.display_name or person.login
 

@@ -58,6 +58,7 @@ def register(app: FastAPI, site: Site) -> None:
                 problem, status = e.text(site.render.language(request)), 404
         if answer is not None:
             site.people.audit(viewer.login, "view_customer", account)
+        part = request.headers.get("hx-request") == "true"  # while somebody types
         with site.ledger.reading() as r:
             newest = r.contacts(limit=LOOKED_THROUGH)
         values: dict[str, Any] = {
@@ -68,7 +69,7 @@ def register(app: FastAPI, site: Site) -> None:
             "account": account,
             "answer": answer,
             "calls": newest[:CALLS_SHOWN],
-            "ringing": waiting(newest),
+            "ringing": () if part else waiting(newest),
             "story": site.counter.timeline(account, viewer.role, STORY_SHOWN) if answer else (),
             "customers": site.network.customer_by_account,
             "tickets": site.board.tickets(role=viewer.role, states=OPEN_STATES, limit=40),
@@ -81,7 +82,6 @@ def register(app: FastAPI, site: Site) -> None:
             "symptoms": SYMPTOMS,
             "covered": covered(hits) if answer is None else {},
         }
-        part = request.headers.get("hx-request") == "true"
         return site.render.page(
             request, "_desk_answer.html" if part else "desk.html", values, status=status
         )

@@ -292,7 +292,9 @@ def test_a_call_that_was_given_to_a_clerk_is_theirs_alone(visit: Visit) -> None:
     assert "data-ringing" not in mine + theirs
 
 
-def test_a_call_given_to_nobody_who_works_here_is_refused(visit: Visit) -> None:
-    refused = announce(visit(), clerk="nobody")
+@pytest.mark.parametrize("login", ["nobody", "engineer", " "])
+def test_a_call_given_to_nobody_at_the_counter_is_refused(login: str, visit: Visit) -> None:
+    """An engineer has no counter page: it would ring nowhere."""
+    refused = announce(visit(), clerk=login)
 
-    assert (422, True) == (refused.status_code, "Nobody here signs in as" in refused.text)
+    assert (422, True) == (refused.status_code, "Nobody at the counter here" in refused.text)

@@ -43,7 +43,10 @@ DOUBT: Final = 0.01  # of the load: how far a day strays before that has been se
 DOUBT_DAYS: Final = 4.0  # as if so many days had told
 SUSPECT: Final = 0.4
 FREEZE_DAYS: Final = 30.0
-LEAP_W: Final = 50_000.0  # no meter of a street draws so much more: another meter hangs there
+# No customer draws so much more, times the ratio of the current transformers, and no distribution
+# transformer hands out so much: another meter hangs there.
+LEAP_W: Final = 50_000.0
+LEAP_HANDED_W: Final = 5e6
 FIT: Final = 0.6  # share of the excess's days that one meter's missing energy explains
 LEAD: Final = 1.4  # and so much more than the next
 SIZE: Final = (0.4, 1.8)  # of the excess that it misses
@@ -59,15 +62,18 @@ def power(values: F4, p: int) -> float:
     return x
 
 
-@kernel("void(int64, int64, float64, float64[:, ::1], int64[:, ::1])")
-def read_register(p: int, time: int, e: float, energy: F8, read: I8) -> None:
-    """Note a reading of a register, Wh; one that begins anew, or leaps, begins a new day."""
+@kernel("void(int64, int64, float64, float64, float64[:, ::1], int64[:, ::1])")
+def read_register(p: int, time: int, e: float, most_w: float, energy: F8, read: I8) -> None:
+    """Note a reading of a register, Wh; one that begins anew, or leaps, begins a new day.
+
+    `most_w`: a mean power beyond it is a leap.
+    """
     if read[p, NOW] > NEVER:
         span_us = time - read[p, NOW]
         if span_us <= 0:
             return
         back = e < energy[p, NOW]
-        leap = e - energy[p, NOW] > LEAP_W * span_us / 3.6e9
+        leap = e - energy[p, NOW] > most_w * span_us / 3.6e9
         read[p, GAP] = min(span_us, DAY_US)
         if back or leap:
             read[p, CUT] = NEVER
@@ -146,7 +152,8 @@ def balance_days(
             # What is over stays as it is until the others' day is over as well.
             closed = waiting and p != m and day_is_over(p, read)
             if time[p] > NEVER and not math.isnan(register[p]) and not closed:
-                read_register(p, time[p], register[p] * ratio[p], energy, read)
+                most_w = LEAP_HANDED_W if p == m else LEAP_W * max(ratio[p], 1.0)
+                read_register(p, time[p], register[p] * ratio[p], most_w, energy, read)
             if p != m:
                 meters += 1
                 due += day_is_over(p, read)

@@ -47,11 +47,12 @@ def readings(
     counted: dict[str, F8],
     by: str = "e_import",
     anew: dict[str, int] | None = None,
+    copper: float = 4e-6,
 ) -> ReadingBatch:
     """What the meters count of what is drawn; the monitor tells power (`p`) or its register."""
     time = START_US + np.arange(DAYS * QUARTERS) * 900_000_000
     total = np.sum(list(drawn.values()), axis=0)
-    handed = total + 40.0 + 4e-6 * total**2
+    handed = total + 40.0 + copper * total**2
     values = handed if by == "p" else 5e8 + np.cumsum(handed) / 4.0
     rows = [ReadingBatch.of(["T1-TM"], np.zeros(time.size, int), time, {by: values})]
     for n, (name, watts) in enumerate(counted.items()):
@@ -202,3 +203,33 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
         plain.append(np.sqrt(square))
     assert found == pytest.approx(plain, abs=0.01)
     assert state[1:, daily.TODAY] == pytest.approx(meters[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("by", ["p", "e_import"])
+def test_a_transformer_that_hands_out_more_than_any_customer_draws_is_balanced(by: str) -> None:
+    """Twelve workshops: 130 kW by the monitor's register are no leap of it."""
+    drawn = {name: 20.0 * watts for name, watts in household_powers(street()).items()}
+    counted = drawn | {THIEF: drawn[THIEF] * since(12, 0.25)}
+
+    found = judged(readings(street(), drawn, counted, by, copper=2e-7))
+
+    assert {f.asset for f in found} == {f"U-{THIEF}"}
+
+
+def test_a_customer_on_current_transformers_may_draw_what_no_household_does() -> None:
+    """A factory's register counts secondary energy: 75 kW of it is no other meter either."""
+    net = street()
+    factory = "T1-B2-2"
+    net = replace(
+        net, devices=tuple(replace(d, ct_ratio=40.0) if d.id == factory else d for d in net.devices)
+    )
+    drawn = household_powers(net)
+    drawn[factory] = drawn[factory] * (75_000.0 / float(np.mean(drawn[factory])))
+    engine = Engine(net, only("energy"))
+    engine.feed("s", readings(net, drawn, drawn | {factory: drawn[factory] / 40.0}))
+    engine.flush()
+
+    (detector,) = engine.families.groups[0]
+    at = detector.layout.names.index(factory)
+    usual = float(detector.state["days"][at, daily.USUAL])
+    assert usual == pytest.approx(75_000.0, rel=0.2)

@@ -265,9 +265,10 @@ def test_drops(
         best = 0.0
         if learned:
             s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
-            # As the current is switched, so is what a joint takes.
-            turned = (i - s[LAST_OWN]) * (i - s[LAST_OWN])
-            step = (e - s[LAST_LEFT]) * (i - s[LAST_OWN])
+            # As the current is switched, so is what a joint takes; a current not told is none.
+            by = 0.0 if blind else i - s[LAST_OWN]
+            turned = by * by
+            step = (e - s[LAST_LEFT]) * by
             for j in range(2):
                 w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
                 for c in range(LEVEL_VAR):
@@ -378,8 +379,9 @@ def test_drops(
                         s[STDERR] = se
                 best = max(best, x)
             score[k] = best
-        s[LAST_LEFT] = e
-        s[LAST_OWN] = i
+        if not blind:
+            s[LAST_LEFT] = e
+            s[LAST_OWN] = i
         suspect = max(best, s[LONG])
         if suspect > 0.5 and s[FROZEN] < FREEZE_FRAMES:
             s[FROZEN] += 1.0

@@ -242,7 +242,6 @@ class EnergyDetector(Detector):
         self.sure = self._array("sure", "area", layout.n_areas, np.uint8)
         self.by_day = self._array("by_day", "area", layout.n_areas, np.uint8)
         self.suspect = self._array("suspect", "device", layout.size, np.uint8)
-        self.hinted = self._array("hinted", "device", layout.size, np.uint8)
         n, areas = layout.size, layout.n_areas
         self.day_areas = self._array("day_areas", "area", (areas, daily.N_AREA_DAY), float)
         self.day_when = self._array("day_when", "area", (areas, 2), np.int64, NEVER)
@@ -276,12 +275,6 @@ class EnergyDetector(Detector):
                 self.areas[k] = 0.0
                 self.day_areas[k] = 0.0
                 self.first[k] = 0
-
-    def counts_too_little(self) -> NDArray[np.bool_]:
-        """bool[n]: meters that seem to count less than runs through them, also before it is sure
-        enough to report: whatever follows from their powers and currents follows from that."""
-        reported = (self.suspect > 0) & (self.open[self.layout.area] > 0)
-        return np.asarray(reported | (self.hinted > 0))
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
@@ -331,7 +324,6 @@ class EnergyDetector(Detector):
                 if not waited or excess < AREA_SHARE * load:
                     score[k] = 0.95
         self.first[score < CLEAR] = 0
-        self._hint(score)
         found = self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
         self.sure[score < CLEAR] = 0
         return found
@@ -369,19 +361,6 @@ class EnergyDetector(Detector):
         if self.by_day[k]:
             return float(self.day_areas[k, daily.EXCESS]), float(self.day_areas[k, daily.LOAD])
         return float(self.areas[k, EXCESS]), float(self.areas[k, LOAD])
-
-    def _hint(self, score: NDArray[np.float64]) -> None:
-        """Note whose counting explains an excess that gathers."""
-        with np.errstate(invalid="ignore"):
-            gathering = np.flatnonzero((score >= SUSPECT) & (self.open == 0))
-            over = score < SUSPECT
-        if self.hinted.any():
-            self.hinted[over[self.layout.area]] = 0
-        for k in gathering.tolist():
-            self.hinted[self.layout.offsets[k] : self.layout.offsets[k + 1]] = 0
-            p = self._whose(k)
-            if p >= 0:
-                self.hinted[p] = 1
 
     def _whose(self, k: int) -> int:
         """The device whose counting explains the excess of an area; -1 if none stands out."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.energy import EXCESS, LAST_R, M_P, N_AREA, N_DEVICE, EnergyDetector, balance
+from detectors.energy import EXCESS, LAST_R, M_P, N_AREA, N_DEVICE, balance
 from detectors.engine import Engine
 from detectors.layout import CHANNEL
 from grid.network import Network
@@ -78,25 +78,6 @@ def test_what_one_meter_explains_stays_over_its_limit_while_it_lasts() -> None:
 
     assert {f.asset for f in found} == {"U-T1-B1-3"}
     assert len(found) > 24 and all(f.score >= 1.0 for f in found[:24])
-
-
-def test_who_seems_to_count_too_little_is_told_before_it_is_reported() -> None:
-    net = network(areas=1)
-    engine = Engine(net, only("energy"))
-    (energy,) = (d for d in engine.families.groups[0] if isinstance(d, EnergyDetector))
-    batch = readings(net, {"T1-B1-3": 0.2})
-    told: dict[str, float] = {}
-    reported = 0.0
-    for hour in range(round(DAYS * 24)):
-        begin = START_US + hour * 3_600_000_000
-        part = (batch.time >= begin) & (batch.time < begin + 3_600_000_000)
-        found = engine.feed("s", batch.select(part))
-        reported = reported or (found[0].tick_us - START_US) / 86400e6 if found else reported
-        for p in np.flatnonzero(energy.counts_too_little()).tolist():
-            told.setdefault(energy.layout.names[p], hour / 24)
-
-    assert set(told) == {"T1-B1-3"}
-    assert 6.0 < told["T1-B1-3"] < reported
 
 
 def test_an_honest_street_is_quiet() -> None:

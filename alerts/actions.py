@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from alerts.errors import Conflict, MissingDetail, UnknownTicket
-from alerts.incidents import Standing, from_elsewhere
+from alerts.incidents import Standing
 from alerts.ledger import FINAL_STATES, Transaction
-from alerts.opening import facts_of, incident_data, merged_by_hand, ranked_by_hand, ticket_data
+from alerts.opening import facts_for, incident_data, merged_by_hand, ticket_data
 from alerts.places import places_of
 from alerts.roles import SYSTEM, Actor, may_see
 from alerts.settings import AHEAD_MAX_US, DeskSettings
@@ -330,12 +330,8 @@ def _keep_main_in_step(
     """A main ticket as the whole makes it, when a part was merged into it or taken out again: its
     customers, its severity, its rank (a person's stays) and so its place in the queue."""
     alerts, places = at.tx.alerts_of([incident.id]).get(incident.id, ()), places_of(at.network)
-    aside = from_elsewhere(incident, alerts, places) if merged else frozenset[str]()
-    whole = Standing(incident, alerts, ticket, bool(merged), aside, tuple(merged))
-    facts = facts_of(whole, places, at.settings)
-    if ranked_by_hand(at.tx, ticket):
-        for name in ("priority", "priority_reason", "priority_reason_zh"):
-            facts.pop(name)
+    whole = Standing.with_merged(incident, alerts, ticket, merged, places)
+    facts = facts_for(at.tx, ticket, whole, places, at.settings)
     changed = altered(ticket, **facts, contacts=incident.contacts)
     if changed == ticket:
         return

@@ -69,6 +69,19 @@ class Standing:
     aside: frozenset[str] = frozenset()
     merged: tuple[Ticket, ...] = ()
 
+    @classmethod
+    def with_merged(
+        cls,
+        incident: Incident,
+        alerts: tuple[Alert, ...],
+        ticket: Ticket,
+        merged: Sequence[Ticket],
+        places: Places,
+    ) -> "Standing":
+        """An incident and the tickets that people have merged into its own, if any."""
+        aside = from_elsewhere(incident, alerts, places) if merged else frozenset[str]()
+        return cls(incident, alerts, ticket, bool(merged), aside, tuple(merged))
+
     @property
     def asset(self) -> Asset:
         return self.incident.asset_kind, self.incident.asset

@@ -70,7 +70,7 @@ def local(time_us: int, zone: str) -> datetime:
     return datetime.fromtimestamp(time_us / 1e6, UTC).astimezone(ZoneInfo(zone))
 
 
-def facts_of(
+def told_facts(
     network: Network, incident: Incident, ticket: Ticket, zone: str, merged: Sequence[Ticket] = ()
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the templates may say of an outage, in English and in Chinese; `merged` are the outages

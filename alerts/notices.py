@@ -12,7 +12,7 @@ from typing import Any, Final
 from alerts.errors import Conflict, NotFound, WrongRole
 from alerts.ledger import Ledger, Reading, Transaction
 from alerts.notice_people import outages_in, recipients, told_of_beginning
-from alerts.notice_words import TEMPLATES, Trigger, facts_of, local, render, told_places
+from alerts.notice_words import TEMPLATES, Trigger, local, render, told_facts, told_places
 from alerts.opening import main_of
 from alerts.overtaken import OVER, Known, Overtaken, overtaken, power_back_us, until_of
 from alerts.places import call_rank
@@ -138,7 +138,7 @@ def _draft_one(
     due = _due(ticket, past, over, back, told, chosen)
     people = recipients(tx, network, incident, now.merged, over) if due else {}
     for trigger, milestone in due:
-        facts = facts_of(network, incident, ticket, chosen.time_zone, now.merged)
+        facts = told_facts(network, incident, ticket, chosen.time_zone, now.merged)
         text, text_zh = (render(t, f) for t, f in zip(TEMPLATES[trigger], facts, strict=True))
         draft = tx.add_draft(
             Draft(incident.id, trigger, milestone, text, text_zh, len(people), now_us)

@@ -1,7 +1,7 @@
 """A ticket's derived facts and its opening; shared by machine-made and contact-made tickets."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from alerts.incidents import Standing, fault_of_work, primary, worst
 from alerts.ledger import Reading, Transaction
@@ -13,6 +13,8 @@ from alerts.settings import DeskSettings
 from grid.faults import FAULTS
 from grid.records import Alert, Incident, Ticket, TicketState
 from storage.desk_records import Step
+
+RANK: Final = ("priority", "priority_reason", "priority_reason_zh")
 
 
 def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str, Any]:
@@ -62,6 +64,18 @@ def facts_of(main: Standing, places: Places, settings: DeskSettings) -> dict[str
         "priority_reason_zh": rank.reason_zh,
         "due_us": min(ends, default=None),
     }
+
+
+def facts_for(
+    reading: Reading, ticket: Ticket, main: Standing, places: Places, settings: DeskSettings
+) -> dict[str, Any]:
+    """What a ticket that stands is to say now: as `facts_of`, but the rank that a person has set
+    stays."""
+    facts = facts_of(main, places, settings)
+    changed = any(getattr(ticket, name) != facts[name] for name in RANK)
+    if changed and ranked_by_hand(reading, ticket):
+        facts = {k: v for k, v in facts.items() if k not in RANK}
+    return facts
 
 
 def merged_by_hand(reading: Reading, ticket_id: int) -> tuple[Ticket, ...]:

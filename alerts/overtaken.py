@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.notice_words import facts_of, in_words, local, told_places
+from alerts.notice_words import in_words, local, told_facts, told_places
 from alerts.states import STATES
 from grid.network import Network
 from grid.records import Alert, Incident, Ticket, TicketState
@@ -95,7 +95,7 @@ def overtaken(
     if draft.trigger in ("initial_etr", "etr_change"):
         until_us = ticket.estimated_latest_us or ticket.estimated_restoration_us
         if until_us is None or abs(until_us - until_of(draft)) >= change_min_us:
-            facts, facts_zh = facts_of(network, now.incident, ticket, time_zone)
+            facts, facts_zh = told_facts(network, now.incident, ticket, time_zone)
             until, until_zh = facts.get("until", "not known"), facts_zh.get("until", "尚未确定")
             return Overtaken(
                 f"The estimate has changed; it is now: {until}.",

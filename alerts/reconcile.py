@@ -36,11 +36,12 @@ class Reconciler(TicketKeeping):
         held = tx.merged_by_people([t.id for t in tickets.values()])
         for i in rows:
             ticket = tickets.get(i.id)
-            by_people = ticket is not None and ticket.id in held
             own = alerts.get(i.id, ())
-            aside = rules.from_elsewhere(i, own, places) if by_people else frozenset[str]()
-            merged = merged_by_hand(tx, ticket.id) if ticket is not None and by_people else ()
-            self.standing[i.id] = Standing(i, own, ticket, by_people, aside, merged)
+            if ticket is not None and ticket.id in held:
+                merged = merged_by_hand(tx, ticket.id)
+                self.standing[i.id] = Standing.with_merged(i, own, ticket, merged, places)
+            else:
+                self.standing[i.id] = Standing(i, own, ticket)
 
     def take(
         self,

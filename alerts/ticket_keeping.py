@@ -10,7 +10,7 @@ from typing import Any
 
 from alerts.incidents import Standing
 from alerts.ledger import FINAL_STATES, Transaction
-from alerts.opening import facts_of, open_ticket, ranked_by_hand, ticket_data
+from alerts.opening import facts_for, facts_of, open_ticket, ticket_data
 from alerts.places import Places
 from alerts.roles import SYSTEM
 from alerts.settings import DeskSettings
@@ -108,10 +108,7 @@ class TicketKeeping:
         return None
 
     def _keep_in_step(self, s: Standing, ticket: Ticket, before: Standing | None) -> Ticket:
-        facts = facts_of(s, self.places, self.settings)
-        if ticket.priority != facts["priority"] and ranked_by_hand(self.tx, ticket):
-            for name in ("priority", "priority_reason", "priority_reason_zh"):
-                facts.pop(name)
+        facts = facts_for(self.tx, ticket, s, self.places, self.settings)
         changed = altered(ticket, **facts, contacts=s.incident.contacts)
         at_us = max((a.known_us for a in s.own), default=ticket.opened_us)
         if changed != ticket:

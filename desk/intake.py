@@ -10,14 +10,7 @@ from typing import Final
 
 from alerts.incidents import Standing
 from alerts.ledger import Transaction
-from alerts.opening import (
-    facts_of,
-    incident_data,
-    merged_by_hand,
-    open_ticket,
-    ranked_by_hand,
-    ticket_data,
-)
+from alerts.opening import facts_for, incident_data, merged_by_hand, open_ticket, ticket_data
 from alerts.places import Asset, Places
 from alerts.roles import SYSTEM, Actor
 from alerts.settings import HOUR_US, DeskSettings
@@ -194,9 +187,7 @@ def _move(
     ticket = tx.open_tickets([incident.id]).get(incident.id)
     if ticket is not None:
         standing = Standing(moved, (), ticket, merged=merged_by_hand(tx, ticket.id))
-        facts = facts_of(standing, places, settings)
-        if ranked_by_hand(tx, ticket):
-            facts = {k: v for k, v in facts.items() if not k.startswith("priority")}
+        facts = facts_for(tx, ticket, standing, places, settings)
         _step(tx, ticket, replace(ticket, **facts), "moved", contact, why)
 
 

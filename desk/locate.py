@@ -11,16 +11,10 @@ from threading import Lock
 from typing import Final
 
 from alerts.errors import Conflict, MissingDetail, NotFound, WrongRole
-from alerts.incidents import Standing, from_elsewhere
+from alerts.incidents import Standing
 from alerts.ledger import Ledger, Reading, Transaction
 from alerts.locating import Candidate, Located, Locator, Says, Sign, Suspect
-from alerts.opening import (
-    facts_of,
-    incident_data,
-    merged_by_hand,
-    ranked_by_hand,
-    ticket_data,
-)
+from alerts.opening import facts_for, incident_data, merged_by_hand, ticket_data
 from alerts.places import Asset, Places, places_of
 from alerts.roles import Actor, Role, may_see
 from alerts.settings import HOUR_US, MINUTE_US, DeskSettings
@@ -211,11 +205,8 @@ class LocateDesk:
         if ticket is not None:
             alerts = tx.alerts_of([incident.id]).get(incident.id, ())
             merged = merged_by_hand(tx, ticket.id)
-            aside = from_elsewhere(made, alerts, self.places) if merged else frozenset[str]()
-            standing = Standing(made, alerts, ticket, bool(merged), aside, merged)
-            facts = facts_of(standing, self.places, self.settings)
-            if ranked_by_hand(tx, ticket):
-                facts = {k: v for k, v in facts.items() if not k.startswith("priority")}
+            standing = Standing.with_merged(made, alerts, ticket, merged, self.places)
+            facts = facts_for(tx, ticket, standing, self.places, self.settings)
             step = Step(
                 ticket.id,
                 0,

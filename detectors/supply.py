@@ -20,6 +20,13 @@ from detectors.displacement import COS, SIN, phase_current
 from detectors.frames import NEVER, Frame
 from detectors.horizon import NOTHING, Growth
 from detectors.layout import CHANNEL, GroupLayout
+from detectors.leakage import (
+    APART_A,
+    APART_HOURS,
+    APART_SIGMA,
+    leak_at_no_current,
+    told_of_leakage,
+)
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from detectors.supply_words import TEXTS
@@ -70,13 +77,6 @@ LEAK_SIGMA: Final = 6.0
 LEAK_HOURS: Final = 3.0
 ROUGH_HOURS: Final = 6.0
 ROUGH_SHARE: Final = 0.12  # of what has grown, as change from reading to reading
-# Where a bad neutral or an overload sends current through the earth: what is left of the square of
-# the residual current when none flows in the neutral is leakage.
-APART_HOURS: Final = 24.0
-APART_A: Final = 0.12
-APART_CURRENT_A: Final = 4.0
-APART_SIGMA: Final = 4.0
-COHERENT: Final = 3.0  # readings in a row tell less than so many apart would
 MEMORY_DAYS: Final = 14.0
 LEARN_DAYS: Final = 3.0
 FREEZE_FRAMES: Final = 2880
@@ -300,33 +300,6 @@ def follow_supply(
                 s[LEAK_VAR] += b * (min(e * e, 1.0) - s[LEAK_VAR])
 
 
-def told_of_leakage(x: float, y: float) -> tuple[float, ...]:
-    """What one reading adds to the sums of `leak_at_no_current`.
-
-    What returns through a bad contact strays in proportion to itself: readings with little
-    neutral current tell most.
-    """
-    w = 1.0 / (1.0 + x / (APART_CURRENT_A * APART_CURRENT_A)) ** 2
-    return 1.0, w, w * x, w * y, w * x * x, w * x * y, w * y * y
-
-
-def leak_at_no_current(sums: F8) -> tuple[float, float]:
-    """(leakage, A; standard error of its square, A^2) from sums of 1, w, wx, wy, wxx, wxy, wyy.
-
-    x is the square of the neutral's current, y that of the residual current, w the weight of a
-    reading; (0, inf) while x has not moved.
-    """
-    n, w, sx, sy, sxx, sxy, syy = sums.tolist()
-    spread = sxx - sx * sx / w if n >= 4.0 else 0.0
-    if not spread > 1e-6:
-        return 0.0, math.inf
-    slope = max((sxy - sx * sy / w) / spread, 0.0)
-    begins = (sy - slope * sx) / w
-    left = syy - sy * sy / w - slope * slope * spread
-    variance = COHERENT * max(left, 1e-9) / max(n - 2.0, 1.0)
-    return math.sqrt(max(begins, 0.0)), math.sqrt(variance * (1.0 / w + (sx / w) ** 2 / spread))
-
-
 class SupplyDetector(Detector):
     """Every transformer of a group."""
 
@@ -406,12 +379,8 @@ class SupplyDetector(Detector):
         return out
 
     def _tell_leak_apart(self, moved: NDArray[np.bool_], amps: F8) -> None:
-        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads.
-
-        What returns through the earth is proportional to the neutral's current, what leaks is
-        there without it: the residual's square is a line on the neutral current's square, and
-        where that begins, at no neutral current, is the square of the leakage.
-        """
+        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads:
+        by what is left where no neutral current flows (`leakage.py`)."""
         assert self.neutral is not None
         layout, leaking = self.layout, self._score[:, LEAKING]
         if self.transformer is not None:

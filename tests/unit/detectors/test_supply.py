@@ -8,8 +8,8 @@ import pytest
 
 from detectors.catalogue import FAMILIES
 from detectors.engine import Engine
+from detectors.leakage import leak_at_no_current, told_of_leakage
 from detectors.settings import DetectorSettings
-from detectors.supply import leak_at_no_current, told_of_leakage
 from grid.readings import ReadingBatch
 from grid.records import Finding
 from tests.unit.detectors.street import (

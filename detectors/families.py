@@ -4,7 +4,11 @@ Receives frames in order of closing; hands on findings in a fixed order. Knows n
 frame is complete: that is the engine's.
 """
 
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from functools import partial
+from typing import Any
 
 from detectors.base import Detector, Stateful
 from detectors.catalogue import FAMILIES
@@ -91,34 +95,40 @@ class Families:
 
     def _stage(self, g: int, frame: Frame, stage: list[Detector], first: bool) -> list[Finding]:
         """Families that all see the same frame; the last one may spoil it for the next stage."""
-        found: dict[str, list[Finding]] = {}
-        task = None
-        if self._helper is not None and frame.layout.size >= HELPED_FROM:
-            task = self._helper.submit(self._aside, g, frame, stage, first)
-        else:
-            found |= self._aside(g, frame, stage, first)
+        found: dict[str, list[Finding]] = {OutageDetector.name: []}
+        waiting = deque(self._aside(g, frame, stage, first))
+
+        def work_off() -> None:
+            while waiting:
+                try:
+                    name, step = waiting.popleft()
+                except IndexError:  # the other thread was faster
+                    return
+                found[name] = step()
+
+        helped = self._helper is not None and frame.layout.size >= HELPED_FROM
+        task = self._helper.submit(work_off) if self._helper is not None and helped else None
         for detector in stage:
             if not (detector.beside or detector.spoils):
                 found[detector.name] = detector.step(frame)
-        if task is not None:
-            found |= task.result()
+        work_off()  # all of it, or what the helper has not begun
+        if task is not None and not task.cancel():
+            task.result()
         if stage and stage[-1].spoils:
             found[stage[-1].name] = stage[-1].step(frame)
         return [x for name in (OutageDetector.name, *(d.name for d in stage)) for x in found[name]]
 
     def _aside(
         self, g: int, frame: Frame, stage: list[Detector], first: bool
-    ) -> dict[str, list[Finding]]:
-        """What asks no other family, by name: it changes nothing that they read."""
-        found: dict[str, list[Finding]] = {OutageDetector.name: []}
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """What asks no other family, by name: it changes nothing that any of them reads."""
         if first and self.outage is not None:
-            found[OutageDetector.name] = self.outage.step(g, frame)
+            yield OutageDetector.name, partial(self.outage.step, g, frame)
         for detector in stage:
             if detector.beside:
-                found[detector.name] = detector.step(frame)
+                yield detector.name, partial(detector.step, frame)
             elif detector.spoils:
-                detector.look(frame)
-        return found
+                yield detector.name, partial(detector.look, frame)
 
 
 def _stages(detectors: list[Detector]) -> list[list[Detector]]:

@@ -88,6 +88,24 @@ class Detector(Stateful):
         super().__init__()
         self.layout = layout
         self.settings = settings
+        self._raised: bool | None = None  # None: to be looked up
+
+    def restore(self, state: dict[str, Array]) -> None:
+        super().restore(state)
+        self._raised = None
+
+    def quiet(self, hot: int) -> bool:
+        """Whether a frame with so many scores at the limit has nothing to report: most have not,
+        and then no array of scores or of what is raised (`open`) is looked at again."""
+        if hot or self.near is not None:
+            self._raised = None
+            return False
+        if self._raised is None:
+            self._raised = bool(self.state["open"].any())
+        if self._raised:
+            self._raised = None
+            return False
+        return True
 
     def over(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import daily
-from detectors.base import Detector, Stateful, known_at, rounded
+from detectors.base import Array, Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, U1, kernel
 from detectors.daily import DAY_US, balance_days, power
 from detectors.displacement import COS, SIN
@@ -73,8 +73,8 @@ CLEAR: Final = 0.5
 
 
 @kernel(
-    "void(int64, float64, float32[:, ::1], uint8[::1], int32[::1], int32[::1], float64[::1],"
-    "float64[:, ::1], float32[:, ::1], int64[::1], float64[::1])"
+    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], uint8[::1], int32[::1], int32[::1],"
+    "float64[::1], float64[:, ::1], float32[:, ::1], int64[::1], float64[::1])"
 )
 def balance(
     tick: int,
@@ -88,8 +88,9 @@ def balance(
     devices: F4,
     powered: I8,
     score: F8,
-) -> None:
-    """Advance the energy balance of every area by one frame.
+) -> tuple[int, int]:
+    """Advance the energy balance of every area by one frame; returns how many scores are above
+    `SUSPECT`, and how many areas have long had no powers to balance.
 
     repeating : uint8[n]   1 = says what it said before while the area moves: not believed
     areas : float64[areas, 17], devices : float32[n, 9]   updated
@@ -103,11 +104,14 @@ def balance(
     slow = 1.0 - math.exp(-step_h / CULPRIT_HOURS)
     hour = 1.0 - math.exp(-step_h / CHANGE_HOURS[0])
     hours = 1.0 - math.exp(-step_h / CHANGE_HOURS[1])
+    hot = 0
+    unpowered = 0
     for k in range(offsets.size - 1):
         score[k] = math.nan
         m = monitor[k]
         if m < 0:
             continue
+        unpowered += powered[k] <= tick - 2 * DAY_US
         handed = power(values, m)
         if math.isnan(handed):
             continue
@@ -135,6 +139,7 @@ def balance(
                 d[USUAL] += (x - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
         if meters == 0 or heard < COVERAGE * meters:
             continue
+        unpowered -= powered[k] <= tick - 2 * DAY_US
         powered[k] = tick
         loss = handed - metered
         # Copper warms with the current of each conductor, the neutral's included: uneven load costs
@@ -176,6 +181,7 @@ def balance(
             if s[WEIGHT] < 0.3:
                 x = min(x, 0.5)
             score[k] = max(x, 0.0)
+            hot += x > SUSPECT
         # Whose counting moves with the excess? Changes from hour to hour: the theft's own
         # beginning, where one falls and the other rises, is over before it is suspected.
         s[LAST_R] = r
@@ -183,6 +189,8 @@ def balance(
         s[R_HOURS] += hours * (r - s[R_HOURS])
         e_r = s[R_HOUR] - s[R_HOURS]
         begins = learned and x > SUSPECT and s[FROZEN] == 0.0
+        frozen = learned and x > SUSPECT and s[FROZEN] < FREEZE_FRAMES
+        a = max(1.0 / (s[COUNT] + 1.0), 1.0 / memory)
         s[V_R] += slow * (e_r * e_r - s[V_R])
         if begins:
             s[V_R] = 0.0  # what moved with what before is no evidence
@@ -201,14 +209,13 @@ def balance(
             if begins:
                 d[V_P] = 0.0
                 d[C_RP] = 0.0
-        if learned and x > SUSPECT and s[FROZEN] < FREEZE_FRAMES:
+            if not frozen:
+                d[LONG] += a * (d[USUAL] - d[LONG])
+        if frozen:
             s[FROZEN] += 1.0
             continue
         s[FROZEN] = 0.0 if x <= SUSPECT else s[FROZEN]
         s[COUNT] += 1.0
-        a = max(1.0 / s[COUNT], 1.0 / memory)
-        for p in range(offsets[k], offsets[k + 1]):
-            devices[p, LONG] += a * (devices[p, USUAL] - devices[p, LONG])
         fit = dl - r + bounded
         s[M_X] += a * dx
         s[M_L] += a * fit
@@ -222,6 +229,7 @@ def balance(
             s[LEVEL_VAR] += max(1.0 / (since + 10.0), 1.0 / memory) * (stray * stray - s[LEVEL_VAR])
         else:
             s[LEVEL_VAR] = s[VAR] * 0.05
+    return hot, unpowered
 
 
 class EnergyDetector(Detector):
@@ -257,11 +265,16 @@ class EnergyDetector(Detector):
         self.supply: SupplyDetector | None = None
         self.meter: MeterDetector | None = None
         self._trusted = np.zeros(layout.size, np.uint8)
+        self._marked = True
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
         self.supply = next((d for d in others if isinstance(d, SupplyDetector)), None)
         self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
+
+    def restore(self, state: dict[str, Array]) -> None:
+        super().restore(state)
+        self._marked = True
 
     def edited(self, before: Sequence[str], now: Sequence[str]) -> None:
         """The usual losses of an area hold for its meters: where one has come from another area, or
@@ -278,7 +291,7 @@ class EnergyDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
-        balance(
+        hot, unpowered = balance(
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
@@ -291,8 +304,13 @@ class EnergyDetector(Detector):
             self.powered,
             score,
         )
+        if not unpowered and self.quiet(hot):
+            self._forget()
+            return []
+        self._marked = True
         self.by_day[~np.isnan(score)] = 0
-        self._judge_days(frame)
+        if unpowered:
+            self._judge_days(frame)
         score[self._none] = np.nan
         if self.supply is not None:
             # Whatever leaks to earth is handed out and metered nowhere: the leakage is the finding.
@@ -328,12 +346,18 @@ class EnergyDetector(Detector):
         self.sure[score < CLEAR] = 0
         return found
 
+    def _forget(self) -> None:
+        """Areas that were judged and are far below the limit hold no marks of earlier frames."""
+        if self._marked:
+            well = ~np.isnan(self._score)
+            marks = (self.by_day, self.first, self.sure)
+            for mark in marks:
+                mark[well] = 0
+            self._marked = any(mark.any() for mark in marks)
+
     def _judge_days(self, frame: Frame) -> None:
         """Score the areas whose day ended in this frame and whose powers nobody knows."""
         layout = self.layout
-        resting = (layout.monitor < 0) | (self.powered > frame.tick_us - 2 * DAY_US)
-        if resting.all():
-            return
         balance_days(
             frame.tick_us,
             layout.step_us,

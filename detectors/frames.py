@@ -223,7 +223,14 @@ def scatter(
             words[at, KNOWN] = received[r]
         elif merge:
             words[at, KNOWN] = min(words[at, KNOWN], received[r])
-        if take or merge:
+        if take and (packed >> 48) & 1 == 0:
+            # Nearly every row: nothing is there yet, and the values are primary.
+            for c in range(channel.size):
+                v = columns[c, r]
+                if v >= bounds[c, 0] and v <= bounds[c, 1]:
+                    values[at, channel[c]] = v
+                    reported[held, channel[c]] = 1
+        elif take or merge:
             scaled = (packed >> 48) & 1
             for c in range(channel.size):
                 v = columns[c, r]
@@ -235,6 +242,7 @@ def scatter(
                     reported[held, x] = 1
                     if not values[at, x] >= v:  # nothing yet, or less
                         values[at, x] = v
+        if take or merge:
             if register.size > 0:
                 e = register[r]
                 if e >= 0.0 and (take or not e <= doubles[at, REGISTER_WORD]):

@@ -13,9 +13,9 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Detector, Stateful, any_over, known_at, rounded
+from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, U1, kernel
-from detectors.frames import NEVER, Frame
+from detectors.frames import NEVER, REGISTERS, Frame
 from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
 from detectors.measuring_words import RULES
 from detectors.outage import OutageDetector
@@ -67,15 +67,16 @@ def _rolls_over(e: float) -> bool:
 
 
 @kernel(
-    "void(int64, float64, float32[:, ::1], float64[:], int64[:], int32[::1], float64[::1],"
-    "int64[::1], float64, int64[::1], int64[::1], float64[::1], float64[::1], float32[:, ::1],"
-    "uint8[::1], float64[:, ::1])"
+    "int64(int64, float64, float32[:, ::1], float64[:], boolean, int64[:], int32[::1],"
+    "float64[::1], int64[::1], float64, int64[::1], int64[::1], float64[::1], float64[::1],"
+    "float32[:, ::1], uint8[::1], float64[:, ::1])"
 )
 def judge_meters(
     tick: int,
     step_h: float,
     values: F4,
     register: F8,
+    registered: bool,
     time: I8,
     offsets: I4,
     nominal: F8,
@@ -88,10 +89,11 @@ def judge_meters(
     state: F4,
     repeating: U1,
     score: F8,
-) -> None:
-    """Judge every device by one frame.
+) -> int:
+    """Judge every device by one frame; returns how many scores are at the limit.
 
-    register : float64[n]    import register, Wh; time : int64[n]  `NEVER` = nothing heard
+    register : float64[n]    import register, Wh; `registered` is false where there is none to read
+    time : int64[n]          `NEVER` = nothing heard
     delivery : int64[n]      how far apart deliveries are, microseconds
     last, gap : int64[n]     last reading and usual distance between readings; updated
     healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
@@ -99,8 +101,9 @@ def judge_meters(
     repeating : uint8[n]     out: 1 = repeats one reading while the area moves, not yet for long
     score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged
     """
-    score.fill(math.nan)
-    repeating.fill(0)
+    hot = 0
+    whole = step_h * 3600.0
+    settled = 1.0 / memory
     for k in range(offsets.size - 1):
         u = nominal[k]
         total = 0.0
@@ -110,8 +113,7 @@ def judge_meters(
         drifting = 0
         silent = 0
         for p in range(offsets[k], offsets[k + 1]):
-            if last[p] > NEVER:
-                known += 1
+            known += last[p] > NEVER
             if time[p] > NEVER:
                 heard += 1
             elif last[p] > NEVER and tick - last[p] > 4 * max(gap[p], 1):
@@ -121,73 +123,80 @@ def judge_meters(
                 total += v
                 number += 1
         middle = total / number if number >= 3 else math.nan
+        longest = healed[k]
         for p in range(offsets[k], offsets[k + 1]):
             s = state[p]
+            repeating[p] = 0
             if time[p] == NEVER:
+                quiet = math.nan
                 if last[p] > NEVER and known >= 4 and gap[p] > 0:
                     quiet_h = (tick - last[p]) / 3.6e9
                     limit = max(SILENT_H, SILENT_INTERVALS * gap[p] / 3.6e9)
                     limit = max(limit, SILENT_DELIVERIES * delivery[p] / 3.6e9)
-                    limit = max(limit, HEALED * healed[k])
+                    limit = max(limit, HEALED * longest)
                     if silent > max(1.0, TOGETHER * known):
-                        score[p, SILENT] = min(quiet_h / limit, 0.9)
+                        quiet = min(quiet_h / limit, 0.9)
                     elif heard >= SPEAKING * known or quiet_h < limit:
-                        score[p, SILENT] = quiet_h / limit
+                        quiet = quiet_h / limit
+                score[p, STUCK] = score[p, REGISTER] = score[p, CLOCK] = math.nan
+                score[p, SILENT] = quiet
+                hot += quiet >= 1.0
                 continue
-            score[p, SILENT] = 0.0
             pause_us = time[p] - last[p] if last[p] > NEVER else 0
-            if pause_us > 0:
+            if pause_us > 0 and pause_us != gap[p]:
                 if gap[p] == 0:
                     gap[p] = pause_us
                 elif pause_us < 3 * gap[p]:
                     gap[p] += (pause_us - gap[p]) // 8
                 else:
                     gap[p] += gap[p] // 8
-            pause_h = pause_us / 3.6e9
-            healed[k] = max(healed[k] * HEALED_KEEP, min(pause_h, 240.0))
-            in_time = pause_us <= gap[p] + gap[p] // 2
+            pause_h = pause_us * (1.0 / 3.6e9)
+            longest = max(longest * HEALED_KEEP, min(pause_h, 240.0))
             last[p] = time[p]
             # Stuck: nothing moves while the area does.
+            stuck = math.nan
             v = float(values[p, V])
             i = float(values[p, I_A])
             if math.isnan(i):
                 i = float(values[p, P_ALL])
-            if not math.isnan(v) and v > 0.5 * u:
+            if v > 0.5 * u:
                 same = i == s[LAST_I] or (math.isnan(i) and math.isnan(s[LAST_I]))
+                stuck = 0.0
                 if v == s[LAST_V] and same:
                     s[SAME_H] += pause_h
                     s[RUN] += 1.0
                     if not math.isnan(middle):
                         s[LOW] = min(s[LOW], middle)
                         s[HIGH] = max(s[HIGH], middle)
+                    stuck = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
+                    if not s[HIGH] - s[LOW] >= MOVED_V:
+                        stuck = min(stuck, 0.5)
+                    if s[RUN] >= REPEATS and s[HIGH] - s[LOW] >= 0.5 * MOVED_V:
+                        repeating[p] = 1
                 else:
                     s[SAME_H] = 0.0
                     s[RUN] = 0.0
                     s[LOW] = 1e9
                     s[HIGH] = -1e9
-                s[LAST_V] = v
-                s[LAST_I] = i
-                score[p, STUCK] = 0.0
-                if s[RUN] > 0.0:
-                    score[p, STUCK] = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
-                    if not s[HIGH] - s[LOW] >= MOVED_V:
-                        score[p, STUCK] = min(score[p, STUCK], 0.5)
-                    if s[RUN] >= REPEATS and s[HIGH] - s[LOW] >= 0.5 * MOVED_V:
-                        repeating[p] = 1
+                    s[LAST_V] = v
+                    s[LAST_I] = i
             # Register: counted back while the meter kept reporting.
-            e = register[p]
-            if not math.isnan(e):
+            back = math.nan
+            if registered and not math.isnan(register[p]):
+                e = register[p]
                 s[BACK_H] = max(0.0, s[BACK_H] - min(pause_h, DAY_H))
+                in_time = pause_us <= gap[p] + gap[p] // 2
                 if last_e[p] - e > BACK_WH and in_time and not _rolls_over(last_e[p]):
                     s[BACK_H] = 2.0 * DAY_H
                     s[AFRESH_AT] = 1.0 if e < AFRESH * last_e[p] else 0.0
                 last_e[p] = e
-                score[p, REGISTER] = s[BACK_H] / DAY_H
+                back = s[BACK_H] / DAY_H
             # Clock: distance of its time from the tick, followed past half a step.
-            away = (time[p] - tick) / 1e6
-            if s[COUNT] > 0.0:
-                whole = step_h * 3600.0
-                away += whole * math.floor((s[OFFSET] - away) / whole + 0.5)
+            clock = math.nan
+            away = (time[p] - tick) * 1e-6
+            moved = s[OFFSET] - away
+            if s[COUNT] > 0.0 and not -0.5 * whole <= moved < 0.5 * whole:
+                away += whole * math.floor(moved / whole + 0.5)
             s[OFFSET] = away
             s[COUNT] += 1.0
             d = away - s[USUAL]
@@ -198,16 +207,23 @@ def judge_meters(
             # One odd time is no drift: each reading counts up to twice the limit.
             s[FAST] += 0.25 * (max(-2.0 * limit, min(2.0 * limit, d)) - s[FAST])
             if s[COUNT] > LEARN_FRAMES:
-                score[p, CLOCK] = abs(s[FAST]) / limit
-            if not score[p, CLOCK] > 0.5:
-                rate = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
+                clock = abs(s[FAST]) / limit
+            if not clock > 0.5:
+                rate = 1.0 / s[COUNT] if s[COUNT] < memory else settled
                 s[USUAL] += rate * d
                 s[JITTER] += rate * (min(abs(d), 900.0) - s[JITTER])
             else:
                 drifting += 1
+            score[p, STUCK] = stuck
+            score[p, REGISTER] = back
+            score[p, CLOCK] = clock
+            score[p, SILENT] = 0.0
+            hot += (stuck >= 1.0) | (back >= 1.0) | (clock >= 1.0)
+        healed[k] = longest
         if drifting >= 3 and drifting > SHARED_DRIFT * heard:
             for p in range(offsets[k], offsets[k + 1]):
                 score[p, CLOCK] = min(score[p, CLOCK], 0.9)
+    return hot
 
 
 class MeterDetector(Detector):
@@ -235,17 +251,19 @@ class MeterDetector(Detector):
         self.supply: OutageDetector | None = None
         self._repeats = np.zeros(n, np.uint8)
         self._score = np.full((n, len(NAMES)), np.nan)
+        self._hot = 0
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
 
     def look(self, frame: Frame) -> None:
         layout = self.layout
-        judge_meters(
+        self._hot = judge_meters(
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
             frame.register,
+            bool(frame.reported[REGISTERS]),
             frame.time,
             layout.offsets,
             layout.nominal_v,
@@ -263,7 +281,7 @@ class MeterDetector(Detector):
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score
         self.repeating[:] = self._repeats  # for the next frame: others may run beside `look`
-        if self.near is None and not any_over(score, self.open):
+        if self.quiet(self._hot):
             return []
         if self.supply is not None:
             for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():

@@ -39,7 +39,7 @@ KINDS: Final = ("abc", "a", "b", "c")
 
 
 @kernel(
-    "int64(int64, int64, float32[:, ::1], int64[:], int8[::1], int32[::1], float64[::1],"
+    "int64(int64, int64, float32[:, ::1], int64[:], boolean, int8[::1], int32[::1], float64[::1],"
     "int64[::1], float64[:, ::1], float64[::1])"
 )
 def find_dips(
@@ -47,6 +47,7 @@ def find_dips(
     step: int,
     values: F4,
     time: I8,
+    told: bool,
     phase: I1,
     offsets: I4,
     nominal: F8,
@@ -56,11 +57,16 @@ def find_dips(
 ) -> int:
     """How deep each device dipped within the frame; returns how many did.
 
+    told : whether any device tells of dips; if none does, `depth` stays as it is
     last : int64[n]       last reading; updated. After a pause dips belong to the outage before.
     downs : float64[n, 2] power-down counter and lowest reading seen last; updated
     depth : float64[n]    out: share of nominal lost, 0 = no dip, NaN = not heard
     """
     found = 0
+    if not told:
+        for p in range(last.size):
+            last[p] = time[p] if time[p] > NEVER else last[p]
+        return 0
     for k in range(offsets.size - 1):
         u = nominal[k]
         for p in range(offsets[k], offsets[k + 1]):
@@ -137,6 +143,7 @@ class MomentaryDetector(Detector):
             layout.step_us,
             frame.values,
             frame.time,
+            bool(frame.reported[V_MIN : V_MIN + 3].any() or frame.reported[DOWNS]),
             layout.phase,
             layout.offsets,
             layout.nominal_v,

@@ -40,9 +40,13 @@ FREEZE_FRAMES: Final = 2880.0
 CLEAR: Final = 0.6
 
 
-@kernel("boolean(float64[:, ::1], int32[::1], int64, int64, int64, int64, int64, int64, float64)")
+@kernel(
+    "boolean(float64[:, ::1], float64, int32[::1], int64, int64, int64, int64, int64, int64,"
+    "float64)"
+)
 def alone(
     distance: F8,
+    middle: float,
     run: I4,
     monitor: int,
     p: int,
@@ -54,10 +58,11 @@ def alone(
 ) -> bool:
     """Whether phase c of device p has leapt by itself: its own other phases stand still, the
     siblings on its branch (in its area, where the branch has fewer than two) are calm, and none of
-    them leapt the other way. `distance` begins with device `start`."""
-    d = distance[p - start, c]
+    them leapt the other way. `distance`, to be taken from `middle`, begins with
+    device `start`."""
+    d = distance[p - start, c] - middle
     for other in range(width):
-        if other != c and not abs(distance[p - start, other]) < 0.3 * abs(d):
+        if other != c and not abs(distance[p - start, other] - middle) < 0.3 * abs(d):
             return False
     for own_branch in (True, False):
         quiet = 0
@@ -67,7 +72,7 @@ def alone(
             if q == p or (own_branch and (run[q] != run[p] or q == monitor)):
                 continue
             for other in range(3):
-                e = distance[q - start, other]
+                e = distance[q - start, other] - middle
                 if math.isnan(e):
                     continue
                 number += 1
@@ -81,7 +86,7 @@ def alone(
 
 
 @kernel(
-    "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1], float64,"
+    "int64(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1], float64,"
     "int32[::1], float32[:, ::1], float64[:, ::1], float64[::1], float64[::1])"
 )
 def judge_voltages(
@@ -97,46 +102,44 @@ def judge_voltages(
     distance: F8,
     score: F8,
     by: F8,
-) -> None:
-    """Judge every phase voltage and take the impossible ones from the frame.
+) -> int:
+    """Judge every phase voltage and take the impossible ones from the frame; returns how many
+    scores are at the limit.
 
     row : int32[n]             first row in `state` of each device's one or three
     state : float32[m, 7]      see the column names; updated
-    distance : float64[., 3]   scratch of the largest area: V above its middle, less the usual
+    distance : float64[., 3]   scratch of the largest area: V less the usual distance
     score : float64[n]         out: 1 = limit, NaN = nothing seen; by : float64[n]  V of the leap
     """
-    score.fill(math.nan)
+    hot = 0
+    settled = 1.0 / memory
     for k in range(offsets.size - 1):
         start, stop = offsets[k], offsets[k + 1]
         u = nominal[k]
         total = 0.0
         number = 0
         for p in range(start, stop):
-            for c in range(3 if phase[p] == 3 else 1):
-                v = float(values[p, V + c])
-                if 0.7 * u < v < 1.4 * u:
-                    e = v - state[row[p] + c, USUAL]
-                    if state[row[p] + c, RUN] == 0.0:
+            score[p] = math.nan
+            width = 3 if phase[p] == 3 else 1
+            for c in range(3):
+                # What was not reported is not a number, and so is its distance.
+                e = math.nan
+                if c < width:
+                    s = state[row[p] + c]
+                    v = float(values[p, V + c])
+                    e = v - s[USUAL]
+                    if 0.7 * u < v < 1.4 * u and s[RUN] == 0.0:
                         total += e
                         number += 1
+                distance[p - start, c] = e
         if number < 4:
             continue
         middle = total / number
         for p in range(start, stop):
             width = 3 if phase[p] == 3 else 1
-            for c in range(3):
-                # What was not reported is not a number, and so is its distance.
-                known = (
-                    float(values[p, V + c]) - middle - state[row[p] + c, USUAL]
-                    if c < width
-                    else math.nan
-                )
-                distance[p - start, c] = known
-        for p in range(start, stop):
-            width = 3 if phase[p] == 3 else 1
             for c in range(width):
                 s = state[row[p] + c]
-                d = distance[p - start, c]
+                d = distance[p - start, c] - middle
                 if math.isnan(d):
                     continue
                 if math.isnan(score[p]):
@@ -145,12 +148,18 @@ def judge_voltages(
                 var = max(s[VAR], 0.25)
                 # Nearly every distance is within the bound: a root is drawn for the others only.
                 within = square < 15.99 * var
-                sigma = math.nan if within else math.sqrt(var)
-                leap = max(LEAP * u, LEAP_SIGMA * sigma)
                 learned = s[COUNT] >= LEARN_FRAMES
-                lonely = learned and not within and leap < abs(d) < 0.45 * u
+                sigma = math.nan
+                leap = math.nan
+                lonely = False
+                if not within:
+                    sigma = math.sqrt(var)
+                    leap = max(LEAP * u, LEAP_SIGMA * sigma)
+                    lonely = learned and leap < abs(d) < 0.45 * u
                 if lonely:
-                    lonely = alone(distance, run, monitor[k], p, c, width, start, stop, CALM * u)
+                    lonely = alone(
+                        distance, middle, run, monitor[k], p, c, width, start, stop, CALM * u
+                    )
                 if lonely:
                     s[RUN] += 1.0
                     if s[RUN] == 1.0:
@@ -174,7 +183,7 @@ def judge_voltages(
                     s[RUN] = 0.0
                     s[FROZEN] = 0.0
                 s[COUNT] += 1.0
-                rate = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
+                rate = 1.0 / s[COUNT] if s[COUNT] < memory else settled
                 if learned and not within:
                     bound = 4.0 * sigma
                     d = max(-bound, min(bound, d))
@@ -182,6 +191,8 @@ def judge_voltages(
                 s[USUAL] += rate * d
                 if s[COUNT] > 1.0:
                     s[VAR] += rate * (square - s[VAR])
+            hot += score[p] >= 1.0
+    return hot
 
 
 class SensorDetector(Detector):
@@ -207,7 +218,7 @@ class SensorDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        judge_voltages(
+        hot = judge_voltages(
             frame.values,
             layout.phase,
             layout.offsets,
@@ -221,6 +232,8 @@ class SensorDetector(Detector):
             self._score,
             self._by,
         )
+        if self.quiet(hot):
+            return []
         return self.over(frame, self._score, self.open, CLEAR, partial(self._finding, frame))
 
     def keys(self, axis: Axis) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Detector, Stateful, any_over, known_at, rounded
+from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.displacement import COS, SIN, phase_current
 from detectors.frames import NEVER, Frame
@@ -73,6 +73,7 @@ OVERLOADED_DOSE: Final = 0.75  # of it, at most, is left of the hours of an over
 LEAK_MIN_A: Final = 0.1
 LEAK_DANGER_A: Final = 1.0
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
+HELD: Final = 0.9  # of the limit: no more where another fault explains it
 LEAK_SIGMA: Final = 6.0
 LEAK_HOURS: Final = 3.0
 ROUGH_HOURS: Final = 6.0
@@ -84,8 +85,8 @@ CLEAR: Final = 0.6
 
 
 @kernel(
-    "void(int64, float64, float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1],"
-    "float64[::1], float64, float64, float64[:, ::1], int64[::1], float64[:, ::1])"
+    "UniTuple(int64, 4)(int64, float64, float32[:, ::1], int8[::1], int32[::1], int32[::1],"
+    "float64[::1], float64[::1], float64, float64, float64[:, ::1], int64[::1], float64[:, ::1])"
 )
 def follow_supply(
     tick: int,
@@ -101,8 +102,9 @@ def follow_supply(
     state: F8,
     last: I8,
     score: F8,
-) -> None:
-    """Advance every area by one frame.
+) -> tuple[int, int, int, int]:
+    """Advance every area by one frame; returns how many scores are at the limit, how many of
+    windings are near it, of unbalanced load above 0 and of leakage from `SUSPECT` on.
 
     high, low : limits, per unit of nominal
     state : float64[areas, 34], last : int64[areas]  tick last seen; both updated
@@ -298,6 +300,17 @@ def follow_supply(
                 s[S_NN] += b * (d_n * d_n - s[S_NN])
                 s[S_NL] += b * (d_n * raw - s[S_NL])
                 s[LEAK_VAR] += b * (min(e * e, 1.0) - s[LEAK_VAR])
+    hot = 0
+    wound = 0
+    unbalanced = 0
+    leaking = 0
+    for k in range(len(score)):
+        wound += score[k, 2] > HELD
+        unbalanced += score[k, 3] > 0.0
+        leaking += score[k, 4] >= SUSPECT
+        for c in range(5):
+            hot += score[k, c] >= 1.0
+    return hot, wound, unbalanced, leaking
 
 
 class SupplyDetector(Detector):
@@ -316,11 +329,13 @@ class SupplyDetector(Detector):
         self.open = self._array("open", "area", (n, len(FAULTS)), np.int64)
         self._score = np.full((n, len(FAULTS)), np.nan)
         self._none = layout.transformer < 0
+        self._homeless = bool(self._none.any())
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
         self.growth = Growth(self, "growth", "area", n)
         self.apart = self._array("apart", "area", (n, 7), float)  # of `leak_at_no_current`
         self._leak_a = np.full(n, np.nan)
+        self._apart_keep = math.exp(-layout.step_us / (APART_HOURS * 3.6e9))
         self.chosen = self._array("chosen", "run", len(layout.run_area), np.uint8)
         self.excess = self._array("excess", "run", len(layout.run_area), float)
 
@@ -334,7 +349,7 @@ class SupplyDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, limits = self.layout, self.settings.limits
-        follow_supply(
+        hot, wound, unbalanced, leaking = follow_supply(
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
@@ -349,27 +364,33 @@ class SupplyDetector(Detector):
             self.last,
             self._score,
         )
-        self._score[self._none] = np.nan
-        if self.neutral is not None:
-            self._share_excess(self.neutral.run_currents())
-            moved = np.zeros(layout.n_areas, bool)
-            moved[layout.run_area[self.neutral.moved_runs()]] = True
-            self._tell_leak_apart(moved, self.neutral.run_currents())
-            # A star point that is displaced is no winding, however steady an hour's means look.
-            winding = self._score[:, WINDING]
-            loose = self.neutral.broken_areas()
-            winding[loose] = np.minimum(winding[loose], 0.9)
-        if self.transformer is not None:
-            # A crowd of new loads never lands evenly: the overload is the finding.
+        if self._homeless:
+            self._score[self._none] = np.nan
+        # Most frames have nothing of what follows, and then no array of it is looked at.
+        loaded = None
+        if self.transformer is not None and self.transformer.any_overloaded:
             loaded = self.transformer.overloaded()
-            self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], 0.9)
+        if self.neutral is not None:
+            if unbalanced:
+                self._share_excess(self.neutral.run_currents())
+            else:
+                self.excess.fill(0.0)
+            hot += self._tell_leak_apart(loaded, self.neutral.run_currents())
+            if wound:
+                # A star point that is displaced is no winding, however steady an hour's means look.
+                winding = self._score[:, WINDING]
+                loose = self.neutral.broken_areas()
+                winding[loose] = np.minimum(winding[loose], HELD)
+        if loaded is not None:
+            # A crowd of new loads never lands evenly: the overload is the finding.
+            self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], HELD)
             dose = self.track[:, UNBALANCE_MIN]  # nor does it count once the overload is over
             dose[loaded] = np.minimum(dose[loaded], OVERLOADED_DOSE * UNBALANCE_DOSE_MIN)
-        leaks = np.flatnonzero(self._score[:, LEAKING] >= SUSPECT)
-        if leaks.size:
+        if leaking or hot:
+            leaks = np.flatnonzero(self._score[:, LEAKING] >= SUSPECT)
             grown = self.track[leaks, LAST_LEAK] - self.track[leaks, LEAK_BASE]
             self.growth.follow(leaks, frame.tick_us, np.ones(leaks.size), grown)
-        if self.near is None and not any_over(self._score, self.open):
+        if self.quiet(hot):
             return []
         out = []
         for what in range(len(FAULTS)):
@@ -378,19 +399,25 @@ class SupplyDetector(Detector):
             out += self.over(frame, *columns, CLEAR, named, FAULTS[what])
         return out
 
-    def _tell_leak_apart(self, moved: NDArray[np.bool_], amps: F8) -> None:
-        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads:
-        by what is left where no neutral current flows (`leakage.py`)."""
+    def _tell_leak_apart(self, loaded: NDArray[np.bool_] | None, amps: F8) -> int:
+        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads
+        (`loaded`): by what is left where no neutral current flows (`leakage.py`). Returns how many
+        were judged."""
         assert self.neutral is not None
         layout, leaking = self.layout, self._score[:, LEAKING]
-        if self.transformer is not None:
-            moved = moved | self.transformer.overloaded()
-        keep = np.exp(-layout.step_us / (APART_HOURS * 3.6e9))
-        self._leak_a[:] = np.nan
-        self.apart *= keep
-        for k in np.flatnonzero(moved & ~np.isnan(leaking)).tolist():
+        self._leak_a.fill(np.nan)
+        self.apart *= self._apart_keep
+        runs_moved = self.neutral.moved_runs()
+        if loaded is None and not runs_moved.any():
+            return 0
+        moved = np.zeros(layout.n_areas, bool)
+        moved[layout.run_area[runs_moved]] = True
+        if loaded is not None:
+            moved |= loaded
+        judged = np.flatnonzero(moved & ~np.isnan(leaking)).tolist()
+        for k in judged:
             runs = np.flatnonzero(layout.run_area == k)
-            bad = runs[self.neutral.moved_runs()[runs]]
+            bad = runs[runs_moved[runs]]
             phasor = amps[bad if bad.size else runs] @ SPIN
             x = float((np.abs(phasor) ** 2).sum())
             y = float(self.track[k, LEAK_NOW]) ** 2
@@ -402,9 +429,10 @@ class SupplyDetector(Detector):
             enough = self.apart[k, 0] * layout.step_us >= 0.3 * APART_HOURS * 3.6e9
             apart = min(grown / APART_A, sure) if enough else 0.0
             # An open alert stays so far as it was judged before.
-            leaking[k] = max(apart, min(leaking[k], 0.9))
+            leaking[k] = max(apart, min(leaking[k], HELD))
             if enough:
                 self._leak_a[k] = leak_a
+        return len(judged)
 
     def _share_excess(self, amps: F8) -> None:
         """Follow how much of the loaded phase's excess each branch brings, A, while it lasts."""

@@ -37,6 +37,7 @@ OIL_EXCESS_K: Final = 5.0
 OIL_EXCESS_BLIND_K: Final = 25.0  # without measured ambient temperature the weather is in it,
 OIL_WARM_C: Final = 60.0  # so oil must be warm as well
 CLEAR: Final = (0.5, 0.9, 0.5)
+GATHERING: Final = 0.25  # of the limit of an overload: from here on others are told of it
 HOLD_US: Final = (26 * 3600 * 1_000_000, 0, 0)
 LEARN_STEPS_US: Final = 3 * 86400 * 1_000_000
 
@@ -127,8 +128,8 @@ def metered_power(
 
 
 @kernel(
-    "void(int64, float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1], float64[::1],"
-    "float64[::1], float64[:, ::1], int64[:, ::1], float64[:, ::1])"
+    "UniTuple(int64, 2)(int64, float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1],"
+    "float64[::1], float64[::1], float64[:, ::1], int64[:, ::1], float64[:, ::1])"
 )
 def advance(
     tick: int,
@@ -142,8 +143,9 @@ def advance(
     state: F8,
     when: I8,
     score: F8,
-) -> None:
-    """Advance every transformer by one frame.
+) -> tuple[int, int]:
+    """Advance every transformer by one frame; returns how many scores are at the limit, and how
+    many overloads are found or gathering.
 
     state : float64[areas, 18]  see the column names above
     when : int64[areas, 4]      last tick with load; start of load history; start of oil history;
@@ -265,6 +267,13 @@ def advance(
             s[BASE] += a * (y - s[BASE])
             s[MODEL] += a * d_m
             s[VAR] += a * (min(excess * excess, limit * limit) - s[VAR])
+    hot = 0
+    loaded = 0
+    for k in range(len(score)):
+        loaded += score[k, 0] >= GATHERING
+        for c in range(3):
+            hot += score[k, c] >= 1.0
+    return hot, loaded
 
 
 class TransformerDetector(Detector):
@@ -289,15 +298,16 @@ class TransformerDetector(Detector):
         self.constants = DISTRIBUTION.array()
         self._score = np.full((n, 3), np.nan)
         self._judged = layout.transformer >= 0
+        self.any_overloaded = True  # whether `overloaded` need be asked
 
     def overloaded(self) -> NDArray[np.bool_]:
         """bool[n_areas]: areas whose overload is found, or gathering."""
         with np.errstate(invalid="ignore"):
-            return np.asarray((self._score[:, 0] >= 0.25) | (self.open[:, 0] > 0))
+            return np.asarray((self._score[:, 0] >= GATHERING) | (self.open[:, 0] > 0))
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        advance(
+        hot, loaded = advance(
             frame.tick_us,
             frame.values,
             layout.phase,
@@ -310,6 +320,10 @@ class TransformerDetector(Detector):
             self.when,
             self._score,
         )
+        quiet = self.quiet(hot)
+        self.any_overloaded = loaded > 0 or not quiet
+        if quiet:
+            return []
         clear = np.array(CLEAR)
         with np.errstate(invalid="ignore"):
             raised = self._score >= 1.0

@@ -205,7 +205,7 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         register = np.full(N, 1000.0 + 100 * k - (500.0 if k > 40 else 0.0))
         time = np.full(N, k * STEP_US)
         meter.judge_meters(
-            k * STEP_US, 0.25, values, register, time, OFFSETS, NOMINAL,
+            k * STEP_US, 0.25, values, register, True, time, OFFSETS, NOMINAL,
             np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, repeating, score,
         )  # fmt: skip
         row = (float(values[5, CHANNEL["v_a"]]), float(values[5, CHANNEL["i_a"]]))
@@ -236,7 +236,7 @@ def test_a_dip_is_a_low_half_cycle_under_a_sound_reading(seed: int) -> None:
     values = frame(rng, phase)
     time = np.where(rng.random(N) < 0.2, NEVER, STEP_US)
     found = momentary.find_dips(
-        STEP_US, STEP_US, values, time, phase, OFFSETS, NOMINAL, last, downs, depth
+        STEP_US, STEP_US, values, time, True, phase, OFFSETS, NOMINAL, last, downs, depth
     )
     v, low = volts(values), values[:, CHANNEL["v_a_min"]].astype(float)
     for p in range(N):

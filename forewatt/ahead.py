@@ -1,5 +1,8 @@
 """Read ahead: the next items are made in a thread while this one is used."""
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +10,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 END: Any = object()
+
+
+def step_back() -> None:
+    """Leave the processor to the other threads, where the system lets a thread say so."""
+    if sys.platform == "linux":
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + 5))
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
@@ -19,7 +29,8 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     [0, 1, 2]
     """
     source = iter(items)
-    with ThreadPoolExecutor(1, "ahead") as pool:
+    # What comes next can wait; whoever uses this one, with helpers, needs the cores now.
+    with ThreadPoolExecutor(1, "ahead", step_back) as pool:
         waiting = deque(pool.submit(next, source, END) for _ in range(depth))
         while (item := waiting.popleft().result()) is not END:
             waiting.append(pool.submit(next, source, END))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiled import F8, I8, kernel
+from detectors.compiled import F8, I4, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import GroupLayout
 from detectors.near import NearScores
@@ -157,18 +157,32 @@ class Detector(Stateful):
         return ["all"]  # not "": that would be no key at all in a snapshot
 
 
-def any_over(score: F8, opened: I8) -> bool:
+def any_over(score: F8, opened: I8, least: float = 1.0) -> bool:
     """Whether `over_limit` would report anything of any column: most often there is nothing."""
-    return bool(_count_hot(score.reshape(-1), opened.reshape(-1)))
+    return bool(_count_hot(score.reshape(-1), opened.reshape(-1), least))
 
 
-@kernel("int64(float64[::1], int64[::1])", "int64(float64[:], int64[:])")
-def _count_hot(score: F8, opened: I8) -> int:
+@kernel("int64(float64[::1], int64[::1], float64)", "int64(float64[:], int64[:], float64)")
+def _count_hot(score: F8, opened: I8, least: float) -> int:
     """Rows at or above the limit, or raised and seen: almost always none, so one plain pass."""
     hot = 0
     for k in range(score.size):
-        hot += (score[k] >= 1.0) | ((opened[k] > 0) & (score[k] == score[k]))
+        hot += (score[k] >= least) | ((opened[k] > 0) & (score[k] == score[k]))
     return hot
+
+
+@kernel("int64(float64[::1], int64[::1], float64, int32[::1])")
+def rows_from(score: F8, opened: I8, least: float, rows: I4) -> int:
+    """Put the rows of a score from `least` on, or raised and seen, first in `rows`; their number.
+
+    What is done with them then costs nothing in nearly all frames, where there are none.
+    """
+    n = 0
+    for k in range(score.size):
+        if (score[k] >= least) | ((opened[k] > 0) & (score[k] == score[k])):
+            rows[n] = k
+            n += 1
+    return n
 
 
 def over_limit(
@@ -179,7 +193,7 @@ def over_limit(
     A row is reported from its first score of 1 until the first below `clear`; NaN, nothing seen,
     leaves it as it is.
     """
-    if not _count_hot(score, opened):
+    if not _count_hot(score, opened, 1.0):
         return []
     with np.errstate(invalid="ignore"):
         hot = (score >= 1.0) | ((opened > 0) & ~np.isnan(score))

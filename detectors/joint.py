@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Axis, Detector, Stateful, known_at, rounded
+from detectors.base import Axis, Detector, Stateful, known_at, rounded, rows_from
 from detectors.drops import (
     BLIND_V,
     COUNT,
@@ -152,6 +152,9 @@ class JointDetector(Detector):
         self._branch_score = np.full(3 * runs, np.nan)
         self._branch_area = layout.run_area.repeat(3)
         self._service_area = layout.area[self.device]
+        self._branch_rows = np.zeros(3 * runs, np.int32)
+        self._service_rows = np.zeros(m, np.int32)
+        self._run = layout.run[self.device]
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
     def _lone_services(self) -> NDArray[np.int32]:
@@ -185,14 +188,14 @@ class JointDetector(Detector):
         layout = self.layout
         lone = self._alone_rows
         moved = None if self.neutral is None else self.neutral.moved_runs()
-        displaced = np.zeros(lone.size, bool)
-        if moved is not None:
-            displaced = moved[self._channel[lone] // 3]
-        if self._deviation.size:
-            suspect = (self.service[lone, FROZEN] > 0) & (
-                self.service[lone, FROZEN] < FREEZE_FRAMES
-            )
-            suspect |= displaced
+        if moved is not None and not moved.any():
+            moved = None  # nearly always
+        displaced = None if moved is None else moved[self._run[lone]]
+        if lone.size:
+            frozen = self.service[lone, FROZEN]
+            suspect = (frozen > 0) & (frozen < FREEZE_FRAMES)
+            if displaced is not None:
+                suspect |= displaced
             deviations(
                 frame.values,
                 layout.offsets,
@@ -222,8 +225,9 @@ class JointDetector(Detector):
             self._services,
             self._branches,
         )
-        # Siblings move with their neutral alike; a lone meter would learn it as the usual.
-        self._services[lone[displaced], DROP] = np.nan
+        if displaced is not None:
+            # Siblings move with their neutral alike; a lone meter would learn it as the usual.
+            self._services[lone[displaced], DROP] = np.nan
         return self._judge(frame, moved)
 
     def _judge(self, frame: Frame, moved: NDArray[np.bool_] | None) -> list[Finding]:
@@ -260,41 +264,53 @@ class JointDetector(Detector):
             self._keep,
             LONG,
         )
-        if moved is not None and moved.any():
+        if moved is not None:
             # Where a neutral moves, every drop moves with it.
             self._branch_score[np.repeat(moved, 3)] *= 0.0
-            self._service_score[moved[self._channel // 3]] *= 0.0
+            self._service_score[moved[self._run]] *= 0.0
+        n_branches = rows_from(self._branch_score, self.branch_open, SUSPECT, self._branch_rows)
+        n_services = rows_from(self._service_score, self.service_open, SUSPECT, self._service_rows)
+        if n_branches + n_services == 0 and self.near is None:
+            return []  # nearly always
+        branches = self._branch_rows[:n_branches]
+        services = self._service_rows[:n_services]
         if self.transformer is not None:
             # A crowd of new loads goes where no line was ever learned: the overload is the finding,
             # and what the windows hold of it says nothing afterwards.
             crowded = self.transformer.overloaded()
-            for area, score, opened, state in (
-                (self._branch_area, self._branch_score, self.branch_open, self.branch),
-                (self._service_area, self._service_score, self.service_open, self.service),
+            for rows, area, score, opened, state in (
+                (branches, self._branch_area, self._branch_score, self.branch_open, self.branch),
+                (
+                    services,
+                    self._service_area,
+                    self._service_score,
+                    self.service_open,
+                    self.service,
+                ),
             ):
-                young = np.flatnonzero(score > 0.9)
+                young = rows[score[rows] > 0.9]
                 young = young[crowded[area[young]] & (opened[young] == 0)]
                 score[young] = 0.9
                 state[np.ix_(young, SUMS)] = 0.0
-        for k in np.flatnonzero(self._branch_score >= CLEAR).tolist():
+        for k in branches[self._branch_score[branches] >= CLEAR].tolist():
             self._branch_score[k] = self._alone(k)
         tick = frame.tick_us
-        for growth, score, seen in (
-            (self._branch_growth, self._branch_score, self._branches),
-            (self._service_growth, self._service_score, self._services),
+        for rows, growth, score, seen in (
+            (branches, self._branch_growth, self._branch_score, self._branches),
+            (services, self._service_growth, self._service_score, self._services),
         ):
-            suspected = np.flatnonzero(score >= SUSPECT)
+            suspected = rows[score[rows] >= SUSPECT]
             growth.follow(suspected, tick, seen[suspected, OWN], seen[suspected, LEFT])
         named = partial(self._finding, frame, True)
         out = self.over(frame, self._branch_score, self.branch_open, CLEAR, named, "branch")
         # Measured against the transformer, several customers of a branch show what they share.
-        weak = self._service_score >= 0.5
-        if weak.any():
-            weak &= self._services[:, REFERENCE] == MODEL_REF
-            run = self._channel // 3
-            several = np.bincount(run[self._service_score >= 0.5], minlength=len(self._sums)) > 1
+        weak = services[self._service_score[services] >= 0.5]
+        if weak.size:
+            run = self._run[weak]
+            several = np.bincount(run, minlength=len(self._sums)) > 1
             several &= self.layout.run_node >= 0  # of no branch: they share nothing known
-            self._service_score[weak & several[run]] = 0.5
+            weak = weak[several[run] & (self._services[weak, REFERENCE] == MODEL_REF)]
+            self._service_score[weak] = 0.5
         # A branch's joint explains what its customers show.
         if self.branch_open.any():
             self._service_score[self.branch_open[self._channel] > 0] *= 0.0

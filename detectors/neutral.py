@@ -8,13 +8,14 @@ One cause gives one finding: the place nearest to the transformer that explains 
 
 import math
 from functools import partial
+from itertools import repeat
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Axis, Detector, known_at, rounded
-from detectors.compiled import F8
+from detectors.base import Axis, Detector, any_over, known_at, rounded
+from detectors.compiled import F8, I8
 from detectors.displacement import (
     BLIND_SHIFT,
     BROKEN_V,
@@ -118,6 +119,17 @@ SHARED_REST: Final = 0.5  # of a branch's displacement, on another one too: it i
 SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
 
 
+def _quiet(score: F8, opened: I8, least: float) -> bool:
+    """Nothing raised, and nothing from `least` on: so it is in nearly all frames."""
+    return not any_over(score, opened, least) and not opened.any()
+
+
+def _standing(score: F8, opened: I8) -> NDArray[np.bool_]:
+    """Places that are, or may be, displaced: raised (seen now or not) or near the limit."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((score >= MOVED).any(1) | (opened > 0).any(1))
+
+
 class NeutralDetector(Detector):
     """Follows every three-phase device, branch and area of a group."""
 
@@ -168,10 +180,11 @@ class NeutralDetector(Detector):
     def moved_runs(self) -> NDArray[np.bool_]:
         """Branches whose star point is, or may be, displaced now."""
         if self._moved is None:  # several families ask after each frame
-            with np.errstate(invalid="ignore"):
-                mine = np.asarray((self._run_score >= MOVED).any(1) | (self.run_open > 0).any(1))
-                above = np.asarray((self._area_score >= MOVED).any(1) | (self.area_open > 0).any(1))
-            self._moved = np.asarray(mine | above[self._run_area])
+            self._moved = np.zeros(len(self._run_area), bool)
+            runs, areas = (self._run_score, self.run_open), (self._area_score, self.area_open)
+            if not (_quiet(*runs, MOVED) and _quiet(*areas, MOVED)):
+                mine, above = _standing(*runs), _standing(*areas)
+                self._moved = np.asarray(mine | above[self._run_area])
         return self._moved
 
     def broken_areas(self) -> NDArray[np.bool_]:
@@ -213,6 +226,9 @@ class NeutralDetector(Detector):
         places = np.ascontiguousarray(self._devices[self.three])
         test_places(places, self.device_state, self._device_score, *args, DEVICE_LIMITS)
         scores = (self._area_score, self._run_score, self._device_score)
+        opens = (self.area_open, self.run_open, self.device_open)
+        if self.near is None and all(map(_quiet, scores, opens, repeat(SUSPECT))):
+            return []  # nearly always
         for growth, score, seen in zip(
             self._growth.values(), scores, (self._areas, self._runs, places), strict=True
         ):
@@ -221,7 +237,6 @@ class NeutralDetector(Detector):
                 growth.follow(rows, frame.tick_us, seen[rows, NEUTRAL], seen[rows, LEFT])
         if self.near is not None:
             self._tell_near(frame, places)
-        opens = (self.area_open, self.run_open, self.device_open)
         busy = any(bool((s >= 1.0).any()) for s in scores) or any(bool(o.any()) for o in opens)
         return self._judge(frame, places) if busy else []
 

@@ -75,13 +75,16 @@ def forget_old(root: Path = CACHE.parent, keep: Path = CACHE) -> None:
         folder.rmdir()
 
 
-def kernel(*signatures: str, allocates: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    *signatures: str, allocates: bool = False, fused: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """`@njit` with our cache; with a signature the function is compiled when it is defined.
 
     A kernel works on arrays and scalars only; it never raises and never allocates per reading.
     Division by zero gives inf or NaN, as in numpy: the check for it would cost a tenth of the time.
     Views such as `s = state[k]` count no references, which took a third of some kernels' time; so
-    one that makes an array of its own (`np.zeros`) says that it `allocates`.
+    one that makes an array of its own (`np.zeros`) says that it `allocates`. In a `fused` one a
+    product and a sum are rounded together; then `a * a - b * b` of equals need not be 0.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -94,6 +97,7 @@ def kernel(*signatures: str, allocates: bool = False) -> Callable[[Callable[...,
                 nogil=True,
                 error_model="numpy",
                 _nrt=allocates,
+                fastmath={"contract"} if fused else False,
             )(function)
         finally:
             numba.config.CACHE_DIR = before

@@ -50,13 +50,18 @@ MODEL_V: Final = (0.6, 0.33)
 MODEL_SIGMA: Final = (6.5, 8.5)
 STRAYS: Final = 4.0  # times the usual square, at most, of what is learned
 MODEL_FALLEN: Final = (0.9, 0.85)  # share of readings below what is expected
-SETTLES: Final = 2.0  # the usual slope follows at this rate over the readings known
+SETTLES: Final = np.float32(2.0)  # the usual slope follows at this rate over the readings known
 COUNTED: Final = 0.5  # of the usual current
 NOVEL: Final = 2.0  # times the usual square of a branch's current: beyond, loads are new
 BEYOND: Final = 1.05  # times the drop at the highest usual current: more than a miscount explains
 FOLLOWS: Final = 0.5  # of the added resistance, seen as well when the current is switched
 DOUBT: Final = 0.4  # of the score is taken while the switching does not confirm it
 SHARED_OHM: Final = 0.005  # by which the share of a neighbours' current may differ from the usual
+# In the state's own precision: going to float64 and back for every sum took a third of the time.
+NOUGHT, HALF, ONE, SEVEN = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(7.0)
+LEAST_VAR: Final = np.float32(0.01)  # V^2
+OUTLYING: Final = np.float32(16.0)  # variances: beyond, a residual moves the usual the less
+FADES: Final = np.float32(0.9998)  # a frame, of the highest current
 
 
 @kernel(
@@ -90,7 +95,6 @@ def observe_drops(
     services : float64[m, 5], branches : float64[n_runs * 3, 5]   out; NaN drop = not seen
     """
     sums.fill(0.0)
-    services.fill(math.nan)
     branches.fill(math.nan)
     begin = 0
     # Area by area, so that an area's rows are read from memory once for all three passes.
@@ -108,71 +112,73 @@ def observe_drops(
         for j in range(begin, end):
             p = device[j]
             r = run[p]
+            row = services[j]
+            for c in range(N_SEEN):
+                row[c] = math.nan
             if r < 0:
                 continue
             i = math.nan if stuck[p] else phase_current(values, p, slot[j], u)
-            services[j, OWN] = i
+            v = math.nan if stuck[p] else float(values[p, V + slot[j]])
+            if 0.7 * u < v < 1.3 * u:
+                row[DROP] = v  # its voltage, until the others' are known
+                row[OWN] = i
             if at[j] < 0:
                 continue
-            v = math.nan if stuck[p] else float(values[p, V + slot[j]])
+            total = sums[r, at[j]]
             if math.isnan(i):
                 i = float(usual_i[j])
             elif math.isnan(usual_i[j]):
                 usual_i[j] = np.float32(i)
             else:
                 usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
-            if 0.7 * u < v < 1.3 * u:
-                sums[r, at[j], 0] += v
-                sums[r, at[j], 1] += 1.0
+            if not math.isnan(row[DROP]):
+                total[0] += v
+                total[1] += 1.0
             if not math.isnan(i):
-                sums[r, at[j], 2] += i
+                total[2] += i
         # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
         for r in range(first, last + 1):
             for c in range(3):
                 if r >= 0 and sums[r, c, 1] > 0.0:
                     sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
         for j in range(begin, end):
-            p = device[j]
-            r = run[p]
-            v = float(values[p, V + slot[j]])
-            if r < 0 or at[j] < 0 or stuck[p] or not (0.7 * u < v < 1.3 * u):
+            v = services[j, DROP]
+            if at[j] < 0 or math.isnan(v):
                 continue
-            if sums[r, at[j], 1] >= 3.0 and abs(v - sums[r, at[j], 3]) > ODD_V:
-                sums[r, at[j], 4] += v
-                sums[r, at[j], 5] += 1.0
+            total = sums[run[device[j]], at[j]]
+            if abs(v - total[3]) > ODD_V and total[1] >= 3.0:
+                total[4] += v
+                total[5] += 1.0
         for r in range(first, last + 1):
             for c in range(3):
                 if r >= 0 and sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
                     sums[r, c, 0] -= sums[r, c, 4]
                     sums[r, c, 1] -= sums[r, c, 5]
         for j in range(begin, end):
-            p = device[j]
-            r = run[p]
-            i = services[j, OWN]
-            services[j, OWN] = math.nan
-            v = float(values[p, V + slot[j]])
-            if r < 0 or stuck[p] or not (0.7 * u < v < 1.3 * u):
+            row = services[j]
+            v = row[DROP]
+            if math.isnan(v):
                 continue
             c = at[j]
+            total = sums[run[device[j]], max(c, 0)]
+            drawn = 0.0 if math.isnan(row[OWN]) else row[OWN]
             if lone[j] >= 0:
-                services[j, REFERENCE] = MODEL_REF
-                services[j, DROP] = -deviation[lone[j]]
-                services[j, OWN] = i
+                row[REFERENCE] = MODEL_REF
+                row[DROP] = -deviation[lone[j]]
                 if c >= 0:
-                    services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
-                continue
-            if c < 0:
+                    row[SHARED] = total[2] - drawn
                 continue
             # Leave this one out of the mean, unless it was left out as odd.
-            odd = sums[r, c, 5] > 0.0 and abs(v - sums[r, c, 3]) > ODD_V
-            odd = odd and 3.0 * sums[r, c, 5] <= sums[r, c, 1] + sums[r, c, 5]
-            others = sums[r, c, 1] - (0.0 if odd else 1.0)
-            if others < 2.0:
-                continue  # siblings missing now; another reference would be another drop
-            services[j, REFERENCE] = PEERS
-            services[j, DROP] = (sums[r, c, 0] - (0.0 if odd else v)) / others - v
-            services[j, OWN] = i
-            services[j, SHARED] = sums[r, c, 2] - (0.0 if math.isnan(i) else i)
+            odd = total[5] > 0.0 and abs(v - total[3]) > ODD_V
+            odd = odd and 3.0 * total[5] <= total[1] + total[5]
+            others = total[1] - (0.0 if odd else 1.0)
+            if c < 0 or others < 2.0:
+                row[DROP] = math.nan  # siblings missing now; others would be another reference
+                row[OWN] = math.nan
+                continue
+            row[REFERENCE] = PEERS
+            row[DROP] = (total[0] - (0.0 if odd else v)) / others - v
+            row[SHARED] = total[2] - drawn
         begin = end
         m = monitor[k]
         if m < 0:
@@ -188,22 +194,24 @@ def observe_drops(
                     row[REFERENCE] = MONITOR_REF
 
 
-@kernel("UniTuple(float64, 2)(float32[::1])")
-def usual_slopes(s: F4) -> tuple[float, float]:
+@kernel("UniTuple(float32, 2)(float32[::1])")
+def usual_slopes(s: F4) -> tuple[np.float32, np.float32]:
     """Ohm of the own and of the branch's current on healthy days, by least squares."""
     # A touch of ridge keeps them sane while little varied.
     a_ii = s[S_II] + 0.05
     a_tt = s[S_TT] + 0.05
     det = a_ii * a_tt - s[S_IT] * s[S_IT]
     if not det > 1e-9:
-        return 0.0, 0.0
-    r0 = (s[S_YI] * a_tt - s[S_YT] * s[S_IT]) / det
-    return r0, (s[S_YT] * a_ii - s[S_YI] * s[S_IT]) / det
+        return NOUGHT, NOUGHT
+    share = 1.0 / det
+    own = (s[S_YI] * a_tt - s[S_YT] * s[S_IT]) * share
+    return np.float32(own), np.float32((s[S_YT] * a_ii - s[S_YI] * s[S_IT]) * share)
 
 
 @kernel(
     "void(float64[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
-    "UniTuple(float64, 2), float64[:, ::1], boolean, float64)"
+    "UniTuple(float64, 2), float64[:, ::1], boolean, float64)",
+    fused=True,
 )
 def test_drops(
     seen: F8,
@@ -227,6 +235,9 @@ def test_drops(
     occasions : float        how often, at least, the residual must have moved as the current was
                              switched before the score counts in full; 0 = not asked
     """
+    full = (0.6 / (1.0 - decay[0]), 0.6 / (1.0 - decay[1]))
+    slow = np.float32(1.0 / memory)
+    most = np.float32(memory)
     for k in range(seen.shape[0]):
         s = state[k]
         score[k] = math.nan
@@ -238,20 +249,20 @@ def test_drops(
             for c in range(N_STATE):
                 s[c] = 0.0
             s[REF] = seen[k, REFERENCE]
-        i = seen[k, OWN]
+        i = np.float32(seen[k, OWN])
         blind = math.isnan(i)
         if blind:
-            i = 0.0
-        t = seen[k, SHARED]
+            i = NOUGHT
+        t = np.float32(seen[k, SHARED])
         if math.isnan(t):
-            t = 0.0
+            t = NOUGHT
         if s[KNOWN] == 0.0:
             s[M_I] = i
         if s[COUNT] == 0.0:
             s[M_Y] = y
             s[M_T] = t
             s[VAR] = 0.25
-        dy = y - s[M_Y]
+        dy = np.float32(y) - s[M_Y]
         di = i - s[M_I]
         dt = t - s[M_T]
         r0, k0 = usual_slopes(s)
@@ -260,40 +271,40 @@ def test_drops(
             r0 = s[SLOPE]
         e = dy - r0 * di - k0 * dt
         seen[k, LEFT] = e
-        sigma = math.sqrt(max(s[VAR], 0.01))
+        var = max(s[VAR], LEAST_VAR)
         learned = s[COUNT] >= learn
         best = 0.0
         if learned:
-            s[CURRENT_MAX] = max(s[CURRENT_MAX] * 0.9998, abs(i))
+            s[CURRENT_MAX] = max(s[CURRENT_MAX] * FADES, abs(i))
             # As the current is switched, so is what a joint takes; a current not told is none.
-            by = 0.0 if blind else i - s[LAST_OWN]
-            turned = by * by
+            by = NOUGHT if blind else i - s[LAST_OWN]
             step = (e - s[LAST_LEFT]) * by
+            if branch:
+                # A neutral moves with the other phases too, at half weight and against.
+                n = i - HALF * t
+                nn, en = n * n, e * n
+            else:
+                en = e * i * abs(i)
+                if s[REF] != MODEL_REF:
+                    nn = i * dt
+                else:
+                    nn = ONE if e > NOUGHT else NOUGHT
+            ii, ei, ee, turned, steps = i * i, e * i, e * e, by * by, step * step
             for j in range(2):
                 w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
-                for c in range(LEVEL_VAR):
-                    w[c] *= decay[j]
-                w[W] += 1.0
-                w[SI] += i
-                w[SII] += i * i
-                w[SE] += e
-                w[SEI] += e * i
-                w[SEE] += e * e
-                w[SDI] += step
-                w[SDII] += turned
-                w[SDD] += step * step
-                if branch:
-                    # A neutral moves with the other phases too, at half weight and against.
-                    n = i - 0.5 * t
-                    w[SNN] += n * n
-                    w[SEN] += e * n
-                else:
-                    w[SEII] += e * i * abs(i)
-                    if s[REF] != MODEL_REF:
-                        w[SIT] += i * dt
-                    elif e > 0.0:
-                        w[FALLEN] += 1.0
-                if w[W] < 0.6 / (1.0 - decay[j]):
+                keep = np.float32(decay[j])
+                w[W] = w[W] * keep + ONE
+                w[SI] = w[SI] * keep + i
+                w[SII] = w[SII] * keep + ii
+                w[SE] = w[SE] * keep + e
+                w[SEI] = w[SEI] * keep + ei
+                w[SEE] = w[SEE] * keep + ee
+                w[SNN] = w[SNN] * keep + nn
+                w[SEN] = w[SEN] * keep + en
+                w[SDI] = w[SDI] * keep + step
+                w[SDII] = w[SDII] * keep + turned
+                w[SDD] = w[SDD] * keep + steps
+                if w[W] < full[j]:
                     continue
                 x = 0.0
                 row = j + 2 if s[REF] == MODEL_REF else j
@@ -307,7 +318,7 @@ def test_drops(
                         fallen = w[FALLEN] / w[W]
                         x = min(x, 1.0 + (fallen - MODEL_FALLEN[j]) / (MODEL_FALLEN[j] - 0.5))
                     else:
-                        x = min(level / BLIND_V, 0.5 * level / sigma * math.sqrt(w[W]) / BLIND_T)
+                        x = min(level / BLIND_V, 0.5 * level * math.sqrt(w[W] / var) / BLIND_T)
                         constant = level * level * w[W] / max(w[SEE], 1e-9)
                         x = min(x, constant / limits[row, 4])
                     if x >= best:
@@ -319,7 +330,8 @@ def test_drops(
                 # A falling resistance is no fault; and what explains less than half the volts
                 # that the limit asks for needs no closer look.
                 least = 0.25 * limits[row, 2] * limits[row, 2] * w[W] * w[SII]
-                if not unfed and w[SEI] >= 0.0 and (w[SEI] * w[SEI] > 0.99 * least or opened[k]):
+                told = w[SEI] * max(w[SEI], 0.0) > 0.99 * least
+                if not unfed and (told or (opened[k] and w[SEI] >= 0.0)):
                     r = w[SEI] / w[SII]
                     shift = r * math.sqrt(w[SII] / w[W])
                     # How well the usual slope is known counts too, from the currents it has seen:
@@ -327,7 +339,7 @@ def test_drops(
                     alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
                     known = min(s[SLOPE_II], s[S_II]) * alone
                     known = max(known * min(s[KNOWN], memory), 1e-3)
-                    se = 2.0 * sigma * math.sqrt(1.0 / w[SII] + 1.0 / known)
+                    se = 2.0 * math.sqrt(var * (1.0 / w[SII] + 1.0 / known))
                     if not branch and s[REF] != MODEL_REF:
                         # Neighbours who draw far more than usual at the same hours do so from
                         # elsewhere on the branch.
@@ -388,30 +400,35 @@ def test_drops(
             continue
         if suspect <= 0.5:
             s[FROZEN] = 0.0
-        s[COUNT] += 1.0
-        a = 1.0 / s[COUNT] if s[COUNT] < memory else 1.0 / memory
-        cut = 1.0
-        if learned and abs(e) > 4.0 * sigma:
-            cut = 4.0 * sigma / abs(e)
+        s[COUNT] += ONE
+        a = ONE / s[COUNT] if s[COUNT] < most else slow
+        cut = ONE
+        if learned and e * e > OUTLYING * var:
+            cut = np.float32(4.0 * math.sqrt(var) / abs(e))
         fit = r0 * di + k0 * dt + e * cut
         s[M_Y] += a * fit
         s[M_T] += a * dt
-        b = a * (1.0 - a)
-        s[S_TT] = (1.0 - a) * s[S_TT] + b * dt * dt
-        s[S_YT] = (1.0 - a) * s[S_YT] + b * fit * dt
+        rest = ONE - a
+        b = a * rest
+        s[S_TT] = rest * s[S_TT] + b * dt * dt
+        s[S_YT] = rest * s[S_YT] + b * fit * dt
         if not blind:
             # Currents may be known later than voltages.
-            s[KNOWN] += 1.0
-            a = 1.0 / s[KNOWN] if s[KNOWN] < memory else 1.0 / memory
-            b = a * (1.0 - a)
+            s[KNOWN] += ONE
+            if s[KNOWN] != s[COUNT]:
+                a = ONE / s[KNOWN] if s[KNOWN] < most else slow
+                rest = ONE - a
+                b = a * rest
             s[M_I] += a * di
-            s[S_II] = (1.0 - a) * s[S_II] + b * di * di
-            s[S_IT] = (1.0 - a) * s[S_IT] + b * di * dt
-            s[S_YI] = (1.0 - a) * s[S_YI] + b * fit * di
+            s[S_II] = rest * s[S_II] + b * di * di
+            s[S_IT] = rest * s[S_IT] + b * di * dt
+            s[S_YI] = rest * s[S_YI] + b * fit * di
             # The slope moves as soon as a new current is seen, the usual one by the calendar: a
             # customer who begins to draw more the day the joint heats does not hide it.
             slope, _ = usual_slopes(s)
-            rate = max(SETTLES / s[KNOWN], 1.0 / memory) if fed else 1.0
+            rate = ONE
+            if fed:
+                rate = SETTLES * a if a > slow else max(SETTLES / s[KNOWN], slow)
             s[SLOPE] += rate * (slope - s[SLOPE])
             s[SLOPE_II] += rate * cut * (s[S_II] - s[SLOPE_II])
         for j in range(2 if s[REF] == MODEL_REF else 0):
@@ -425,7 +442,8 @@ def test_drops(
                     far = min(far, STRAYS * w[LEVEL_VAR])  # a fall that begins is not yet usual
                 w[LEVEL_VAR] += max(1.0 / since, 1.0 / memory) * (far - w[LEVEL_VAR])
         if s[COUNT] > 8.0:
-            rate = 1.0 / (s[COUNT] - 7.0) if s[COUNT] - 7.0 < memory else 1.0 / memory
+            young = s[COUNT] - SEVEN
+            rate = ONE / young if young < most else slow
             s[VAR] += rate * (e * e * cut * cut - s[VAR])
 
 

@@ -112,38 +112,44 @@ def cut(moves: F4) -> None:
     A lost supply or a spike is no evidence of place. moves : float32[k, n], updated
     """
     k, n = moves.shape
-    total = np.zeros(n)
-    number = np.zeros(n)
+    none, one, most, nan = np.float32(0), np.float32(1), np.float32(25), np.float32(np.nan)
+    total = np.zeros(n, np.float32)
+    number = np.zeros(n, np.float32)
     for t in range(k):
+        row = moves[t]
         for j in range(n):
-            square = np.float64(moves[t, j]) * np.float64(moves[t, j])
+            square = row[j] * row[j]
             there = square == square
-            total[j] += min(square, 25.0) if there else 0.0
-            number[j] += 1.0 if there else 0.0
+            capped = square if square < most else most
+            total[j] += capped if there else none
+            number[j] += one if there else none
     for j in range(n):
-        total[j] = max(10.0 * math.sqrt(total[j] / number[j]), 1.0) if number[j] > 0.0 else 10.0
+        bound = max(10.0 * math.sqrt(total[j] / number[j]), 1.0) if number[j] > 0.0 else 10.0
+        total[j] = np.float32(bound)
     for t in range(k):
+        row = moves[t]
         for j in range(n):
-            if not abs(moves[t, j]) <= total[j]:
-                moves[t, j] = np.float32(np.nan)
+            row[j] = row[j] if abs(row[j]) <= total[j] else nan
 
 
-@kernel("void(float32[:, ::1], float32[::1], float64[::1], float64[::1])")
-def _squares(meters: F4, reference: F4, total: F8, seen: F8) -> None:
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], float32[::1])")
+def _squares(meters: F4, reference: F4, total: F4, seen: F4) -> None:
     """Sum of squared differences of every meter from a reference, and how many there are.
 
-    meters : float32[k, n], reference : float32[k]; total, seen : float64[n]  out
+    meters : float32[k, n], reference : float32[k]; total, seen : float32[n]  out
     """
-    total.fill(0.0)
-    seen.fill(0.0)
+    none, one = np.float32(0.0), np.float32(1.0)
+    total.fill(none)
+    seen.fill(none)
     for t in range(reference.size):
-        y = np.float64(reference[t])
+        y = reference[t]
         if y == y:
+            row = meters[t]
             for i in range(total.size):  # meters side by side: no sum waits for another
-                d = np.float64(meters[t, i]) - y
+                d = row[i] - y
                 there = d == d
-                total[i] += d * d if there else 0.0
-                seen[i] += 1.0 if there else 0.0
+                total[i] += d * d if there else none
+                seen[i] += one if there else none
 
 
 @kernel(
@@ -205,8 +211,8 @@ def own_places(
                     buses[t, c] = moves[t, monitor[a] - begin + c]
         cut(buses)
         cut(moves)
-        total = np.empty(n)
-        seen = np.empty(n)
+        total = np.empty(n, np.float32)
+        seen = np.empty(n, np.float32)
         for c in range(PHASES):
             for t in range(k):
                 references[a, c, t] = buses[t, c]

@@ -87,6 +87,7 @@ class Engine:
         self._watermark = Watermark(lateness, patience)
         self._waiting = WaitingEvents()
         self._index = network.device_index
+        self._columns = np.empty(0, np.float32)
         self._frames_judged = self._findings = self._n_events = 0
 
     def _build(self) -> None:
@@ -126,7 +127,10 @@ class Engine:
         if n == 0:
             return []
         names = [q for q in batch.values if q in CHANNEL]
-        columns = np.empty((len(names), n), np.float32)
+        # Kept from batch to batch: fresh memory would cost more than what is written into it.
+        if self._columns.size < len(names) * n:
+            self._columns = np.empty(len(names) * n, np.float32)
+        columns = self._columns[: len(names) * n].reshape(len(names), n)
         for k, name in enumerate(names):
             columns[k] = batch.values[name]
         channel, unit = column_table(names)

@@ -19,6 +19,7 @@ from forewatt.admission import Admission
 from forewatt.ahead import ahead
 from forewatt.config import AlertConfig, DetectorConfig, load_config
 from forewatt.judging import Judge
+from forewatt.memory import keep_freed_memory
 from forewatt.progress import Progress
 from grid.dataset import Dataset, read_dataset
 from grid.network import Network
@@ -48,6 +49,7 @@ def backtest(
 ) -> BacktestSummary:
     """Judge the dataset in `folder` and write one JSON line for each alert to `out`."""
     started = time.perf_counter()
+    keep_freed_memory()
     dataset = read_dataset(folder)
     network = dataset.network
     ledger = MemoryLedger()

@@ -233,6 +233,8 @@ def weigh(
             suspects += 1
         elif last_alive[d] < burst[root[at]]:
             power = -NO_GASP if gasping else 0.0
+            # Gasps elsewhere say nothing of a path that carried its last reading in time.
+            comms = -ALIVE
             count[3, at] += 1
         else:
             power = -ALIVE

@@ -199,3 +199,21 @@ def test_what_was_silent_before_the_burst_says_nothing_of_it() -> None:
     found = engine.feed("s", ReadingBatch.concat([kept, gasps]).sort()) + engine.flush()
 
     assert raised(found) == {("outage", "branch", "T1-B2")}
+
+
+def test_gasps_elsewhere_do_not_make_an_area_unreachable() -> None:
+    """One meter of it is long silent, others missed a reading: the rest were heard in time."""
+    net = network(areas=2, branches=3, meters=12)
+    street = Street(net, 2.0, dark={"T1": DARK}, gasps=0.9)
+    rows = street.readings()
+    us = START_US + round(DARK[0] * 86400e6)
+    far = np.array([n.startswith("T2-") for n in rows.names])[rows.device]
+    silent = np.isin(rows.device, [rows.names.index(f"T2-B1-{k}") for k in range(1, 9)])
+    lost = far & silent & (rows.time > us - 1_300_000_000) & (rows.time < us + 1_000_000_000)
+    alone = (rows.device == rows.names.index("T2-B2-1")) & (rows.time > us - 14_000_000_000)
+    rows = rows.select(~lost & ~alone)
+
+    engine = Engine(net, only("outage"))
+    found = engine.feed("s", rows) + engine.flush()
+
+    assert raised(found) == {("outage", "transformer", "T1")}

@@ -134,7 +134,7 @@ def turn(
 @kernel(
     "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
     "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
-    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64)"
+    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int32[::1], int64)"
 )
 def observe(
     values: F4,
@@ -153,6 +153,8 @@ def observe(
     devices: F8,
     scratch: F8,
     memory: float,
+    absent: I4,
+    patience: int,
 ) -> None:
     """Gather displacement and currents of every place.
 
@@ -162,6 +164,8 @@ def observe(
     sums : float64[n_runs, 10]  scratch, see `turn`
     runs, areas, devices     float64[., 12] out, columns of `place`; READINGS 0 = not seen
     scratch : float64[3, 10]  for an area: its sums, its reference, and what `turn` needs
+    absent : int32[n_areas]  frames since the monitor told its voltages, updated; up to `patience`
+                             of them nothing of the area is seen
     """
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
     runs.fill(0.0)
@@ -183,7 +187,11 @@ def observe(
                 ref[c] = values[m, V + c]
                 if not (low < ref[c] < high):
                     with_monitor = False
-        if not with_monitor:
+        absent[k] = 0 if with_monitor or m < 0 else min(absent[k] + 1, 1_000_000)
+        # Against the meters' own mean it would be another displacement, the transformer's in it: a
+        # monitor that misses a reading is waited for.
+        deaf = 0 < absent[k] <= patience
+        if not with_monitor and not deaf:
             # The mean over phases of the meters: a displacement cancels in it.
             total.fill(0.0)
             for p in range(offsets[k], offsets[k + 1]):
@@ -230,7 +238,7 @@ def observe(
                     usual_i[p, c] += np.float32((i - usual_i[p, c]) * 0.01)
                 if r >= 0 and not math.isnan(i):
                     runs[r, I_0 + at] += i
-                if not (low < v < high):
+                if deaf or not (low < v < high):
                     whole = False
                     if r >= 0 and v <= low:
                         sums[r, 9] += 1.0

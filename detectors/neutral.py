@@ -58,6 +58,7 @@ MEMORY_DAYS: Final = 14.0
 LEARN_DAYS: Final = 2.0
 LEARN_FRAMES: Final = 60
 WINDOW_HOURS: Final = (1.0, 12.0)
+MONITOR_HOURS: Final = 1.0  # so long a monitor that tells nothing is waited for
 FAST, SLOW = range(2)
 NO_BOUND: Final = math.inf
 CROWD: Final = 2.0  # times the usual neutral current, rms: new loads where no slope was learned
@@ -151,6 +152,8 @@ class NeutralDetector(Detector):
         self.device_open = self._array("device_open", "three", (self.three.size, 2), np.int64)
         self.run_open = self._array("run_open", "run", (runs, 2), np.int64)
         self.area_open = self._array("area_open", "area", (areas, 2), np.int64)
+        self.absent = self._array("absent", "area", areas, np.int32)
+        self.moved = self._array("moved", "run", runs, np.uint8)
         self._growth = {
             "area": Growth(self, "area_growth", "area", areas),
             "run": Growth(self, "run_growth", "run", runs),
@@ -160,6 +163,7 @@ class NeutralDetector(Detector):
         self.memory = MEMORY_DAYS * DAY_S / step_s
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * DAY_S / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
+        self.patience = max(1, round(MONITOR_HOURS * 3600.0 / step_s))
         watched = bool((layout.monitor >= 0).all()) and areas > 0
         self._run_limits = LIMITS if watched else BARE_LIMITS
         self._area_limits = MONITOR_LIMITS if watched else BARE_LIMITS
@@ -175,17 +179,19 @@ class NeutralDetector(Detector):
         self._three_area = layout.area[self.three]
         self._three_run = layout.run[self.three]
         self._run_area = layout.run_area
-        self._moved: NDArray[np.bool_] | None = None
 
     def moved_runs(self) -> NDArray[np.bool_]:
         """Branches whose star point is, or may be, displaced now."""
-        if self._moved is None:  # several families ask after each frame
-            self._moved = np.zeros(len(self._run_area), bool)
-            runs, areas = (self._run_score, self.run_open), (self._area_score, self.area_open)
-            if not (_quiet(*runs, MOVED) and _quiet(*areas, MOVED)):
-                mine, above = _standing(*runs), _standing(*areas)
-                self._moved = np.asarray(mine | above[self._run_area])
-        return self._moved
+        return self.moved > 0
+
+    def _note_moved(self) -> None:
+        """Where a monitor is waited for, branches stay as they were."""
+        runs, areas = (self._run_score, self.run_open), (self._area_score, self.area_open)
+        if not self.moved.any() and _quiet(*runs, MOVED) and _quiet(*areas, MOVED):
+            return  # nearly always
+        deaf = (self.absent > 0) & (self.absent <= self.patience)
+        moved = _standing(*runs) | _standing(*areas)[self._run_area]
+        np.copyto(self.moved, moved, where=~deaf[self._run_area])
 
     def broken_areas(self) -> NDArray[np.bool_]:
         """Areas whose own star point is found displaced, or was far beyond its limit just now."""
@@ -198,7 +204,6 @@ class NeutralDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        self._moved = None
         self._frozen[:] = (self.run_state[:, FROZEN] > 0) & (self.run_state[:, FROZEN] < 2880) | (
             self.area_state[self._run_area, FROZEN] > 0
         )
@@ -219,6 +224,8 @@ class NeutralDetector(Detector):
             self._devices,
             self._scratch,
             self.memory,
+            self.absent,
+            self.patience,
         )
         args = (self.memory, self.learn, self.decay)
         test_places(self._runs, self.run_state, self._run_score, *args, self._run_limits)
@@ -228,6 +235,7 @@ class NeutralDetector(Detector):
         scores = (self._area_score, self._run_score, self._device_score)
         opens = (self.area_open, self.run_open, self.device_open)
         if self.near is None and all(map(_quiet, scores, opens, repeat(SUSPECT))):
+            self._note_moved()
             return []  # nearly always
         for growth, score, seen in zip(
             self._growth.values(), scores, (self._areas, self._runs, places), strict=True
@@ -238,7 +246,9 @@ class NeutralDetector(Detector):
         if self.near is not None:
             self._tell_near(frame, places)
         busy = any(bool((s >= 1.0).any()) for s in scores) or any(bool(o.any()) for o in opens)
-        return self._judge(frame, places) if busy else []
+        found = self._judge(frame, places) if busy else []
+        self._note_moved()
+        return found
 
     def _tell_near(self, frame: Frame, places: F8) -> None:
         """Every place by its own score, before one of them is chosen as the cause."""

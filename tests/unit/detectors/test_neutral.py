@@ -19,6 +19,7 @@ from detectors.displacement import (
 )
 from detectors.engine import Engine
 from detectors.neutral import CROWD, NO_BOUND
+from grid.readings import ReadingBatch
 from grid.records import NOT_ENOUGH, WATCH_LIST, Finding
 from tests.unit.detectors.street import (
     START_US,
@@ -217,3 +218,21 @@ def test_a_lost_medium_voltage_phase_is_no_line_triangle() -> None:
     u = line_voltage(231.0, 115.0, 116.0)
 
     assert not u > 0.9 * 230 * 3**0.5
+
+
+def test_a_monitor_that_misses_readings_moves_no_neutral() -> None:
+    """Against the meters' own mean a stepped winding looks like a displaced star point."""
+    street = Street(network(), 9.0)
+    rows = street.readings()
+    late = rows.time >= START_US + round(5 * 86400e6)
+    monitor = np.array([n.endswith("-TM") for n in rows.names])[rows.device]
+    phase_a = np.array([n.endswith(("-TM", "-1", "-4")) for n in rows.names])[rows.device]
+    v_a = np.array(rows.value("v_a"), float)
+    v_a[late & phase_a] *= 1.05
+    lost = monitor & (np.random.default_rng(4).random(len(rows)) < 0.2)
+    rows = ReadingBatch.of(rows.names, rows.device, rows.time, {**rows.values, "v_a": v_a})
+    engine = Engine(street.net, only("neutral"))
+
+    found = engine.feed("s", rows.select(~lost)) + engine.flush()
+
+    assert raised(found) == set()

@@ -88,6 +88,7 @@ def test_a_place_is_displaced_by_the_phasor_sum_of_its_phases(seed: int) -> None
     displacement.observe(
         values, phase, OFFSETS, MONITOR, RUN, NOMINAL, offset, heard, usual,
         np.ones(3, np.uint8), sums, runs, areas, devices, np.zeros((3, 10)), 1e9,
+        np.zeros(2, np.int32), 4,
     )  # fmt: skip
     turned = np.exp(-2j * np.pi / 3 * np.arange(3))
     for k in range(2):

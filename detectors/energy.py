@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from detectors import daily
 from detectors.base import Array, Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, U1, kernel
-from detectors.daily import DAY_US, balance_days, power
+from detectors.daily import DAY_US, LEAP_W, balance_days, power
 from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -33,14 +33,18 @@ I_A = CHANNEL["i_a"]
 # Columns of an area's state.
 COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
 LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R, R_HOUR, R_HOURS, ABSENT = range(6, 17)
-N_AREA: Final = 17
+HANDED, SQUARE = 17, 18  # what the monitor told in the frame before, which is the one judged
+WHOLE: Final = 19  # share of frames in which nothing much was guessed
+N_AREA: Final = 20
 # Columns of a device's state: usual and mean power, moments of its changes with the excess's,
 # its mean of the last hour and of the last hours; what it told last, frames ago.
 USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS, TOLD, MISSED = range(9)
 N_DEVICE: Final = 9
 
-COVERAGE: Final = 0.85  # of the meters must report; the others count with their usual power,
-HELD_H: Final = 1.0  # so long with what they told last
+COVERAGE: Final = 0.85  # of the meters must be known; the others count with their usual power,
+HELD_H: Final = 1.0  # so long with what they told last, until their next reading tells what it was
+GUESSED: Final = 0.01  # of the meters: with more of them held a frame tells neither how far the
+FEW_WHOLE: Final = 0.1  # excess strays nor whose counting moves, unless so few frames are whole
 LEVEL_HOURS: Final = 24.0
 MEAN_HOURS: Final = 24.0  # what a meter counts now
 CULPRIT_HOURS: Final = 72.0
@@ -73,27 +77,37 @@ CLEAR: Final = 0.5
 
 
 @kernel(
-    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], uint8[::1], int32[::1], int32[::1],"
-    "float64[::1], float64[:, ::1], float32[:, ::1], int64[::1], float64[::1])"
+    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], float64[:], float64[::1], uint8[::1],"
+    "int32[::1], int32[::1], float64[::1], float64[:, ::1], float32[:, ::1], float64[::1],"
+    "float64[::1], int64[::1], float64[::1])"
 )
 def balance(
     tick: int,
     step_h: float,
     values: F4,
+    register: F8,
+    ratio: F8,
     repeating: U1,
     offsets: I4,
     monitor: I4,
     nominal: F8,
     areas: F8,
     devices: F4,
+    energy: F8,
+    used: F8,
     powered: I8,
     score: F8,
 ) -> tuple[int, int]:
     """Advance the energy balance of every area by one frame; returns how many scores are above
     `SUSPECT`, and how many areas have long had no powers to balance.
 
+    Judged is the frame before: what a meter used whose reading was lost, its next one tells.
+
+    register : float64[n]  import register, Wh; ratio : float64[n]  secondary to primary energy
     repeating : uint8[n]   1 = says what it said before while the area moves: not believed
-    areas : float64[areas, 17], devices : float32[n, 9]   updated
+    areas : float64[areas, 20], devices : float32[n, 9]   updated
+    energy : float64[n]    register when the power was told last; updated
+    used : float64[n]      scratch: power in the frame judged, W, NaN = not known
     powered : int64[areas]   out: the tick where the powers of the area could be balanced
     score : float64[areas]   out: 1 = limit, NaN = not judged
     """
@@ -112,12 +126,11 @@ def balance(
         if m < 0:
             continue
         unpowered += powered[k] <= tick - 2 * DAY_US
-        handed = power(values, m)
-        if math.isnan(handed):
-            continue
         s = areas[k]
         metered = 0.0
         absent = 0.0
+        made = 0.0
+        guessed = 0
         heard = 0
         meters = 0
         for p in range(offsets[k], offsets[k + 1]):
@@ -126,25 +139,43 @@ def balance(
             meters += 1
             x = math.nan if repeating[p] else power(values, p)
             d = devices[p]
-            if math.isnan(x):
-                d[MISSED] += 1.0
-                held = d[MISSED] * step_h <= max(HELD_H, step_h)
-                metered += d[TOLD] if held else d[USUAL]
+            frames = d[MISSED]
+            y = float(d[TOLD])
+            held = frames * step_h <= max(HELD_H, step_h)
+            if frames == 0.0:
+                metered += y
+            elif math.isnan(x) or not held:
+                metered += y if held else d[USUAL]
                 absent += 0.0 if held else max(d[LONG], 0.0)
+                guessed += held
+                y = math.nan
             else:
+                # Its register says what was used meanwhile; panels feed in past it.
+                wh = (register[p] - energy[p]) * ratio[p]
+                known = x >= 0.0 and y >= 0.0
+                known = known and 0.0 <= wh <= LEAP_W * max(ratio[p], 1.0) * frames * step_h
+                mean_w = max(wh / step_h - x, 0.0) / frames if known else 0.5 * (x + y)
+                # The frames before the last one were judged with what had been told.
+                made += (frames - 1.0) * (mean_w - y)
+                metered += mean_w
+                y = mean_w
+            used[p] = y
+            if not math.isnan(y):
                 heard += 1
-                metered += x
+                d[USUAL] += (y - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
+            if math.isnan(x):
+                d[MISSED] = frames + 1.0
+            else:
                 d[TOLD] = x
                 d[MISSED] = 0.0
-                d[USUAL] += (x - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
-        if meters == 0 or heard < COVERAGE * meters:
-            continue
-        unpowered -= powered[k] <= tick - 2 * DAY_US
-        powered[k] = tick
-        loss = handed - metered
+                energy[p] = register[p]
+        handed = s[HANDED]
+        square = s[SQUARE]
+        now = power(values, m)
+        s[HANDED] = now
         # Copper warms with the current of each conductor, the neutral's included: uneven load costs
         # more. In units of the power squared that even load would be.
-        square = handed * abs(handed) * 1e-6
+        s[SQUARE] = now * abs(now) * 1e-6
         amps2 = 0.0
         n_re = 0.0
         n_im = 0.0
@@ -154,7 +185,12 @@ def balance(
             n_re += abs(i) * COS[c]
             n_im += abs(i) * SIN[c]
         if not math.isnan(amps2):
-            square = 3e-6 * nominal[k] * nominal[k] * (amps2 + n_re * n_re + n_im * n_im)
+            s[SQUARE] = 3e-6 * nominal[k] * nominal[k] * (amps2 + n_re * n_re + n_im * n_im)
+        if math.isnan(handed) or handed == 0.0 or meters == 0 or heard < COVERAGE * meters:
+            continue
+        unpowered -= powered[k] <= tick - 2 * DAY_US
+        powered[k] = tick
+        loss = handed - metered
         if s[COUNT] == 0.0:
             s[M_X] = square
             s[M_L] = loss
@@ -165,8 +201,12 @@ def balance(
         learned = s[COUNT] >= learn
         bounded = max(-6.0 * sigma, min(6.0 * sigma, r)) if learned else r
         s[LOAD] += fast * (abs(handed) - s[LOAD])
+        whole = guessed <= GUESSED * meters
+        s[WHOLE] += 0.02 * (whole - s[WHOLE])
+        whole = whole or s[WHOLE] < FEW_WHOLE
         x = 0.0
         if learned:
+            s[LEVEL] -= fast * made
             s[WEIGHT] += fast * (1.0 - s[WEIGHT])
             odd = max(20.0 * sigma, 0.2 * s[LOAD])
             s[LEVEL] += fast * (max(-odd, min(odd, r)) - s[LEVEL])
@@ -184,28 +224,31 @@ def balance(
             hot += x > SUSPECT
         # Whose counting moves with the excess? Changes from hour to hour: the theft's own
         # beginning, where one falls and the other rises, is over before it is suspected.
-        s[LAST_R] = r
-        s[R_HOUR] += hour * (r - s[R_HOUR])
-        s[R_HOURS] += hours * (r - s[R_HOURS])
+        if whole:
+            s[LAST_R] = r
+        s[R_HOUR] += hour * (r - s[R_HOUR] - made)
+        s[R_HOURS] += hours * (r - s[R_HOURS] - made)
         e_r = s[R_HOUR] - s[R_HOURS]
         begins = learned and x > SUSPECT and s[FROZEN] == 0.0
         frozen = learned and x > SUSPECT and s[FROZEN] < FREEZE_FRAMES
         a = max(1.0 / (s[COUNT] + 1.0), 1.0 / memory)
-        s[V_R] += slow * (e_r * e_r - s[V_R])
+        if whole:
+            s[V_R] += slow * (e_r * e_r - s[V_R])
         if begins:
             s[V_R] = 0.0  # what moved with what before is no evidence
         for p in range(offsets[k], offsets[k + 1]):
             if p == m:
                 continue
             d = devices[p]
-            y = math.nan if repeating[p] else power(values, p)
+            y = used[p]
             if not math.isnan(y):
                 d[M_P] += mean * (y - d[M_P])
                 d[HOUR] += hour * (y - d[HOUR])
                 d[HOURS] += hours * (y - d[HOURS])
-                e_p = d[HOUR] - d[HOURS]
-                d[V_P] += slow * (e_p * e_p - d[V_P])
-                d[C_RP] += slow * (e_p * e_r - d[C_RP])
+                if whole:
+                    e_p = d[HOUR] - d[HOURS]
+                    d[V_P] += slow * (e_p * e_p - d[V_P])
+                    d[C_RP] += slow * (e_p * e_r - d[C_RP])
             if begins:
                 d[V_P] = 0.0
                 d[C_RP] = 0.0
@@ -221,7 +264,8 @@ def balance(
         s[M_L] += a * fit
         s[S_XX] = (1.0 - a) * (s[S_XX] + a * dx * dx)
         s[S_XL] = (1.0 - a) * (s[S_XL] + a * dx * fit)
-        s[VAR] += max(1.0 / (s[COUNT] + 4.0), 1.0 / memory) * (bounded * bounded - s[VAR])
+        stray = max(-6.0 * sigma, min(6.0 * sigma, s[LAST_R])) if learned else s[LAST_R]
+        s[VAR] += max(1.0 / (s[COUNT] + 4.0), 1.0 / memory) * (stray * stray - s[VAR])
         if learned:
             since = max(s[COUNT] - learn, 1.0)
             most = STRAY * math.sqrt(max(s[LEVEL_VAR], 25.0))
@@ -236,7 +280,7 @@ class EnergyDetector(Detector):
     """The balance of every area with a monitor."""
 
     name: ClassVar[str] = "energy"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     faults: ClassVar[tuple[str, ...]] = ("energy_loss",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "supply", "meter")
 
@@ -244,6 +288,7 @@ class EnergyDetector(Detector):
         super().__init__(layout, settings)
         self.areas = self._array("areas", "area", (layout.n_areas, N_AREA), float)
         self.devices = self._array("devices", "device", (layout.size, N_DEVICE), np.float32)
+        self.energy = self._array("energy", "device", layout.size, float, np.nan)
         self.powered = self._array("powered", "area", layout.n_areas, np.int64, NEVER)
         self.open = self._array("open", "area", layout.n_areas, np.int64)
         self.first = self._array("first", "area", layout.n_areas, np.int64)
@@ -258,6 +303,7 @@ class EnergyDetector(Detector):
         self.days = self._array("days", "device", (n, daily.N_DEVICE_DAY), np.float32)
         devices = [layout.network.devices[i] for i in layout.device.tolist()]
         self._ratio = np.array([(d.ct_ratio or 1.0) * (d.pt_ratio or 1.0) for d in devices])
+        self._used = np.full(layout.size, np.nan)
         self._score = np.full(areas, np.nan)
         self._day_score = np.full(areas, np.nan)
         self._none = layout.transformer < 0
@@ -295,12 +341,16 @@ class EnergyDetector(Detector):
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
+            frame.register,
+            self._ratio,
             self._trusted if self.meter is None else self.meter.repeating,
             layout.offsets,
             layout.monitor,
             layout.nominal_v,
             self.areas,
             self.devices,
+            self.energy,
+            self._used,
             self.powered,
             score,
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.energy import EXCESS, LAST_R, M_P, N_AREA, N_DEVICE, balance
+from detectors.energy import EXCESS, LAST_R, M_L, M_P, N_AREA, N_DEVICE, VAR, balance
 from detectors.engine import Engine
 from detectors.layout import CHANNEL
 from grid.network import Network
@@ -111,14 +111,45 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
     handed = (metered * 1.03 + 40.0).astype(np.float32).astype(float)
     areas, devices = np.zeros((1, N_AREA)), np.zeros((4, N_DEVICE), np.float32)
     offsets, monitor, score = np.array([0, 4], np.int32), np.array([0], np.int32), np.zeros(1)
-    for k in range(n):
+    register, ratio, energy = np.full(4, np.nan), np.ones(4), np.full(4, np.nan)
+    for k in [*range(n), n - 1]:  # judged is the frame before
         values = np.full((4, 32), np.nan, np.float32)
         values[:, CHANNEL["p"]] = [handed[k], *meters[k]]
         balance(
-            k, 0.25, values, np.zeros(4, np.uint8), offsets, monitor, np.full(1, 230.0), areas,
-            devices, np.zeros(1, np.int64), score,
+            k, 0.25, values, register, ratio, np.zeros(4, np.uint8), offsets, monitor,
+            np.full(1, 230.0), areas, devices, energy, np.zeros(4), np.zeros(1, np.int64), score,
         )  # fmt: skip
 
     assert areas[0, LAST_R] == pytest.approx(slow_balance(handed, metered), abs=0.01)
     assert areas[0, EXCESS] == 0.0
     assert devices[1, M_P] > 0.0
+
+
+def test_a_lost_reading_is_made_good_by_the_register_of_the_next() -> None:
+    """Some readings lost, never two running: the balance is that of all."""
+    rng = np.random.default_rng(3)
+    n = 200
+    meters = np.round(rng.gamma(2.0, 400.0, (n, 9)))
+    handed = meters.sum(1) * 1.03 + 40.0
+    register = np.cumsum(meters * 0.25, 0) + 1e6
+    lost = rng.random((n, 9)) < 0.1
+    lost[1:] &= ~lost[:-1]
+    lost[[0, -2, -1]] = False
+    offsets, monitor = np.array([0, 10], np.int32), np.zeros(1, np.int32)
+    told = []
+    for gone in (lost, np.zeros_like(lost)):
+        areas, devices = np.zeros((1, N_AREA)), np.zeros((10, N_DEVICE), np.float32)
+        energy, used = np.full(10, np.nan), np.zeros(10)
+        for k in range(n):
+            values = np.full((10, 32), np.nan, np.float32)
+            values[0, CHANNEL["p"]] = handed[k]
+            values[1:, CHANNEL["p"]] = np.where(gone[k], np.nan, meters[k])
+            balance(
+                k, 0.25, values, np.r_[np.nan, np.where(gone[k], np.nan, register[k])],
+                np.ones(10), np.zeros(10, np.uint8), offsets, monitor, np.full(1, 230.0), areas,
+                devices, energy, used, np.zeros(1, np.int64), np.zeros(1),
+            )  # fmt: skip
+        told.append(areas[0])
+
+    with_lost, without = told
+    assert with_lost[[M_L, VAR, LAST_R]] == pytest.approx(without[[M_L, VAR, LAST_R]], rel=1e-3)

@@ -40,7 +40,8 @@ N_LONG: Final = LAST_I + 1
 LONG_FRAMES: Final = 48.0
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
-FREEZE_FRAMES: Final = 2880
+FREEZE: Final = 30.0 / 14.0  # of the memory, a month: then the new state is the usual one
+DISPELLED: Final = 0.3  # score of a lone meter below which what was suspected is learned from again
 ODD_V: Final = 6.0
 BLIND_V: Final = 0.9  # V, where no current is known
 BLIND_T: Final = 9.0
@@ -269,6 +270,8 @@ def test_drops(
         fed = s[KNOWN] >= learn
         if fed:
             r0 = s[SLOPE]
+        elif s[COUNT] >= learn:
+            r0 = NOUGHT  # currents known later than voltages: a few of them make no slope
         e = dy - r0 * di - k0 * dt
         seen[k, LEFT] = e
         var = max(s[VAR], LEAST_VAR)
@@ -315,8 +318,18 @@ def test_drops(
                         # Whatever this customer draws. A neighbour's evening takes some hours only.
                         usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
                         x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
-                        fallen = w[FALLEN] / w[W]
-                        x = min(x, 1.0 + (fallen - MODEL_FALLEN[j]) / (MODEL_FALLEN[j] - 0.5))
+                        stays = (w[FALLEN] / w[W] - 0.5) / (MODEL_FALLEN[j] - 0.5)
+                        if not unfed and w[SEI] > 0.0 and level > 0.0:
+                            # A steady current shows no slope. The fall that it explains may hide
+                            # in some readings: in how many, the usual deviation says.
+                            r = w[SEI] / w[SII]
+                            shown = math.erf(level / math.sqrt(2.0 * var))
+                            own = min(
+                                stays / shown, r * w[SEI] / max(w[SEE], 1e-9) / limits[row, 4]
+                            )
+                            own = min(own, r / max(limits[row, 0], limits[row, 1] * abs(r0)))
+                            stays = max(stays, own)
+                        x = min(x, stays)
                     else:
                         x = min(level / BLIND_V, 0.5 * level * math.sqrt(w[W] / var) / BLIND_T)
                         constant = level * level * w[W] / max(w[SEE], 1e-9)
@@ -395,10 +408,12 @@ def test_drops(
             s[LAST_LEFT] = e
             s[LAST_OWN] = i
         suspect = max(best, s[LONG])
-        if suspect > 0.5 and s[FROZEN] < FREEZE_FRAMES:
+        # A lone meter's suspicion ends when it is dispelled, not when it wavers.
+        doubt = DISPELLED if s[FROZEN] > 0.0 and s[REF] == MODEL_REF else 0.5
+        if suspect > doubt and s[FROZEN] < FREEZE * memory:
             s[FROZEN] += 1.0
             continue
-        if suspect <= 0.5:
+        if suspect <= doubt:
             s[FROZEN] = 0.0
         s[COUNT] += ONE
         a = ONE / s[COUNT] if s[COUNT] < most else slow
@@ -522,7 +537,7 @@ def test_long(
             s[SHIFT] = shift
             s[STDERR] = se
         s[LONG] = x
-        if x > 0.5 and s[FROZEN] >= FREEZE_FRAMES:
+        if x > 0.5 and s[FROZEN] >= FREEZE * memory:
             s[LONG] = 0.0
             for c in range(N_LONG):
                 w[c] = 0.0  # after so long the new state is the usual one

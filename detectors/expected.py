@@ -5,11 +5,14 @@ compared with. Its voltage is followed as a line on what the transformer's monit
 three phases and on its own current, by recursive least squares: the phase it hangs on, what the
 neutral adds and the resistance of its service come out by themselves. Without its own current
 among them, the monitor's would take its place, and half of a joint that heats would be explained
-away. What the area's meters then still have in common (the monitor's clock, the
-medium voltage between two samples) is the area's, not the meter's, and is taken off.
+away. A meter's clock may be behind the monitor's: between the monitor's last two frames the line
+is drawn to the moment that fits best. What the area's meters then still have in common (the
+medium voltage between two samples) is the area's, not the meter's, and is taken off by the share
+that each has shown to have in it.
 
-Measured on a real area of hourly meters: the deviation of a single meter falls from 1.8 V (raw)
-over 0.5 V (line alone) to 0.25 V, and what is left is hardly correlated in time.
+Measured on a real area of hourly meters, whose clocks turned out to be 45 or 60 minutes behind:
+the deviation of a single meter falls from 1.8 V (raw) over 0.57 V (line alone) and 0.38 V (with
+the clock) to 0.31 V; without clock and share it was 0.36 V.
 """
 
 import math
@@ -29,13 +32,17 @@ COUNT, M_Y, VAR = range(3)
 M_X: Final = 3
 SLOPE: Final = M_X + INPUTS
 P: Final = SLOPE + INPUTS  # upper triangle, row by row
-N_LONE: Final = P + INPUTS * (INPUTS + 1) // 2
+CLOCK: Final = P + INPUTS * (INPUTS + 1) // 2
+CLOCK_SUM, SHARE, SHARE_SUM = range(CLOCK + 1, CLOCK + 4)
+N_LONE: Final = CLOCK + 4
 
 FIRST_FRAMES: Final = 72  # least squares without doubt, until a deviation is known
 CERTAIN: Final = 10.0  # bound of an inverse moment: an input that never moves stays harmless
 LEAST_VAR: Final = 0.01  # V^2
 BANDS: Final = (3.0, 0.75)  # V around the mean, for what an area has in common
 COMPANY: Final = 3  # meters that must agree before they take anything off
+UNMOVED: Final = 1.0  # V^2, of changes that must have been seen before a clock or share moves
+SHARE_MAX: Final = 1.5
 
 
 @kernel("int64(int64, int64)")
@@ -45,15 +52,22 @@ def _at(a: int, b: int) -> int:
     return P + low * INPUTS - low * (low - 1) // 2 + high - low
 
 
-@kernel("UniTuple(float64, 2)(float32[::1], float64[::1], float64, float64, boolean)")
-def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> tuple[float, float]:
+@kernel("UniTuple(float64, 2)(float32[::1], float64[::1], float64[::1], float64, float64, boolean)")
+def follow(s: F4, x: F8, back: F8, y: float, memory: float, learn: bool) -> tuple[float, float]:
     """Advance one meter's line by one frame; voltage minus expectation, share of the own current.
 
-    s : float32[45]   count, mean and variance, means of the inputs, slopes, inverse moments
-    x : float64[7]    the monitor's voltages and currents, the own current (NaN: not known); it is
-                      overwritten; y: the meter's voltage
+    s : float32[49]   count, mean and variance, means of the inputs, slopes, inverse moments, clock
+    x : float64[14]   the monitor's voltages and currents, the own current (NaN: not known), and as
+                      much scratch; it is overwritten; y: the meter's voltage
+    back : float64[6]  from the monitor's values to those of a frame ago, 0 where not known
     learn : bool      False while a fault is suspected, so that it does not become the usual
     """
+    # The meter's clock is behind the monitor's by this part of a frame.
+    behind = float(s[CLOCK])
+    toward = 0.0
+    for a in range(OWN_I):
+        x[a] += behind * back[a]
+        toward += s[SLOPE + a] * back[a]
     if math.isnan(x[OWN_I]):
         x[OWN_I] = s[M_X + OWN_I]
     elif s[M_X + OWN_I] == 0.0:
@@ -104,6 +118,8 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> tuple[float, f
             less = math.sqrt(CERTAIN / s[_at(a, a)])
             for b in range(INPUTS):
                 s[_at(a, b)] *= less * less if a == b else less
+    s[CLOCK_SUM] = keep * s[CLOCK_SUM] + weight * toward * toward
+    s[CLOCK] = max(0.0, min(1.0, behind + weight * toward * r / (s[CLOCK_SUM] + UNMOVED)))
     rate = max(1.0 / s[COUNT], 1.0 / memory)
     bound = 1e9 if young else 4.0 * sigma
     s[M_Y] += rate * (y - s[M_Y] - r + max(-bound, min(bound, r)))
@@ -114,9 +130,12 @@ def follow(s: F4, x: F8, y: float, memory: float, learn: bool) -> tuple[float, f
     return r, own
 
 
-@kernel("void(float64[::1], int64, int64)")
-def _take_off_common(out: F8, begin: int, end: int) -> None:
-    """Subtract from each the mean of the others that agree; alone or disagreeing: as it is."""
+@kernel("void(float64[::1], int64, int64, float32[:, ::1], uint8[::1], float64)")
+def _take_off_common(out: F8, begin: int, end: int, state: F4, hold: U1, memory: float) -> None:
+    """Subtract from each its share of the mean of the others that agree, and learn the share.
+
+    Alone or disagreeing it stays as it is; state and hold as in `deviations`.
+    """
     centre = 0.0
     band = 1e9
     number = 0
@@ -136,13 +155,23 @@ def _take_off_common(out: F8, begin: int, end: int) -> None:
     for j in range(begin, end):
         inside = abs(out[j] - centre) < band
         others = number - 1 if inside else number
-        if others >= COMPANY:
-            out[j] -= (total - out[j]) / others if inside else total / others
+        if others < COMPANY or math.isnan(out[j]):
+            continue
+        common = (total - out[j]) / others if inside else total / others
+        s = state[j]
+        # Clocks differ, and so do the phases: how much of it a meter has part in is its own.
+        out[j] -= (1.0 + s[SHARE]) * common
+        if hold[j] == 0:
+            sigma = math.sqrt(max(s[VAR], LEAST_VAR))
+            weight = min(1.0, 3.0 * sigma / max(abs(out[j]), 1e-9))
+            s[SHARE_SUM] = (1.0 - 1.0 / memory) * s[SHARE_SUM] + weight * common * common
+            share = s[SHARE] + weight * common * out[j] / (s[SHARE_SUM] + UNMOVED)
+            s[SHARE] = max(-1.0, min(SHARE_MAX - 1.0, share))
 
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1], int8[::1],"
-    "uint8[::1], float64, float32[:, ::1], float64[::1])",
+    "uint8[::1], float64, float32[:, ::1], float32[:, ::1], float64[::1])",
     allocates=True,
 )
 def deviations(
@@ -155,14 +184,18 @@ def deviations(
     hold: U1,
     memory: float,
     state: F4,
+    before: F4,
     out: F8,
 ) -> None:
     """Voltage minus expectation of every lone service, less what its area has in common.
 
     device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
-    state : float32[m, 45]   updated; out : float64[m]  V, NaN = not judged
+    state : float32[m, 49]   updated; before : float32[n_areas, 6]  the monitors' values of the last
+                             frame, updated; out : float64[m]  V, NaN = not judged
     """
     x = np.zeros(2 * INPUTS)
+    now = np.zeros(OWN_I)
+    back = np.zeros(OWN_I)
     own = np.zeros(out.size)
     begin = 0
     for k in range(offsets.size - 1):
@@ -171,20 +204,27 @@ def deviations(
             end += 1
         m = monitor[k]
         whole = m >= 0
-        if whole:
+        if whole and end > begin:
             for a in range(OWN_I):
                 x[a] = float(values[m, (V if a < 3 else I_A - 3) + a])
+                back[a] = float(before[k, a]) - x[a]
+                before[k, a] = np.float32(x[a])
+                if math.isnan(back[a]):
+                    back[a] = 0.0
                 if math.isnan(x[a]):
                     # Without currents the voltages serve; a constant input does nothing.
                     whole = whole and a >= 3
                     x[a] = 0.0
+                now[a] = x[a]
         for j in range(begin, end):
             v = float(values[device[j], V + slot[j]])
             out[j] = math.nan
             if whole and 0.7 * nominal[k] < v < 1.3 * nominal[k]:
+                for a in range(OWN_I):
+                    x[a] = now[a]
                 x[OWN_I] = phase_current(values, device[j], slot[j], nominal[k])
-                out[j], own[j] = follow(state[j], x, v, memory, hold[j] == 0)
-        _take_off_common(out, begin, end)
+                out[j], own[j] = follow(state[j], x, back, v, memory, hold[j] == 0)
+        _take_off_common(out, begin, end, state, hold, memory)
         for j in range(begin, end):
             out[j] += own[j]
         begin = end

@@ -20,7 +20,7 @@ from detectors.drops import (
     COUNT,
     CURRENT_MAX,
     DROP,
-    FREEZE_FRAMES,
+    FREEZE,
     FROZEN,
     LEFT,
     LEVEL_VAR,
@@ -44,7 +44,7 @@ from detectors.drops import (
     test_drops,
     test_long,
 )
-from detectors.expected import N_LONE, deviations
+from detectors.expected import N_LONE, OWN_I, deviations
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import GroupLayout
@@ -103,7 +103,7 @@ class JointDetector(Detector):
     """Every service, and every phase of every branch below a monitor."""
 
     name: ClassVar[str] = "joint"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter")
 
@@ -136,6 +136,7 @@ class JointDetector(Detector):
         self._alone_rows = np.flatnonzero(self.lone >= 0).astype(np.int32)
         lone = self._alone_rows
         self.expected = self._array("expected", "lone", (lone.size, N_LONE), np.float32)
+        self.before = self._array("before", "area", (layout.n_areas, OWN_I), np.float32, np.nan)
         self.long = self._array("long", "lone", (lone.size, N_LONG), np.float32)
         self._keep = math.exp(-step_s / (LONG_HOURS * 3600.0))
         self._lone_device = np.ascontiguousarray(self.device[lone])
@@ -193,7 +194,7 @@ class JointDetector(Detector):
         displaced = None if moved is None else moved[self._run[lone]]
         if lone.size:
             frozen = self.service[lone, FROZEN]
-            suspect = (frozen > 0) & (frozen < FREEZE_FRAMES)
+            suspect = (frozen > 0) & (frozen < FREEZE * self.memory)
             if displaced is not None:
                 suspect |= displaced
             deviations(
@@ -206,6 +207,7 @@ class JointDetector(Detector):
                 suspect.astype(np.uint8),
                 self.memory,
                 self.expected,
+                self.before,
                 self._deviation,
             )
         observe_drops(

@@ -173,7 +173,7 @@ def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
     left = []
     for k in range(300):
         x[: expected.INPUTS] = inputs[k]
-        left.append(expected.follow(s, x, y[k], 1e9, True)[0])
+        left.append(expected.follow(s, x, np.zeros(6), y[k], 1e9, True)[0])
     design = np.c_[inputs, np.ones(300)]
     slow = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
 
@@ -185,15 +185,20 @@ def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
 def test_what_the_agreeing_others_share_is_taken_off(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(12) < 0.2, np.nan, rng.normal(0.4, 0.2, 12))
-    out = x.copy()
-    expected._take_off_common(out, 0, 12)
+    out, share = x.copy(), rng.uniform(-1.0, 0.5, 12)
+    state, hold = np.zeros((12, expected.N_LONE), np.float32), rng.random(12) < 0.5
+    state[:, expected.SHARE] = share
+    expected._take_off_common(out, 0, 12, state, hold.astype(np.uint8), 336.0)
     centre, inside = np.nanmean(x), np.isfinite(x)
     for band in expected.BANDS:
         inside = np.abs(x - centre) < band
         centre = x[inside].mean()
     for j in range(12):
         others = inside & (np.arange(12) != j)
-        assert x[j] - x[others].mean() == pytest.approx(out[j], nan_ok=True)
+        common = x[others].mean()
+        left = x[j] - (1.0 + state[j, expected.SHARE]) * common if hold[j] else out[j]
+        assert x[j] - (1.0 + share[j]) * common == pytest.approx(out[j], nan_ok=True)
+        assert left == pytest.approx(out[j], abs=1e-6, nan_ok=True)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

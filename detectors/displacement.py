@@ -333,8 +333,10 @@ def resistance_score(
     if blind:
         shift = math.sqrt(w[E] / w[W])
         return float(min(shift / BLIND_SHIFT, shift / (BLIND_SIGMA * sigma)))
+    if w[B] <= 0.0:
+        return 0.0  # a resistance that falls is no fault
     r = w[B] / w[A]
-    neutral = 1.5 * max(w[B], 0.0) * r
+    neutral = 1.5 * w[B] * r
     x = min(r / max(limit[1], limit[2] * slope), r * math.sqrt(w[A] / w[W]) / limit[3])
     x = min(x, 1.414 * r * math.sqrt(w[A]) / (2.0 * sigma) / limit[4])
     x = min(x, neutral / max(1.5 * w[E], 1e-9) / limit[5])
@@ -342,7 +344,7 @@ def resistance_score(
         spread = w[A] - (w[I_RE] * w[I_RE] + w[I_IM] * w[I_IM]) / w[W]
         along = -w[B] - (w[E_RE] * w[I_RE] + w[E_IM] * w[I_IM]) / w[W]
         x = min(x, 2.0 * max(-along, 0.0) / max(spread, 1e-9) / max(r, 1e-9))
-    for c in range(3):
+    for c in range(3 if x > 0.5 else 0):
         joint = w[X0 + c] * w[X0 + c] / w[Y0 + c] if w[Y0 + c] > 1e-6 else 0.0
         if joint > neutral and w[X0 + c] > 0.0:
             x = min(x, 0.5)  # a joint in one phase alone explains it better
@@ -461,24 +463,27 @@ def test_places(
                     w[X0 + c] -= x * (e_0 + e_re * COS[c] + e_im * SIN[c])
                     w[Y0 + c] += x * x
             slope = math.sqrt(k_re * k_re + k_im * k_im)
+            usual2 = s[S_II] + s[MI_RE] * s[MI_RE] + s[MI_IM] * s[MI_IM]
+            told = WINDOW
             for j in range(limits.shape[0]):
                 low = WINDOW + int(limits[j, 0]) * N_WINDOW
                 w = s[low : low + N_WINDOW]
                 x = resistance_score(w, sigma, slope, limits[j], blind)
                 if blind and min(row[UP], row[DOWN]) < OPPOSED * size:
                     x = min(x, 0.7)
-                usual2 = s[S_II] + s[MI_RE] * s[MI_RE] + s[MI_IM] * s[MI_IM]
                 if w[A] > limits[j, 7] * limits[j, 7] * usual2 * w[W]:
                     x = min(x, 0.9)
                 if x >= best:
                     best = x
-                    if blind or w[A] < 1e-6:
-                        s[RESISTANCE] = math.nan
-                        s[SHIFT] = math.sqrt(w[E] / w[W])
-                    else:
-                        s[RESISTANCE] = w[B] / w[A]
-                        s[SHIFT] = s[RESISTANCE] * math.sqrt(w[A] / w[W])
-                        s[EXPLAINED] = w[B] * s[RESISTANCE] / max(w[E], 1e-9)
+                    told = low
+            w = s[told : told + N_WINDOW]
+            if blind or w[A] < 1e-6:
+                s[RESISTANCE] = math.nan
+                s[SHIFT] = math.sqrt(w[E] / w[W])
+            else:
+                s[RESISTANCE] = w[B] / w[A]
+                s[SHIFT] = s[RESISTANCE] * math.sqrt(w[A] / w[W])
+                s[EXPLAINED] = w[B] * s[RESISTANCE] / max(w[E], 1e-9)
             score[k, 0] = best
         # Broken: a large opposed displacement in two frames running.
         against = size

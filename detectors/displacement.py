@@ -48,6 +48,26 @@ OPPOSED: Final = 0.15  # share of the displacement that must rise, and fall, som
 FREEZE_FRAMES: Final = 2880  # a month of quarter-hours: then the new state is the usual one
 
 
+@kernel("boolean(float32[:, ::1], int64, int64)")
+def _feeds_in(values: F4, p: int, c: int) -> bool:
+    """Whether phase slot c of a device that feeds in on the whole does so itself.
+
+    Of three currents without direction and the sum of their powers: those directions are the
+    likeliest that explain the sum best. One phase may draw while panels feed the others.
+    """
+    mine = float(values[p, V + c] * abs(values[p, AMP + c]))
+    c = (c + 1) % 3
+    other = float(values[p, V + c] * abs(values[p, AMP + c]))
+    c = (c + 1) % 3
+    third = float(values[p, V + c] * abs(values[p, AMP + c]))
+    # What is drawn, where all of it is not fed in; never more than two phases' share.
+    drawn = 0.5 * (float(values[p, P]) + mine + other + third)
+    draws = min(abs(drawn - mine), min(abs(drawn - mine - other), abs(drawn - mine - third)))
+    feeds = min(abs(drawn), abs(drawn - other))
+    feeds = min(feeds, min(abs(drawn - third), abs(drawn - other - third)))
+    return feeds <= draws
+
+
 @kernel("float64(float32[:, ::1], int64, int64, float64)")
 def phase_current(
     values: F4,
@@ -65,7 +85,7 @@ def phase_current(
             return math.nan
         v = float(values[p, V + c])
         return power / (nominal if math.isnan(v) or v < 0.5 * nominal else v)
-    if power < 0.0:
+    if power < 0.0 or (math.isnan(power) and values[p, P] < 0.0 and _feeds_in(values, p, c)):
         return -abs(i)
     return i
 

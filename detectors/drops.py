@@ -24,8 +24,8 @@ PEERS, MONITOR_REF, MODEL_REF = 1.0, 2.0, 3.0
 
 COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
 RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL, KNOWN, SLOPE, LONG = range(12, 20)
-LAST_LEFT, LAST_OWN, SLOPE_II = range(20, 23)
-WINDOW: Final = 23
+LAST_LEFT, LAST_OWN, SLOPE_VAR, TAUGHT = range(20, 24)
+WINDOW: Final = 24
 W, SI, SII, SE, SEI, SEE, SNN, SEN, SDI, SDII, SDD, LEVEL_VAR = range(12)
 N_WINDOW: Final = 12
 # Services have no use for the neutral's sums. Of lone ones: readings that fell; of the others: own
@@ -63,6 +63,7 @@ NOUGHT, HALF, ONE, SEVEN = np.float32(0.0), np.float32(0.5), np.float32(1.0), np
 LEAST_VAR: Final = np.float32(0.01)  # V^2
 OUTLYING: Final = np.float32(16.0)  # variances: beyond, a residual moves the usual the less
 FADES: Final = np.float32(0.9998)  # a frame, of the highest current
+LEAST_TAUGHT: Final = np.float32(1e-3)  # A^2
 
 
 @kernel(
@@ -350,9 +351,8 @@ def test_drops(
                     # How well the usual slope is known counts too, from the currents it has seen:
                     # whoever draws more than ever goes where it was never learned.
                     alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
-                    known = min(s[SLOPE_II], s[S_II]) * alone
-                    known = max(known * min(s[KNOWN], memory), 1e-3)
-                    se = 2.0 * math.sqrt(var * (1.0 / w[SII] + 1.0 / known))
+                    unsure = min(max(s[SLOPE_VAR], 1.0 / s[TAUGHT]) / alone, 1e3)
+                    se = 2.0 * math.sqrt(var * (1.0 / w[SII] + unsure))
                     if not branch and s[REF] != MODEL_REF:
                         # Neighbours who draw far more than usual at the same hours do so from
                         # elsewhere on the branch.
@@ -439,13 +439,17 @@ def test_drops(
             s[S_IT] = rest * s[S_IT] + b * di * dt
             s[S_YI] = rest * s[S_YI] + b * fit * di
             # The slope moves as soon as a new current is seen, the usual one by the calendar: a
-            # customer who begins to draw more the day the joint heats does not hide it.
+            # customer who begins to draw more the day the joint heats does not hide it. So does
+            # the square of its error: a reading teaches by the part of it that was believed.
             slope, _ = usual_slopes(s)
             rate = ONE
             if fed:
                 rate = SETTLES * a if a > slow else max(SETTLES / s[KNOWN], slow)
             s[SLOPE] += rate * (slope - s[SLOPE])
-            s[SLOPE_II] += rate * cut * (s[S_II] - s[SLOPE_II])
+            s[TAUGHT] += rest * cut * di * di
+            if s[KNOWN] >= most:
+                s[TAUGHT] -= a * s[TAUGHT]
+            s[SLOPE_VAR] += rate * (ONE / max(s[TAUGHT], LEAST_TAUGHT) - s[SLOPE_VAR])
         for j in range(2 if s[REF] == MODEL_REF else 0):
             # How far the window's mean strays on healthy days, however its readings cohere.
             w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]

@@ -71,7 +71,8 @@ def put_in_place_of(patch: pytest.MonkeyPatch, stand_ins: dict[int, Any]) -> Non
 
 
 def story() -> tuple[Network, ReadingBatch]:
-    """Faults, holes, gasps, a sensor that leaps, warm terminals, registers that run back."""
+    """Faults, holes, gasps, a sensor that leaps, warm terminals, registers that run back; panels
+    that feed in beyond what an area draws."""
     street = Street(
         network(areas=2, rated_kva=30.0),
         5.0,
@@ -86,11 +87,13 @@ def story() -> tuple[Network, ReadingBatch]:
     rng = np.random.default_rng(5)
     shape, reading = len(rows), rows.event == 0
     leapt = (rows.device_names() == "T2-B1-1") & (rows.time > START_US + 2 * DAY_US)
+    fed = (rows.device_names() == "T2-TM") & (rows.time < START_US + DAY_US // 24)
     return street.net, replace(
         rows,
         values={
             **rows.values,
             "v_a": (rows.value("v_a") + np.where(leapt, 40.0, 0.0)).astype(np.float32),
+            "p": np.where(fed, -9000.0, rows.value("p")).astype(np.float32),
             "t_terminal": np.where(reading, rng.normal(30, 3, shape), np.nan).astype(np.float32),
             "e_import": np.where(reading, 9.95e6 + rng.normal(0, 1e5, shape), np.nan),
         },

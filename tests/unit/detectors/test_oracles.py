@@ -4,13 +4,14 @@ The oracles of `scatter`, `thermal_step`, `locate_kernel`, `test_drops`, `balanc
 of the admission kernels stand with the tests of their subjects.
 """
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from detectors import base, displacement, drops, expected, terminal
-from detectors.layout import CHANNEL
+from detectors.layout import CHANNEL, ROW_FLOATS
 from tests.unit.detectors.sixteen import (
     AREA,
     MONITOR,
@@ -74,6 +75,27 @@ def test_current_comes_from_the_ammeter_else_from_power_over_voltage(seed: int) 
                 slow = -abs(i) if power < 0 else i
             got = displacement.phase_current(values, p, c, U)
             assert slow == pytest.approx(got, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_currents_of_a_device_that_feeds_in_point_where_their_powers_sum_up(seed: int) -> None:
+    """Of all directions of three currents, those that explain the total power best."""
+    rng = np.random.default_rng(seed)
+    values = np.full((1, ROW_FLOATS), np.nan, np.float32)
+    for _ in range(50):
+        true = rng.normal(-4.0, 4.0, 3)
+        v = rng.normal(U, 3.0, 3)
+        power = (v * true).sum() * rng.uniform(0.95, 1.0)
+        values[0, CHANNEL["v_a"] :][:3] = v
+        values[0, CHANNEL["i_a"] :][:3] = abs(true)
+        values[0, CHANNEL["p"]] = power
+        directions = np.array([d for d in itertools.product((1, -1), repeat=3) if sum(d) < 3])
+        off = abs((directions * v * abs(true)).sum(axis=1) - power)
+        best = directions[off.argmin()] if power < 0.0 else np.ones(3)
+
+        got = [displacement.phase_current(values, 0, c, U) for c in range(3)]
+
+        assert got == pytest.approx((best * abs(true)).tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

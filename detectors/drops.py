@@ -278,8 +278,8 @@ def test_drops(
         var = max(s[VAR], LEAST_VAR)
         learned = s[COUNT] >= learn
         best = 0.0
+        s[CURRENT_MAX] = max(s[CURRENT_MAX] * FADES, abs(i))
         if learned:
-            s[CURRENT_MAX] = max(s[CURRENT_MAX] * FADES, abs(i))
             # As the current is switched, so is what a joint takes; a current not told is none.
             by = NOUGHT if blind else i - s[LAST_OWN]
             step = (e - s[LAST_LEFT]) * by

@@ -218,6 +218,20 @@ def test_a_meter_that_counts_a_third_has_no_joint() -> None:
     assert state[RESISTANCE] > SERVICE[0, 0]  # as large as a joint's
 
 
+def test_a_peak_of_the_first_days_is_remembered() -> None:
+    """A meter that counts a third: its drop is what 32 A took while the slope was learned."""
+    rng = np.random.default_rng(3)
+    at = np.arange(700)
+    peak = np.select([at < 250, at < 600], [32.0, 10.0], 24.0)
+    own = 0.3 + peak * (at % 96 < 8) * rng.uniform(0.97, 1.03, 700)
+    drop = 0.1 * own + rng.normal(0.0, 0.1, 700)
+    counted = np.where(at < 600, own, 0.35 * own)
+
+    scores, _ = followed(drop, counted)
+
+    assert np.nanmax(scores[600:]) < 1.0
+
+
 def test_new_loads_at_the_far_end_of_a_branch_are_no_joint() -> None:
     """Ten times the usual current, and all of it behind twice the usual resistance."""
     rng = np.random.default_rng(9)

@@ -4,10 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 
 from detectors.engine import Engine
-from detectors.odd import CLIP, EXPLAINED, N_SUM, N, distances, features, scale
+from detectors.odd import CLIP, N_SUM, N, distances, features, scale
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
@@ -99,17 +98,6 @@ def test_a_fleet_of_equal_meters_ranks_without_numbers_that_are_none() -> None:
     far = distances(scale(np.ones((300, 6)) + np.arange(300)[:, None] % 2))
 
     assert np.isfinite(far).all()
-
-
-def test_the_distance_is_that_of_a_principal_component_model() -> None:
-    rng = np.random.default_rng(9)
-    x = scale(rng.normal(0, 1, (400, 8)) @ rng.normal(0, 1, (8, 8)))
-    x[:, 7] = x[:, 6]
-    model = PCA(n_components=EXPLAINED, svd_solver="full", whiten=True).fit(x)
-
-    expected = np.sqrt((model.transform(x) ** 2).mean(1))
-
-    np.testing.assert_allclose(distances(x), expected, rtol=1e-9)
 
 
 def test_meters_without_any_difference_have_no_distance() -> None:

@@ -64,6 +64,7 @@ LEAST_VAR: Final = np.float32(0.01)  # V^2
 OUTLYING: Final = np.float32(16.0)  # variances: beyond, a residual moves the usual the less
 FADES: Final = np.float32(0.9998)  # a frame, of the highest current
 LEAST_TAUGHT: Final = np.float32(1e-3)  # A^2
+LEAST_ALONE: Final = 1e-6  # share of a current's square that the other one does not explain
 
 
 @kernel(
@@ -230,7 +231,7 @@ def test_drops(
     """Follow every drop by one frame.
 
     seen : float64[m, 5]     from `observe_drops`; LEFT is filled in
-    state : float32[m, 47]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
+    state : float32[m, 48]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
     opened : int64[m]        0 = not raised: then a score below a half is told as 0, as nobody asks
     limits : float64[2 or 4, 5]   of the two windows, then those of lone services
     branch : bool            `SHARED` are the other phases, so a neutral must be told apart
@@ -350,7 +351,10 @@ def test_drops(
                     shift = r * math.sqrt(w[SII] / w[W])
                     # How well the usual slope is known counts too, from the currents it has seen:
                     # whoever draws more than ever goes where it was never learned.
+                    # Nor does it tell apart two currents that move as one (rounding, or a current
+                    # known later, makes it even less than nothing).
                     alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
+                    alone = max(alone, LEAST_ALONE)
                     unsure = min(max(s[SLOPE_VAR], 1.0 / s[TAUGHT]) / alone, 1e3)
                     se = 2.0 * math.sqrt(var * (1.0 / w[SII] + unsure))
                     if not branch and s[REF] != MODEL_REF:
@@ -489,7 +493,7 @@ def test_long(
     business, and over days the season moves it too.
 
     rows : int32[m]          places in `seen`, `state`, `score`
-    window : float32[m, 11]   updated; keep : float  what is kept of it a frame
+    window : float32[m, 10]   updated; keep : float  what is kept of it a frame
     limits : float64[5]      ohm, share of the usual slope, volt rms explained, standard errors,
                              share of the residual's variance explained
     """

@@ -263,6 +263,22 @@ def test_the_usual_slope_is_no_surer_than_the_currents_that_taught_it(seed: int)
     assert np.nanmax(scores) < 0.6
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_branch_whose_phases_move_as_one_is_not_sure_of_its_usual_slope(seed: int) -> None:
+    """A symmetrical motor, then eight times as much of it: a rise by rounding is none."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(1500)
+    own = np.round(0.3 + rng.gamma(0.7, 3.0, 1500) * (at % 96 > 60), 2)
+    others = np.round(1.9 * own, 2)
+    own[1000:] *= 8.0
+    others[1000:] = 1.9 * own[1000:]
+    drop = 0.05 * own + 0.08 * own * (at >= 1000) + rng.normal(0.0, 0.5, 1500)
+
+    scores, _ = followed(drop, own, others, branch=True, occasions=0.0)
+
+    assert np.nanmax(scores) < 0.5
+
+
 def test_a_meter_that_repeats_itself_moves_no_neighbour() -> None:
     street = Street(network(meters=9), 9.0)
     rows = street.readings()

@@ -43,6 +43,7 @@ N_DEVICE: Final = 9
 
 COVERAGE: Final = 0.85  # of the meters must be known; the others count with their usual power,
 HELD_H: Final = 1.0  # so long with what they told last, until their next reading tells what it was
+COARSE_WH: Final = 1000.0  # a register of whole kilowatt-hours tells nothing of a frame
 GUESSED: Final = 0.01  # of the meters: with more of them held a frame tells neither how far the
 FEW_WHOLE: Final = 0.1  # excess strays nor whose counting moves, unless so few frames are whole
 LEVEL_HOURS: Final = 24.0
@@ -154,6 +155,8 @@ def balance(
                 wh = (register[p] - energy[p]) * ratio[p]
                 known = x >= 0.0 and y >= 0.0
                 known = known and 0.0 <= wh <= LEAP_W * max(ratio[p], 1.0) * frames * step_h
+                coarse = register[p] % COARSE_WH == 0.0 and energy[p] % COARSE_WH == 0.0
+                known = known and not coarse
                 mean_w = max(wh / step_h - x, 0.0) / frames if known else 0.5 * (x + y)
                 # The frames before the last one were judged with what had been told.
                 made += (frames - 1.0) * (mean_w - y)

@@ -4,8 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from detectors.energy import EXCESS, LAST_R, M_L, M_P, N_AREA, N_DEVICE, VAR, balance
+from detectors.energy import (
+    EXCESS,
+    LAST_R,
+    M_L,
+    M_P,
+    N_AREA,
+    N_DEVICE,
+    VAR,
+    balance,
+)
 from detectors.engine import Engine
 from detectors.layout import CHANNEL
 from grid.network import Network
@@ -125,31 +135,50 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
     assert devices[1, M_P] > 0.0
 
 
-def test_a_lost_reading_is_made_good_by_the_register_of_the_next() -> None:
-    """Some readings lost, never two running: the balance is that of all."""
+def lossy(
+    grain_wh: float, lost: NDArray[np.bool_] | None, registers: bool = True
+) -> NDArray[np.float64]:
+    """State of an area of nine meters whose registers count in steps of `grain_wh`."""
     rng = np.random.default_rng(3)
     n = 200
     meters = np.round(rng.gamma(2.0, 400.0, (n, 9)))
     handed = meters.sum(1) * 1.03 + 40.0
-    register = np.cumsum(meters * 0.25, 0) + 1e6
-    lost = rng.random((n, 9)) < 0.1
+    register = np.floor((np.cumsum(meters * 0.25, 0) + 1e6) / grain_wh) * grain_wh
+    gone = np.zeros((n, 9), bool) if lost is None else lost
+    offsets, monitor = np.array([0, 10], np.int32), np.zeros(1, np.int32)
+    areas, devices = np.zeros((1, N_AREA)), np.zeros((10, N_DEVICE), np.float32)
+    energy, used = np.full(10, np.nan), np.zeros(10)
+    for k in range(n):
+        values = np.full((10, 32), np.nan, np.float32)
+        values[0, CHANNEL["p"]] = handed[k]
+        values[1:, CHANNEL["p"]] = np.where(gone[k], np.nan, meters[k])
+        told = np.where(gone[k] | (not registers), np.nan, register[k])
+        balance(
+            k, 0.25, values, np.r_[np.nan, told], np.ones(10), np.zeros(10, np.uint8), offsets,
+            monitor, np.full(1, 230.0), areas, devices, energy, used, np.zeros(1, np.int64),
+            np.zeros(1),
+        )  # fmt: skip
+    mine: NDArray[np.float64] = areas[0]
+    return mine
+
+
+def never_two_running(share: float) -> NDArray[np.bool_]:
+    lost = np.random.default_rng(4).random((200, 9)) < share
     lost[1:] &= ~lost[:-1]
     lost[[0, -2, -1]] = False
-    offsets, monitor = np.array([0, 10], np.int32), np.zeros(1, np.int32)
-    told = []
-    for gone in (lost, np.zeros_like(lost)):
-        areas, devices = np.zeros((1, N_AREA)), np.zeros((10, N_DEVICE), np.float32)
-        energy, used = np.full(10, np.nan), np.zeros(10)
-        for k in range(n):
-            values = np.full((10, 32), np.nan, np.float32)
-            values[0, CHANNEL["p"]] = handed[k]
-            values[1:, CHANNEL["p"]] = np.where(gone[k], np.nan, meters[k])
-            balance(
-                k, 0.25, values, np.r_[np.nan, np.where(gone[k], np.nan, register[k])],
-                np.ones(10), np.zeros(10, np.uint8), offsets, monitor, np.full(1, 230.0), areas,
-                devices, energy, used, np.zeros(1, np.int64), np.zeros(1),
-            )  # fmt: skip
-        told.append(areas[0])
+    return lost
 
-    with_lost, without = told
+
+def test_a_lost_reading_is_made_good_by_the_register_of_the_next() -> None:
+    """Some readings lost, never two running: the balance is that of all."""
+    with_lost = lossy(0.001, never_two_running(0.1))
+
+    without = lossy(0.001, None)
+
     assert with_lost[[M_L, VAR, LAST_R]] == pytest.approx(without[[M_L, VAR, LAST_R]], rel=1e-3)
+
+
+def test_registers_of_whole_kilowatt_hours_tell_nothing_of_a_frame() -> None:
+    lost = never_two_running(0.1)
+
+    assert lossy(1000.0, lost).tolist() == lossy(1000.0, lost, registers=False).tolist()

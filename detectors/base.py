@@ -118,6 +118,7 @@ class Detector(Stateful):
     ) -> "list[Finding]":
         """The findings of the rows to report (`over_limit`); `finding` is given row, score and
         since when. `part` tells several axes of one family apart."""
+        self._raised = None
         self.tell_near(frame, score, opened, finding, part)
         return [finding(*row) for row in over_limit(score, opened, clear, frame.tick_us)]
 

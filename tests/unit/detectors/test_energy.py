@@ -1,6 +1,7 @@
 """The energy balance: a meter that counts too little, against its oracle and on a street."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from detectors.energy import (
     N_AREA,
     N_DEVICE,
     VAR,
+    EnergyDetector,
     balance,
 )
 from detectors.engine import Engine
-from detectors.layout import CHANNEL
+from detectors.frames import Frames
+from detectors.layout import CHANNEL, fleet_layout
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
@@ -182,3 +185,15 @@ def test_registers_of_whole_kilowatt_hours_tell_nothing_of_a_frame() -> None:
     lost = never_two_running(0.1)
 
     assert lossy(1000.0, lost).tolist() == lossy(1000.0, lost, registers=False).tolist()
+
+
+def test_what_was_raised_without_powers_is_looked_at_when_they_come_back() -> None:
+    """Balanced by days meanwhile, it is no longer as quiet as the powers had left it."""
+    layout = fleet_layout(network(areas=1), only("energy"))
+    detector = EnergyDetector(layout.groups[0], only("energy"))
+    frame = replace(Frames(layout, only("energy")).peek(0)[0], tick_us=START_US)
+    quiet = detector.quiet(0)
+
+    detector.over(frame, np.array([1.2]), detector.open, 0.5, partial(detector._finding, frame))
+
+    assert (quiet, detector.quiet(0)) == (True, False)

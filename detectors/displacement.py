@@ -53,14 +53,17 @@ def _feeds_in(values: F4, p: int, c: int) -> bool:
     """Whether phase slot c of a device that feeds in on the whole does so itself.
 
     Of three currents without direction and the sum of their powers: those directions are the
-    likeliest that explain the sum best. One phase may draw while panels feed the others.
+    likeliest that explain the sum best. One phase may draw while panels feed the others; one that
+    is not told counts as none.
     """
     mine = float(values[p, V + c] * abs(values[p, AMP + c]))
     c = (c + 1) % 3
     other = float(values[p, V + c] * abs(values[p, AMP + c]))
     c = (c + 1) % 3
     third = float(values[p, V + c] * abs(values[p, AMP + c]))
-    # What is drawn, where all of it is not fed in; never more than two phases' share.
+    other = 0.0 if math.isnan(other) else other
+    third = 0.0 if math.isnan(third) else third
+    # What is drawn, by whom it is; never more than two phases' share, as all three feed in more.
     drawn = 0.5 * (float(values[p, P]) + mine + other + third)
     draws = min(abs(drawn - mine), min(abs(drawn - mine - other), abs(drawn - mine - third)))
     feeds = min(abs(drawn), abs(drawn - other))

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,8 +16,10 @@ END: Any = object()
 def step_back() -> None:
     """Leave the processor to the other threads, where the system lets a thread say so."""
     if sys.platform == "linux":
-        nice = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + 5))
+        # A sandbox may forbid it; raised here, it would break the pool.
+        with suppress(OSError):
+            nice = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + 5))
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:

@@ -46,6 +46,27 @@ def test_over_limit_reports_what_is_over_or_raised_and_seen(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("size", [0, 1, 40])
+def test_the_rows_looked_at_are_those_near_the_limit_or_raised_and_seen(
+    seed: int, size: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    score = rng.choice([np.nan, 0.0, 0.4, 0.5, 0.6, 1.3], size)
+    opened = np.where(rng.random(size) < 0.3, 7, 0)
+    slow = [
+        k
+        for k, (x, o) in enumerate(zip(score.tolist(), opened.tolist(), strict=True))
+        if x >= 0.5 or (o > 0 and not math.isnan(x))
+    ]
+    rows = np.full(size, -1, np.int32)
+
+    n = base.rows_from(score, opened, 0.5, rows)
+
+    assert slow == rows[:n].tolist()
+    assert (rows[n:] == -1).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_line_voltage_is_the_side_of_the_triangle_round_any_star_point(seed: int) -> None:
     rng = np.random.default_rng(seed)
     side = rng.uniform(300, 420)

@@ -20,7 +20,7 @@ from detectors.base import Array, Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, U1, kernel
 from detectors.daily import DAY_US, LEAP_W, balance_days, power
 from detectors.displacement import COS, SIN
-from detectors.frames import NEVER, Frame
+from detectors.frames import NEVER, REGISTERS, Frame
 from detectors.layout import CHANNEL, GroupLayout
 from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
@@ -78,15 +78,16 @@ CLEAR: Final = 0.5
 
 
 @kernel(
-    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], float64[:], float64[::1], uint8[::1],"
-    "int32[::1], int32[::1], float64[::1], float64[:, ::1], float32[:, ::1], float64[::1],"
-    "float64[::1], int64[::1], float64[::1])"
+    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], float64[:], boolean, float64[::1],"
+    "uint8[::1], int32[::1], int32[::1], float64[::1], float64[:, ::1], float32[:, ::1],"
+    "float64[::1], float64[::1], int64[::1], float64[::1])"
 )
 def balance(
     tick: int,
     step_h: float,
     values: F4,
     register: F8,
+    registered: bool,
     ratio: F8,
     repeating: U1,
     offsets: I4,
@@ -104,7 +105,8 @@ def balance(
 
     Judged is the frame before: what a meter used whose reading was lost, its next one tells.
 
-    register : float64[n]  import register, Wh; ratio : float64[n]  secondary to primary energy
+    register : float64[n]  import register, Wh; `registered` is false where there is none to read
+    ratio : float64[n]     secondary to primary energy
     repeating : uint8[n]   1 = says what it said before while the area moves: not believed
     areas : float64[areas, 20], devices : float32[n, 9]   updated
     energy : float64[n]    register when the power was told last; updated
@@ -152,10 +154,11 @@ def balance(
                 y = math.nan
             else:
                 # Its register says what was used meanwhile; panels feed in past it.
-                wh = (register[p] - energy[p]) * ratio[p]
+                now_wh = register[p] if registered else math.nan
+                wh = (now_wh - energy[p]) * ratio[p]
                 known = x >= 0.0 and y >= 0.0
                 known = known and 0.0 <= wh <= LEAP_W * max(ratio[p], 1.0) * frames * step_h
-                coarse = register[p] % COARSE_WH == 0.0 and energy[p] % COARSE_WH == 0.0
+                coarse = now_wh % COARSE_WH == 0.0 and energy[p] % COARSE_WH == 0.0
                 known = known and not coarse
                 mean_w = max(wh / step_h - x, 0.0) / frames if known else 0.5 * (x + y)
                 # The frames before the last one were judged with what had been told.
@@ -171,7 +174,8 @@ def balance(
             else:
                 d[TOLD] = x
                 d[MISSED] = 0.0
-                energy[p] = register[p]
+                # Where nobody tells one, the half of the rows where it stands is not touched.
+                energy[p] = register[p] if registered else math.nan
         handed = s[HANDED]
         square = s[SQUARE]
         now = power(values, m)
@@ -345,6 +349,7 @@ class EnergyDetector(Detector):
             layout.step_us / 3.6e9,
             frame.values,
             frame.register,
+            bool(frame.reported[REGISTERS]),
             self._ratio,
             self._trusted if self.meter is None else self.meter.repeating,
             layout.offsets,

@@ -124,18 +124,19 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
     handed = (metered * 1.03 + 40.0).astype(np.float32).astype(float)
     areas, devices = np.zeros((1, N_AREA)), np.zeros((4, N_DEVICE), np.float32)
     offsets, monitor, score = np.array([0, 4], np.int32), np.array([0], np.int32), np.zeros(1)
-    register, ratio, energy = np.full(4, np.nan), np.ones(4), np.full(4, np.nan)
+    register, ratio, energy = np.full(4, 5e6), np.ones(4), np.full(4, 1e6)
     for k in [*range(n), n - 1]:  # judged is the frame before
         values = np.full((4, 32), np.nan, np.float32)
         values[:, CHANNEL["p"]] = [handed[k], *meters[k]]
         balance(
-            k, 0.25, values, register, ratio, np.zeros(4, np.uint8), offsets, monitor,
+            k, 0.25, values, register, False, ratio, np.zeros(4, np.uint8), offsets, monitor,
             np.full(1, 230.0), areas, devices, energy, np.zeros(4), np.zeros(1, np.int64), score,
         )  # fmt: skip
 
     assert areas[0, LAST_R] == pytest.approx(slow_balance(handed, metered), abs=0.01)
     assert areas[0, EXCESS] == 0.0
     assert devices[1, M_P] > 0.0
+    assert np.isnan(energy[1:]).all()  # nobody told a register
 
 
 def lossy(
@@ -155,11 +156,11 @@ def lossy(
         values = np.full((10, 32), np.nan, np.float32)
         values[0, CHANNEL["p"]] = handed[k]
         values[1:, CHANNEL["p"]] = np.where(gone[k], np.nan, meters[k])
-        told = np.where(gone[k] | (not registers), np.nan, register[k])
+        told = np.where(gone[k], np.nan, register[k])
         balance(
-            k, 0.25, values, np.r_[np.nan, told], np.ones(10), np.zeros(10, np.uint8), offsets,
-            monitor, np.full(1, 230.0), areas, devices, energy, used, np.zeros(1, np.int64),
-            np.zeros(1),
+            k, 0.25, values, np.r_[np.nan, told], registers, np.ones(10), np.zeros(10, np.uint8),
+            offsets, monitor, np.full(1, 230.0), areas, devices, energy, used,
+            np.zeros(1, np.int64), np.zeros(1),
         )  # fmt: skip
     mine: NDArray[np.float64] = areas[0]
     return mine

@@ -429,8 +429,10 @@ def test_drops(
         s[M_T] += a * dt
         rest = ONE - a
         b = a * rest
-        s[S_TT] = rest * s[S_TT] + b * dt * dt
-        s[S_YT] = rest * s[S_YT] + b * fit * dt
+        if blind:
+            # As long as no own current is told; from then on all moments are of one time.
+            s[S_TT] = rest * s[S_TT] + b * dt * dt
+            s[S_YT] = rest * s[S_YT] + b * fit * dt
         if not blind:
             # Currents may be known later than voltages.
             s[KNOWN] += ONE
@@ -439,6 +441,8 @@ def test_drops(
                 rest = ONE - a
                 b = a * rest
             s[M_I] += a * di
+            s[S_TT] = rest * s[S_TT] + b * dt * dt
+            s[S_YT] = rest * s[S_YT] + b * fit * dt
             s[S_II] = rest * s[S_II] + b * di * di
             s[S_IT] = rest * s[S_IT] + b * di * dt
             s[S_YI] = rest * s[S_YI] + b * fit * di

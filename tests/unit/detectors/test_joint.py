@@ -450,6 +450,20 @@ def test_a_few_currents_make_no_slope() -> None:
     assert abs(left) < 0.2
 
 
+@pytest.mark.parametrize("seed", [1, 2, 7, 11])
+def test_currents_known_later_than_voltages_are_no_joint(seed: int) -> None:
+    """Moments of all readings beside those of the last ones would make a slope of nothing."""
+    rng = np.random.default_rng(seed)
+    common = rng.gamma(1.5, 1.0, 2600)
+    own, others = common + rng.gamma(1.0, 1.5, 2600), 6.0 * common + rng.gamma(2.0, 1.0, 2600)
+    drop = 0.05 * own + 0.01 * others + rng.normal(0.0, 0.15, 2600)
+    late = np.arange(2600) < 1000
+
+    scores, _ = followed(drop, np.where(late, np.nan, own), np.where(late, 0.0, others))
+
+    assert np.nanmax(scores) < 0.5
+
+
 def test_a_suspicion_that_wavers_is_not_learned_from() -> None:
     rng = np.random.default_rng(12)
     healthy = rng.normal(0.0, 0.3, 720)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from detectors.compiled import F4, F8, I1, I4, I8, U1, kernel
-from detectors.displacement import phase_current
+from detectors.currents import phase_current
 from detectors.layout import CHANNEL
 
 V: Final = CHANNEL["v_a"]
@@ -429,20 +429,17 @@ def test_drops(
         s[M_T] += a * dt
         rest = ONE - a
         b = a * rest
-        if blind:
-            # As long as no own current is told; from then on all moments are of one time.
-            s[S_TT] = rest * s[S_TT] + b * dt * dt
-            s[S_YT] = rest * s[S_YT] + b * fit * dt
         if not blind:
-            # Currents may be known later than voltages.
+            # Currents may be known later than voltages; all moments are then of their time.
             s[KNOWN] += ONE
             if s[KNOWN] != s[COUNT]:
                 a = ONE / s[KNOWN] if s[KNOWN] < most else slow
                 rest = ONE - a
                 b = a * rest
+        s[S_TT] = rest * s[S_TT] + b * dt * dt
+        s[S_YT] = rest * s[S_YT] + b * fit * dt
+        if not blind:
             s[M_I] += a * di
-            s[S_TT] = rest * s[S_TT] + b * dt * dt
-            s[S_YT] = rest * s[S_YT] + b * fit * dt
             s[S_II] = rest * s[S_II] + b * di * di
             s[S_IT] = rest * s[S_IT] + b * di * dt
             s[S_YI] = rest * s[S_YI] + b * fit * di

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from detectors.compiled import F4, F8, I1, I4, U1, kernel
-from detectors.displacement import phase_current
+from detectors.currents import phase_current
 from detectors.layout import CHANNEL
 
 V, I_A = CHANNEL["v_a"], CHANNEL["i_a"]

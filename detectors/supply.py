@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
-from detectors.displacement import COS, SIN, phase_current
+from detectors.currents import phase_current
+from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
 from detectors.horizon import NOTHING, Growth
 from detectors.layout import CHANNEL, GroupLayout

@@ -13,7 +13,7 @@ import numpy as np
 
 from detectors.base import Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I4, kernel
-from detectors.displacement import phase_current
+from detectors.currents import phase_current
 from detectors.drops import (
     COUNT,
     CURRENT_MAX,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from detectors import base, displacement, drops, expected, terminal
+from detectors import base, currents, displacement, drops, expected, terminal
 from detectors.layout import CHANNEL, ROW_FLOATS
 from tests.unit.detectors.sixteen import (
     AREA,
@@ -94,7 +94,7 @@ def test_current_comes_from_the_ammeter_else_from_power_over_voltage(seed: int) 
                 slow = power / (v if v >= 0.5 * U else U)
             else:
                 slow = -abs(i) if power < 0 else i
-            got = displacement.phase_current(values, p, c, U)
+            got = currents.phase_current(values, p, c, U)
             assert slow == pytest.approx(got, nan_ok=True)
 
 
@@ -122,7 +122,7 @@ def test_currents_of_a_device_that_feeds_in_point_where_their_powers_sum_up(
         off = abs((directions * v * abs(true)).sum(axis=1) - power)
         best = directions[off.argmin()] if power < 0.0 else np.ones(3)
 
-        got = [displacement.phase_current(values, 0, c, U) for c in range(3)]
+        got = [currents.phase_current(values, 0, c, U) for c in range(3)]
 
         slow = best * abs(values[0, CHANNEL["i_a"] :][:3].astype(float))
         assert got == pytest.approx(slow.tolist(), rel=1e-5, nan_ok=True)
@@ -267,6 +267,6 @@ def test_a_terminal_is_compared_with_the_middle_of_its_area(seed: int) -> None:
         middle = np.nanmean(mine)
         for band in (8.0, 4.0):
             middle = mine[np.abs(mine - middle) < band].mean()
-        amps = np.array([displacement.phase_current(values, p, 0, U) for p in range(N)])
+        amps = np.array([currents.phase_current(values, p, 0, U) for p in range(N)])
         scale = np.where(np.isnan(amps), terminal.KELVIN_BLIND, 1.0)[AREA == k]
         np.testing.assert_allclose(seen[AREA == k, 0], (mine - middle) / scale, atol=1e-4)

@@ -159,13 +159,13 @@ class Detector(Stateful):
 
 
 def any_over(score: F8, opened: I8, least: float = 1.0) -> bool:
-    """Whether `over_limit` would report anything of any column: most often there is nothing."""
+    """Whether any score is from `least` (the limit) on, or raised and seen: most often none is."""
     return bool(_count_hot(score.reshape(-1), opened.reshape(-1), least))
 
 
 @kernel("int64(float64[::1], int64[::1], float64)", "int64(float64[:], int64[:], float64)")
 def _count_hot(score: F8, opened: I8, least: float) -> int:
-    """Rows at or above the limit, or raised and seen: almost always none, so one plain pass."""
+    """Rows at `least` or above, or raised and seen: almost always none, so one plain pass."""
     hot = 0
     for k in range(score.size):
         hot += (score[k] >= least) | ((opened[k] > 0) & (score[k] == score[k]))

@@ -122,13 +122,11 @@ def balance(
     hour = 1.0 - math.exp(-step_h / CHANGE_HOURS[0])
     hours = 1.0 - math.exp(-step_h / CHANGE_HOURS[1])
     hot = 0
-    unpowered = 0
     for k in range(offsets.size - 1):
         score[k] = math.nan
         m = monitor[k]
         if m < 0:
             continue
-        unpowered += powered[k] <= tick - 2 * DAY_US
         s = areas[k]
         metered = 0.0
         absent = 0.0
@@ -195,7 +193,6 @@ def balance(
             s[SQUARE] = 3e-6 * nominal[k] * nominal[k] * (amps2 + n_re * n_re + n_im * n_im)
         if math.isnan(handed) or handed == 0.0 or meters == 0 or heard < COVERAGE * meters:
             continue
-        unpowered -= powered[k] <= tick - 2 * DAY_US
         powered[k] = tick
         loss = handed - metered
         if s[COUNT] == 0.0:
@@ -280,6 +277,9 @@ def balance(
             s[LEVEL_VAR] += max(1.0 / (since + 10.0), 1.0 / memory) * (stray * stray - s[LEVEL_VAR])
         else:
             s[LEVEL_VAR] = s[VAR] * 0.05
+    unpowered = 0
+    for k in range(monitor.size):
+        unpowered += monitor[k] >= 0 and powered[k] <= tick - 2 * DAY_US
     return hot, unpowered
 
 

@@ -8,7 +8,7 @@ from detectors.layout import CHANNEL
 V, AMP, P, P_A = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"], CHANNEL["p_a"]
 
 
-@kernel("boolean(float32[:, ::1], int64, int64)")
+@kernel("boolean(float32[:, ::1], uint32, uint32)")
 def _feeds_in(values: F4, p: int, c: int) -> bool:
     """Whether phase slot c of a device that feeds in on the whole does so itself.
 
@@ -31,7 +31,7 @@ def _feeds_in(values: F4, p: int, c: int) -> bool:
     return feeds <= draws
 
 
-@kernel("float64(float32[:, ::1], int64, int64, float64)")
+@kernel("float64(float32[:, ::1], uint32, uint32, float64)")
 def phase_current(
     values: F4,
     p: int,

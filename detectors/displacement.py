@@ -110,8 +110,38 @@ def turn(
             row[DOWN] = max(row[DOWN], -d[c])
 
 
+@kernel("float64(float32[:, ::1], uint32, uint32, float64, float32[:, ::1])")
+def current_or_usual(values: F4, p: int, c: int, nominal: float, usual_i: F4) -> float:
+    """Current of a phase slot, the usual one where it is not told; the usual one is updated."""
+    i = phase_current(values, p, c, nominal)
+    if math.isnan(i):
+        return float(usual_i[p, c])
+    if math.isnan(usual_i[p, c]):
+        usual_i[p, c] = np.float32(i)
+    else:
+        usual_i[p, c] += np.float32((i - usual_i[p, c]) * 0.01)
+    return float(i)
+
+
 @kernel(
-    "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
+    "void(float64[::1], uint32, float64, float64, float32[:, ::1], uint32, uint32, boolean,float64)"
+)
+def add_deviation(
+    sums: F8, at: int, v: float, d: float, offset: F4, p: int, c: int, new: bool, rate: float
+) -> None:
+    """Add a voltage, `d` above its reference, to the sums of network phase `at`; the usual `d` of
+    this slot is learned at `rate`."""
+    if new:
+        offset[p, c] = np.float32(d)
+    e = d - offset[p, c]
+    sums[at] += e
+    sums[3 + at] += 1.0
+    sums[6 + at] += v
+    offset[p, c] += np.float32(rate * max(-10.0, min(10.0, e)))
+
+
+@kernel(
+    "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
     "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
     "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int32[::1], int64)"
 )
@@ -121,6 +151,7 @@ def observe(
     offsets: I4,
     monitor: I4,
     run: I4,
+    three: I4,
     nominal: F8,
     offset: F4,
     heard: I4,
@@ -137,28 +168,32 @@ def observe(
 ) -> None:
     """Gather displacement and currents of every place.
 
+    three : int32[n_three]   the three-phase devices, each a place of its own
     offset : float32[n, 3]   usual voltage of each device above its reference, updated
     heard : int32[n]         frames learned from; usual_i : float32[n, 3] usual current, updated
     frozen : uint8[n_runs]   1 = do not learn there now
     sums : float64[n_runs, 10]  scratch, see `turn`
-    runs, areas, devices     float64[., 12] out, columns of `place`; READINGS 0 = not seen
+    runs, areas, devices : float64[n_runs, n_areas, n_three; 12]  out, columns of `place`; READINGS
+                             0 = not seen
     scratch : float64[3, 10]  for an area: its sums, its reference, and what `turn` needs
     absent : int32[n_areas]  frames since the monitor told its voltages, updated; up to `patience`
                              of them nothing of the area is seen
     """
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
+    # Indexes are unsigned: numba looks at each signed one whether it counts from the end.
     runs.fill(0.0)
     areas.fill(0.0)
+    devices.fill(0.0)
     sums.fill(0.0)
     total = scratch[0]
     ref = scratch[1]
+    end_three = 0
     for k in range(offsets.size - 1):
         low, high = 0.25 * nominal[k], 1.7 * nominal[k]
-        # Single-phase devices are no place of their own: their rows stay 0.
-        for p in range(offsets[k], offsets[k + 1]):
-            if phase[p] == 3:
-                for c in range(N_PLACE):
-                    devices[p, c] = 0.0
+        begin, end = np.uint32(offsets[k]), np.uint32(offsets[k + 1])
+        begin_three = end_three
+        while end_three < three.size and three[end_three] < end:
+            end_three += 1
         m = monitor[k]
         with_monitor = m >= 0
         if with_monitor:
@@ -173,11 +208,11 @@ def observe(
         if not with_monitor and not deaf:
             # The mean over phases of the meters: a displacement cancels in it.
             total.fill(0.0)
-            for p in range(offsets[k], offsets[k + 1]):
-                for c in range(3):
-                    at = c if phase[p] == 3 else phase[p]
-                    if at < 0 or p == m or (phase[p] != 3 and c > 0):
-                        continue
+            for p in range(begin, end):
+                if p == m or phase[p] < 0:
+                    continue
+                for c in range(3 if phase[p] == 3 else 1):
+                    at = np.uint32(c if phase[p] == 3 else phase[p])
                     v = float(values[p, V + c])
                     if low < v < high:
                         total[at] += v - offset[p, c]
@@ -195,72 +230,69 @@ def observe(
         total.fill(0.0)
         first = -1
         last = -1
-        for p in range(offsets[k], offsets[k + 1]):
-            r = run[p]
-            if r >= 0:
-                if first < 0:
-                    first = r
-                last = r
+        for p in range(begin, end):
+            if run[p] < 0:
+                continue  # a monitor
+            if first < 0:
+                first = run[p]
+            last = run[p]
+            if not 0 <= phase[p] < 3:
+                continue
+            at, mine = np.uint32(phase[p]), np.uint32(run[p])
+            v = float(values[p, V])
+            i = current_or_usual(values, p, 0, nominal[k], usual_i)
+            if not math.isnan(i):
+                runs[mine, I_0 + at] += i
+            if not deaf and low < v < high:
+                rate = 0.0 if frozen[mine] else 1.0 / min(heard[p] + 1.0, memory)
+                add_deviation(sums[mine], at, v, v - ref[at], offset, p, 0, heard[p] == 0, rate)
+                heard[p] += 1
+            elif v <= low:
+                sums[mine, 9] += 1.0
+        for t in range(begin_three, end_three):
+            p = three[t]
+            branch = run[p] >= 0
+            mine = np.uint32(max(run[p], 0))
+            rate = 0.0 if branch and frozen[mine] else 1.0 / min(heard[p] + 1.0, memory)
             fresh = False
-            whole = phase[p] == 3
-            for c in range(3 if whole else 1):
-                at = c if phase[p] == 3 else phase[p]
-                if at < 0:
-                    continue
+            whole = True
+            for c in range(3):
                 v = float(values[p, V + c])
-                i = phase_current(values, p, c, nominal[k])
-                if math.isnan(i):
-                    i = float(usual_i[p, c])
-                elif math.isnan(usual_i[p, c]):
-                    usual_i[p, c] = np.float32(i)
-                else:
-                    usual_i[p, c] += np.float32((i - usual_i[p, c]) * 0.01)
-                if r >= 0 and not math.isnan(i):
-                    runs[r, I_0 + at] += i
+                i = current_or_usual(values, p, c, nominal[k], usual_i)
+                if branch and not math.isnan(i):
+                    runs[mine, I_0 + c] += i
                 if deaf or not (low < v < high):
                     whole = False
-                    if r >= 0 and v <= low:
-                        sums[r, 9] += 1.0
+                    if branch and v <= low:
+                        sums[mine, 9] += 1.0
                     continue
                 fresh = True
                 # The monitor's own displacement is taken as it is, all others relative to it.
-                d = v - (common if p == m else ref[at])
-                if phase[p] == 3:
-                    devices[p, Z_RE] += d * COS[c] * 2.0 / 3.0
-                    devices[p, Z_IM] += d * SIN[c] * 2.0 / 3.0
-                    devices[p, I_0 + c] = i
-                    devices[p, UP] = max(devices[p, UP], d)
-                    devices[p, DOWN] = max(devices[p, DOWN], -d)
-                    devices[p, LEVEL] += d
-                if r >= 0:
-                    if heard[p] == 0:
-                        offset[p, c] = np.float32(d)
-                    e = d - offset[p, c]
-                    sums[r, at] += e
-                    sums[r, 3 + at] += 1.0
-                    sums[r, 6 + at] += v
-                    if frozen[r] == 0:
-                        young = heard[p] + 1.0 < memory
-                        a = 1.0 / (heard[p] + 1.0) if young else 1.0 / memory
-                        offset[p, c] += np.float32(a * max(-10.0, min(10.0, e)))
-            if fresh:
-                heard[p] += 1
+                d = v - (common if p == m else ref[c])
+                devices[t, Z_RE] += d * COS[c] * 2.0 / 3.0
+                devices[t, Z_IM] += d * SIN[c] * 2.0 / 3.0
+                devices[t, I_0 + c] = i
+                devices[t, UP] = max(devices[t, UP], d)
+                devices[t, DOWN] = max(devices[t, DOWN], -d)
+                devices[t, LEVEL] += d
+                if branch:
+                    add_deviation(sums[mine], c, v, d, offset, p, c, heard[p] == 0, rate)
+            heard[p] += fresh
             if whole:
-                devices[p, READINGS] = 3.0
-                devices[p, LEVEL] /= 3.0
-                devices[p, LINE] = line_voltage(
+                devices[t, READINGS] = 3.0
+                devices[t, LEVEL] /= 3.0
+                devices[t, LINE] = line_voltage(
                     float(values[p, V]), float(values[p, V + 1]), float(values[p, V + 2])
                 )
         # Line voltages as a share of the nominal ones, where all three phases were seen.
         share = 1.0 / (math.sqrt(3.0) * nominal[k])
-        for p in range(offsets[k], offsets[k + 1]):
-            if phase[p] == 3:
-                devices[p, LINE] *= share
-        if with_monitor:
-            for c in range(N_PLACE):
-                areas[k, c] = devices[m, c]
-            areas[k, LEVEL] = math.nan
-            devices[m, READINGS] = 0.0  # judged as the area
+        for t in range(begin_three, end_three):
+            devices[t, LINE] *= share
+            if with_monitor and three[t] == m:
+                for c in range(N_PLACE):
+                    areas[k, c] = devices[t, c]
+                areas[k, LEVEL] = math.nan
+                devices[t, READINGS] = 0.0  # judged as the area
         if first < 0:
             continue
         for r in range(first, last + 1):
@@ -278,12 +310,12 @@ def observe(
                 all_ = total[3] + total[4] + total[5]
                 others = 1.0 - runs[r, READINGS] / all_ if all_ > 0.0 else 0.0
                 runs[r, LEVEL] = runs[r, LEVEL] / others if others >= OTHERS else math.nan
-        for p in range(offsets[k], offsets[k + 1]):
+        for t in range(begin_three, end_three):
             # What its neighbours share is the branch's; a device answers for the rest.
-            r = run[p]
-            if r >= 0 and phase[p] == 3 and runs[r, READINGS] >= 6.0:
-                devices[p, Z_RE] -= runs[r, Z_RE]
-                devices[p, Z_IM] -= runs[r, Z_IM]
+            r = run[three[t]]
+            if r >= 0 and runs[r, READINGS] >= 6.0:
+                devices[t, Z_RE] -= runs[r, Z_RE]
+                devices[t, Z_IM] -= runs[r, Z_IM]
         if not with_monitor:
             turn(total, areas[k], scratch[2])
             if areas[k, LINE] != NOT_SEEN:

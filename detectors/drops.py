@@ -68,16 +68,16 @@ LEAST_ALONE: Final = 1e-6  # share of a current's square that the other one does
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], float64[::1],"
+    "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1],"
     "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], uint8[::1], float32[::1],"
-    "float64[:, :, ::1], float64[:, ::1], float64[:, ::1])"
+    "float64[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 def observe_drops(
     values: F4,
-    offsets: I4,
     monitor: I4,
-    run: I4,
+    run_area: I4,
     nominal: F8,
+    first: I4,
     device: I4,
     slot: I1,
     at: I1,
@@ -86,115 +86,114 @@ def observe_drops(
     stuck: U1,
     usual_i: F4,
     sums: F8,
-    services: F8,
-    branches: F8,
+    services: F4,
+    branches: F4,
 ) -> None:
     """What each service (a device's phase slot) and each phase of each branch shows in a frame.
 
+    first : int32[n_runs + 1]      run r has the services first[r]:first[r + 1]
     device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
     stuck : uint8[n]               1 = repeats itself: neither judged nor a reference for others
     lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
-    sums : float64[n_runs, 3, 6]   scratch by branch and phase: volt, number, ampere, mean, odd ones
-    services : float64[m, 5], branches : float64[n_runs * 3, 5]   out; NaN drop = not seen
+    sums : float64[3, 8]           scratch by phase: volt, number, ampere, mean, odd ones' volt and
+                                   number, lowest and highest volt
+    services : float32[m, 5], branches : float32[n_runs * 3, 5]   out; NaN drop = not seen
     """
-    sums.fill(0.0)
-    branches.fill(math.nan)
-    begin = 0
-    # Area by area, so that an area's rows are read from memory once for all three passes.
-    for k in range(offsets.size - 1):
+    # Indexes are unsigned: numba looks at each signed one whether it counts from the end.
+    for r in range(run_area.size):
+        k = np.uint32(run_area[r])
         u = nominal[k]
-        end = begin
-        while end < device.size and device[end] < offsets[k + 1]:
-            end += 1
-        first = -1
-        last = -1
-        for p in range(offsets[k], offsets[k + 1]):
-            if run[p] >= 0:
-                first = run[p] if first < 0 else first
-                last = run[p]
+        low, high = 0.7 * u, 1.3 * u
+        for c in range(3):
+            for x in range(6):
+                sums[c, x] = 0.0
+            sums[c, 6] = math.inf
+            sums[c, 7] = -math.inf
+        begin, end = np.uint32(first[r]), np.uint32(first[r + 1])
         for j in range(begin, end):
-            p = device[j]
-            r = run[p]
-            row = services[j]
-            for c in range(N_SEEN):
-                row[c] = math.nan
-            if r < 0:
-                continue
-            i = math.nan if stuck[p] else phase_current(values, p, slot[j], u)
-            v = math.nan if stuck[p] else float(values[p, V + slot[j]])
-            if 0.7 * u < v < 1.3 * u:
-                row[DROP] = v  # its voltage, until the others' are known
-                row[OWN] = i
+            p = np.uint32(device[j])
+            s = np.uint32(slot[j])
+            i = math.nan if stuck[p] else phase_current(values, p, s, u)
+            v = math.nan if stuck[p] else float(values[p, V + s])
+            seen = low < v < high
+            services[j, DROP] = np.float32(v if seen else math.nan)  # its voltage, for now
+            services[j, OWN] = np.float32(i if seen else math.nan)
             if at[j] < 0:
                 continue
-            total = sums[r, at[j]]
+            total = sums[np.uint8(at[j])]
             if math.isnan(i):
                 i = float(usual_i[j])
             elif math.isnan(usual_i[j]):
                 usual_i[j] = np.float32(i)
             else:
                 usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
-            if not math.isnan(row[DROP]):
+            if seen:
                 total[0] += v
                 total[1] += 1.0
+                total[6] = min(total[6], v)
+                total[7] = max(total[7], v)
             if not math.isnan(i):
                 total[2] += i
         # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
-        for r in range(first, last + 1):
+        far = False
+        for c in range(3):
+            total = sums[c]
+            if total[1] > 0.0:
+                total[3] = total[0] / total[1]
+                far |= total[7] - total[3] > ODD_V or total[3] - total[6] > ODD_V
+        if far:
+            for j in range(begin, end):
+                v = float(services[j, DROP])
+                if at[j] < 0 or math.isnan(v):
+                    continue
+                total = sums[np.uint8(at[j])]
+                if abs(v - total[3]) > ODD_V and total[1] >= 3.0:
+                    total[4] += v
+                    total[5] += 1.0
             for c in range(3):
-                if r >= 0 and sums[r, c, 1] > 0.0:
-                    sums[r, c, 3] = sums[r, c, 0] / sums[r, c, 1]
-        for j in range(begin, end):
-            v = services[j, DROP]
-            if at[j] < 0 or math.isnan(v):
-                continue
-            total = sums[run[device[j]], at[j]]
-            if abs(v - total[3]) > ODD_V and total[1] >= 3.0:
-                total[4] += v
-                total[5] += 1.0
-        for r in range(first, last + 1):
-            for c in range(3):
-                if r >= 0 and sums[r, c, 5] > 0.0 and 3.0 * sums[r, c, 5] <= sums[r, c, 1]:
-                    sums[r, c, 0] -= sums[r, c, 4]
-                    sums[r, c, 1] -= sums[r, c, 5]
+                total = sums[c]
+                if total[5] > 0.0 and 3.0 * total[5] <= total[1]:
+                    total[0] -= total[4]
+                    total[1] -= total[5]
         for j in range(begin, end):
             row = services[j]
-            v = row[DROP]
+            row[SHARED] = math.nan
+            row[REFERENCE] = math.nan
+            row[LEFT] = math.nan
+            v = float(row[DROP])
             if math.isnan(v):
                 continue
-            c = at[j]
-            total = sums[run[device[j]], max(c, 0)]
-            drawn = 0.0 if math.isnan(row[OWN]) else row[OWN]
+            total = sums[np.uint8(max(at[j], 0))]
+            drawn = 0.0 if math.isnan(row[OWN]) else float(row[OWN])
             if lone[j] >= 0:
                 row[REFERENCE] = MODEL_REF
-                row[DROP] = -deviation[lone[j]]
-                if c >= 0:
+                row[DROP] = -deviation[np.uint32(lone[j])]
+                if at[j] >= 0:
                     row[SHARED] = total[2] - drawn
                 continue
             # Leave this one out of the mean, unless it was left out as odd.
             odd = total[5] > 0.0 and abs(v - total[3]) > ODD_V
             odd = odd and 3.0 * total[5] <= total[1] + total[5]
             others = total[1] - (0.0 if odd else 1.0)
-            if c < 0 or others < 2.0:
+            if at[j] < 0 or others < 2.0:
                 row[DROP] = math.nan  # siblings missing now; others would be another reference
                 row[OWN] = math.nan
                 continue
             row[REFERENCE] = PEERS
             row[DROP] = (total[0] - (0.0 if odd else v)) / others - v
             row[SHARED] = total[2] - drawn
-        begin = end
-        m = monitor[k]
-        if m < 0:
-            continue
-        for r in range(first, last + 1):
-            for c in range(3):
-                v_m = float(values[m, V + c])
-                if r >= 0 and sums[r, c, 1] >= 1.0 and 0.7 * u < v_m < 1.3 * u:
-                    row = branches[3 * r + c]
-                    row[DROP] = v_m - sums[r, c, 0] / sums[r, c, 1]
-                    row[OWN] = sums[r, c, 2] if sums[r, c, 2] != 0.0 else math.nan
-                    row[SHARED] = sums[r, (c + 1) % 3, 2] + sums[r, (c + 2) % 3, 2]
-                    row[REFERENCE] = MONITOR_REF
+        for c in range(3):
+            row = branches[3 * r + c]
+            for x in range(N_SEEN):
+                row[x] = math.nan
+            if monitor[k] < 0 or sums[c, 1] < 1.0:
+                continue
+            v = float(values[np.uint32(monitor[k]), V + c])
+            if low < v < high:
+                row[DROP] = v - sums[c, 0] / sums[c, 1]
+                row[OWN] = sums[c, 2] if sums[c, 2] != 0.0 else math.nan
+                row[SHARED] = sums[(c + 1) % 3, 2] + sums[(c + 2) % 3, 2]
+                row[REFERENCE] = MONITOR_REF
 
 
 @kernel("UniTuple(float32, 2)(float32[::1])")
@@ -212,12 +211,12 @@ def usual_slopes(s: F4) -> tuple[np.float32, np.float32]:
 
 
 @kernel(
-    "void(float64[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
+    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
     "UniTuple(float64, 2), float64[:, ::1], boolean, float64)",
     fused=True,
 )
 def test_drops(
-    seen: F8,
+    seen: F4,
     state: F4,
     score: F8,
     opened: I8,
@@ -230,7 +229,7 @@ def test_drops(
 ) -> None:
     """Follow every drop by one frame.
 
-    seen : float64[m, 5]     from `observe_drops`; LEFT is filled in
+    seen : float32[m, 5]     from `observe_drops`; LEFT is filled in
     state : float32[m, 48]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
     opened : int64[m]        0 = not raised: then a score below a half is told as 0, as nobody asks
     limits : float64[2 or 4, 5]   of the two windows, then those of lone services
@@ -472,11 +471,11 @@ def test_drops(
 
 
 @kernel(
-    "void(float64[:, ::1], int32[::1], float32[:, ::1], float32[:, ::1], float64[::1],"
+    "void(float32[:, ::1], int32[::1], float32[:, ::1], float32[:, ::1], float64[::1],"
     "float64, float64, float64, float64[::1])"
 )
 def test_long(
-    seen: F8,
+    seen: F4,
     rows: I4,
     state: F4,
     window: F4,
@@ -502,10 +501,10 @@ def test_long(
         k = rows[j]
         s = state[k]
         w = window[j]
-        e = seen[k, LEFT]
+        e = float(seen[k, LEFT])
         if math.isnan(e) or s[COUNT] < learn:
             continue
-        i = seen[k, OWN]
+        i = float(seen[k, OWN])
         if math.isnan(i) or s[KNOWN] < learn:
             continue
         for c in range(N_LONG):

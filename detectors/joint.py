@@ -146,16 +146,17 @@ class JointDetector(Detector):
         self.transformer: TransformerDetector | None = None
         self.meter: MeterDetector | None = None
         self._never = np.zeros(layout.size, np.uint8)
-        self._sums = np.zeros((runs, 3, 6))
-        self._services = np.full((m, N_SEEN), np.nan)
-        self._branches = np.full((3 * runs, N_SEEN), np.nan)
+        self._sums = np.zeros((3, 8))
+        self._services = np.full((m, N_SEEN), np.nan, np.float32)
+        self._branches = np.full((3 * runs, N_SEEN), np.nan, np.float32)
         self._service_score = np.full(m, np.nan)
         self._branch_score = np.full(3 * runs, np.nan)
         self._branch_area = layout.run_area.repeat(3)
         self._service_area = layout.area[self.device]
         self._branch_rows = np.zeros(3 * runs, np.int32)
         self._service_rows = np.zeros(m, np.int32)
-        self._run = layout.run[self.device]
+        self._run = layout.run[self.device]  # rises: an area's meters lie run by run
+        self._first = np.searchsorted(self._run, np.arange(runs + 1)).astype(np.int32)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
     def _lone_services(self) -> NDArray[np.int32]:
@@ -212,10 +213,10 @@ class JointDetector(Detector):
             )
         observe_drops(
             frame.values,
-            layout.offsets,
             layout.monitor,
-            layout.run,
+            layout.run_area,
             layout.nominal_v,
+            self._first,
             self.device,
             self.slot,
             self.at,
@@ -309,7 +310,7 @@ class JointDetector(Detector):
         weak = services[self._service_score[services] >= 0.5]
         if weak.size:
             run = self._run[weak]
-            several = np.bincount(run, minlength=len(self._sums)) > 1
+            several = np.bincount(run, minlength=len(self.layout.run_area)) > 1
             several &= self.layout.run_node >= 0  # of no branch: they share nothing known
             weak = weak[several[run] & (self._services[weak, REFERENCE] == MODEL_REF)]
             self._service_score[weak] = 0.5

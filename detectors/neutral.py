@@ -171,7 +171,7 @@ class NeutralDetector(Detector):
         self._sums = np.zeros((runs, 10))
         self._runs = np.zeros((runs, N_PLACE))
         self._areas = np.zeros((areas, N_PLACE))
-        self._devices = np.zeros((n, N_PLACE))
+        self._devices = np.zeros((self.three.size, N_PLACE))
         self._scratch = np.zeros((3, 10))
         self._run_score = np.full((runs, 2), np.nan)
         self._area_score = np.full((areas, 2), np.nan)
@@ -213,6 +213,7 @@ class NeutralDetector(Detector):
             layout.offsets,
             layout.monitor,
             layout.run,
+            self.three,
             layout.nominal_v,
             self.offset,
             self.heard,
@@ -230,7 +231,7 @@ class NeutralDetector(Detector):
         args = (self.memory, self.learn, self.decay)
         test_places(self._runs, self.run_state, self._run_score, *args, self._run_limits)
         test_places(self._areas, self.area_state, self._area_score, *args, self._area_limits)
-        places = np.ascontiguousarray(self._devices[self.three])
+        places = self._devices
         test_places(places, self.device_state, self._device_score, *args, DEVICE_LIMITS)
         scores = (self._area_score, self._run_score, self._device_score)
         opens = (self.area_open, self.run_open, self.device_open)

@@ -51,12 +51,12 @@ KELVIN_BLIND: Final = 5.0
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], float64[::1], float64[:, ::1], float64[::1])",
+    "void(float32[:, ::1], int32[::1], float64[::1], float32[:, ::1], float64[::1])",
 )
-def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F8, warm: F8) -> None:
+def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) -> None:
     """Excess over the area's middle and squared current of every device.
 
-    seen : float64[n, 5]  columns of `drops.observe_drops`; warm : float64[n]  degC, NaN unknown
+    seen : float32[n, 5]  columns of `drops.observe_drops`; warm : float64[n]  degC, NaN unknown
     """
     seen.fill(math.nan)
     for k in range(offsets.size - 1):
@@ -114,7 +114,7 @@ class TerminalDetector(Detector):
         self.memory = 14.0 * 86400.0 / step_s
         self.learn = max(60.0, 3.0 * 86400.0 / step_s)
         self.decay = tuple(math.exp(-step_s / (h * 3600.0)) for h in WINDOW_HOURS)
-        self._seen = np.full((n, N_SEEN), np.nan)
+        self._seen = np.full((n, N_SEEN), np.nan, np.float32)
         self._warm = np.full(n, np.nan)
         self._score = np.full(n, np.nan)
 

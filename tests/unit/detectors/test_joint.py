@@ -113,7 +113,7 @@ def test_kernel_finds_the_resistance_that_was_added() -> None:
     drop[560:] += 0.5 * current[560:]
     state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
     decay = (float(np.exp(-0.25 / 6)), float(np.exp(-0.25 / 48)))
-    seen = np.zeros((1, N_SEEN))
+    seen = np.zeros((1, N_SEEN), np.float32)
     for k in range(n):
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], current[k], 0.0, 1.0
         steps(seen, state, score, np.zeros(1, np.int64), 1e9, 300.0, decay, SERVICE, False, 3.0)
@@ -138,7 +138,7 @@ def followed(
     state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
     decay = (float(np.exp(-0.25 / 6)), float(np.exp(-0.25 / 48)))
     limits = BRANCH if branch else SERVICE
-    seen, out = np.zeros((1, N_SEEN)), np.zeros(drop.size)
+    seen, out = np.zeros((1, N_SEEN), np.float32), np.zeros(drop.size)
     for k in range(drop.size):
         t = 0.0 if shared is None else shared[k]
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], own[k], t, PEERS
@@ -164,7 +164,7 @@ def test_what_moves_with_the_switching_equals_sums_over_the_window(every: int) -
     seen_left = []
     state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
     keep = float(np.exp(-0.25 / 6))
-    seen = np.zeros((1, N_SEEN))
+    seen = np.zeros((1, N_SEEN), np.float32)
     for k in range(500):
         told = own[k] if k % every == 0 else np.nan
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop[k], told, 0.0, PEERS
@@ -303,7 +303,7 @@ def test_a_window_of_days_equals_least_squares_with_an_intercept() -> None:
     left = 0.5 + 0.4 * current + noise
     state, window = np.zeros((1, N_STATE), np.float32), np.zeros((1, N_LONG), np.float32)
     state[0, [COUNT, KNOWN, S_II]] = 400.0, 400.0, 2.0
-    score, seen = np.full(1, np.nan), np.zeros((1, N_SEEN))
+    score, seen = np.full(1, np.nan), np.zeros((1, N_SEEN), np.float32)
     for k in range(n):
         seen[0, [LEFT, OWN]], score[0] = (left[k], current[k]), np.nan
         long(seen, np.zeros(1, np.int32), state, window, score, 336.0, 72.0, keep, LONG)
@@ -392,7 +392,7 @@ def lone_scores(
     healthy = 720
     state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
     decay = (float(np.exp(-1.0 / 12)), float(np.exp(-1.0 / 48)))
-    seen, out = np.zeros((1, N_SEEN)), np.zeros(frames)
+    seen, out = np.zeros((1, N_SEEN), np.float32), np.zeros(frames)
     away = 0.0
     for k in range(healthy + frames):
         away = -away if k % 2 else swing * rng.normal()
@@ -433,7 +433,8 @@ def lone_state(
 ) -> tuple[NDArray[np.float32], float]:
     """State of a lone hourly meter after these, and what was left over of the last."""
     state, score = np.zeros((1, N_STATE), np.float32), np.zeros(1)
-    decay, seen = (float(np.exp(-1.0 / 12)), float(np.exp(-1.0 / 48))), np.zeros((1, N_SEEN))
+    decay = float(np.exp(-1.0 / 12)), float(np.exp(-1.0 / 48))
+    seen = np.zeros((1, N_SEEN), np.float32)
     for drop, i in zip(drops, own, strict=True):
         seen[0, [DROP, OWN, SHARED, REFERENCE]] = drop, i, 0.0, MODEL_REF
         steps(seen, state, score, np.zeros(1, np.int64), 336.0, 72.0, decay, SERVICE, False, 3.0)

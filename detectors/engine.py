@@ -25,11 +25,11 @@ from detectors.frames import (
     Frames,
     column_bounds,
     column_table,
-    scatter,
 )
 from detectors.layout import CHANNEL, REGISTER, fleet_layout
 from detectors.near import NearScores
 from detectors.records import Learned, with_learned
+from detectors.scatter import scatter
 from detectors.settings import DetectorSettings
 from detectors.waiting import WaitingEvents
 from detectors.watermark import Watermark
@@ -174,11 +174,10 @@ class Engine:
                 unit,
                 frames.shape,
                 frames.values,
-                frames.words,
-                frames.doubles,
                 frames.filled,
                 frames.reported,
                 accepted,
+                frames.block,
                 frames.counters,
             )
             return int(row), int(mark)
@@ -199,8 +198,9 @@ class Engine:
             if row == n:
                 return out
             places = self._places(batch.names)  # others, where places have been learned
-            if self._putting is not None:
-                (row, mark), self._putting = self._putting.result(), None
+            begun, self._putting = self._putting, None
+            if begun is not None and not begun.cancel():
+                row, mark = begun.result()
             else:
                 row, mark = put(self.frames, places, row, self.frames.due_after(mark))
 

@@ -10,7 +10,7 @@ from detectors.frames import NEVER
 
 
 class Watermark:
-    """The newest event time of each source; `frames.scatter` moves it with every reading.
+    """The newest event time of each source; `scatter` moves it with every reading.
 
     lateness_us, patience_us : see `DetectorSettings`
     newest : int64[n_sources], `NEVER` = nothing yet

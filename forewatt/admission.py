@@ -132,7 +132,7 @@ class Admission:
             self._places = np.array(found, np.int32)
         if not len(batch):
             return batch, np.empty(0, np.int32)
-        place = self._places[batch.device]
+        place = self._places.take(batch.device)  # half the time of indexing
         if self._places.min() >= 0 or place.min() >= 0:
             return batch, place
         stranger = place < 0

@@ -19,9 +19,9 @@ from grid.network import Network
 from grid.readings import ReadingBatch
 from tests.unit.detectors.street import START_US, Street, growing, network
 
-# What has an oracle of its own: `scatter` (`test_frames`), whose arguments share memory, as copies
-# would not; what runs at the end of a day only (`test_daily`).
-ELSEWHERE = {"frames.scatter", "daily.mean_power"}
+# What has an oracle of its own: `scatter` and what it calls (`test_frames`), whose arguments share
+# memory, as copies would not; what runs at the end of a day only (`test_daily`).
+ELSEWHERE = {"scatter.scatter", "scatter.mark_of", "scatter.write_rows", "daily.mean_power"}
 DAY_US = 86_400_000_000
 CALLS_KEPT = 12
 EVERY = 61  # a call of so many is kept: early, learned and faulty frames

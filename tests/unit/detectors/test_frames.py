@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors.engine import Engine
-from detectors.frames import NEVER, Frame
+from detectors.frames import NEVER, Frame, Frames
 from detectors.layout import CHANNEL
 from detectors.settings import DetectorSettings
 from grid.readings import ReadingBatch
@@ -191,3 +191,56 @@ def test_a_month_of_nothing_is_passed_without_judging_every_frame() -> None:
     engine.flush()
 
     assert len(watch.seen) == 2 + 2 * 96
+
+
+def test_a_frame_holds_nothing_of_the_one_whose_memory_it_takes() -> None:
+    """Rows are not cleared between frames; silence and other channels must not show old values."""
+    rng = np.random.default_rng(8)
+    engine, watch = watched()
+    held: list[tuple[int, dict[str, list[float]]]] = []
+
+    def step(frame: Frame) -> list[Finding]:
+        held.append((frame.tick_us, whole(frame)))
+        return []
+
+    watch.step = step  # type: ignore[method-assign]
+    names = ["T1-B1-1", "T1-B1-2", "T1-TM"]
+    expected = []
+    for k in range(40):
+        device = np.flatnonzero(rng.random(3) < 0.6)
+        given = [q for q in ("v_a", "i_b", "p_b", "t_oil", "e_import") if rng.random() < 0.6]
+        values = {q: rng.choice([10.0, 20.0, np.nan], device.size) for q in given}
+        time = np.full(device.size, START_US + k * STEP_US)
+        engine.feed("s", ReadingBatch.of(names, device, time, values))
+        rows = {
+            names[d]: [float(values[q][i]) if q in values else np.nan for q in SOME]
+            for i, d in enumerate(device.tolist())
+        }
+        expected.append((START_US + k * STEP_US, rows))
+        if k == 20:
+            frames = engine.frames
+            kept = frames.open_readings(0)
+            engine.frames = Frames(engine.fleet, engine.settings)
+            engine.frames.shape[:] = frames.shape
+            engine.frames.reopen(0, *kept)
+    engine.flush()
+
+    filled = [(tick, rows) for tick, rows in expected if rows]
+    assert str(filled) == str([(tick, rows) for tick, rows in held if rows])
+
+
+SOME = ("v_a", "i_b", "p_b", "t_oil", "e_import")
+
+
+def whole(frame: Frame) -> dict[str, list[float]]:
+    """What a frame holds of each device, `SOME` of it told; nothing where it heard nothing."""
+    silent = frame.time == NEVER
+    assert np.isnan(frame.values[silent][:, list(CHANNEL.values())]).all()
+    assert np.isnan(frame.register[silent]).all()
+    others = [x for q, x in CHANNEL.items() if q not in SOME]
+    assert np.isnan(frame.values[:, others]).all()
+    return {
+        name: [*(float(frame.values[p, CHANNEL[q]]) for q in SOME[:-1]), float(frame.register[p])]
+        for p, name in sorted(enumerate(frame.layout.names), key=lambda x: x[1])
+        if not silent[p]
+    }

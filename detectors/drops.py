@@ -64,6 +64,8 @@ LEAST_VAR: Final = np.float32(0.01)  # V^2
 OUTLYING: Final = np.float32(16.0)  # variances: beyond, a residual moves the usual the less
 FADES: Final = np.float32(0.9998)  # a frame, of the highest current
 LEAST_TAUGHT: Final = np.float32(1e-3)  # A^2
+LEAST_II: Final = np.float32(1e-6)  # A^2, of a window that has seen a current
+HALF_SQUARE: Final = 0.2475  # of a limit, squared: and a hundredth less for rounding
 LEAST_ALONE: Final = 1e-6  # share of a current's square that the other one does not explain
 
 
@@ -211,7 +213,119 @@ def usual_slopes(s: F4) -> tuple[np.float32, np.float32]:
 
 
 @kernel(
-    "void(float32[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
+    "float64(float32[::1], int64, float64, boolean, boolean, float32, float32, float64[:, ::1],"
+    "boolean, float64, boolean)",
+    fused=True,
+)
+def window_score(
+    s: F4,
+    j: int,
+    best: float,
+    blind: bool,
+    fed: bool,
+    r0: np.float32,
+    var: np.float32,
+    limits: F8,
+    branch: bool,
+    occasions: float,
+    raised: bool,
+) -> float:
+    """Score of the fast (0) or slow (1) window of a row, `best` if that is more.
+
+    Apart from `test_drops`, in which nearly every row ends before it would be needed.
+
+    s : float32[48]   the row's state; what was found is noted there if nothing better was
+    fed : bool        the usual slope r0 is known; var : variance of what it leaves over
+    """
+    w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
+    x = 0.0
+    row = j + 2 if s[REF] == MODEL_REF else j
+    unfed = blind or not fed or w[SII] < LEAST_II
+    if unfed or s[REF] == MODEL_REF:
+        level = w[SE] / w[W]
+        if s[REF] == MODEL_REF:
+            # Whatever this customer draws. A neighbour's evening takes some hours only.
+            usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
+            x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
+            stays = (w[FALLEN] / w[W] - 0.5) / (MODEL_FALLEN[j] - 0.5)
+            if not unfed and w[SEI] > 0.0 and level > 0.0:
+                # A steady current shows no slope. The fall that it explains may hide
+                # in some readings: in how many, the usual deviation says.
+                r = w[SEI] / w[SII]
+                shown = math.erf(level / math.sqrt(2.0 * var))
+                own = min(stays / shown, r * w[SEI] / max(w[SEE], 1e-9) / limits[row, 4])
+                own = min(own, r / max(limits[row, 0], limits[row, 1] * abs(r0)))
+                stays = max(stays, own)
+            x = min(x, stays)
+        else:
+            x = min(level / BLIND_V, 0.5 * level * math.sqrt(w[W] / var) / BLIND_T)
+            constant = level * level * w[W] / max(w[SEE], 1e-9)
+            x = min(x, constant / limits[row, 4])
+        if x >= best:
+            s[LEVEL] = level
+            s[RESISTANCE] = math.nan
+            s[SHIFT] = level
+        best = max(best, x)
+    x = 0.0
+    # A falling resistance is no fault.
+    told = w[SEI] * max(w[SEI], 0.0) > HALF_SQUARE * limits[row, 2] ** 2 * w[W] * w[SII]
+    if not unfed and (told or (raised and w[SEI] >= 0.0)):
+        r = w[SEI] / w[SII]
+        shift = r * math.sqrt(w[SII] / w[W])
+        # How well the usual slope is known counts too, from the currents it has seen:
+        # whoever draws more than ever goes where it was never learned.
+        # Nor does it tell apart two currents that move as one (rounding, or a current
+        # known later, makes it even less than nothing).
+        alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
+        alone = max(alone, LEAST_ALONE)
+        unsure = min(max(s[SLOPE_VAR], 1.0 / s[TAUGHT]) / alone, 1e3)
+        se = 2.0 * math.sqrt(var * (1.0 / w[SII] + unsure))
+        if not branch and s[REF] != MODEL_REF:
+            # Neighbours who draw far more than usual at the same hours do so from
+            # elsewhere on the branch.
+            astray = SHARED_OHM * w[SIT] / w[SII]
+            se = math.sqrt(se * se + astray * astray)
+        x = min(r / max(limits[row, 0], limits[row, 1] * abs(r0)), shift / limits[row, 2])
+        x = min(x, r / se / limits[row, 3])
+        x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[row, 4])
+        # A neighbour's load moves the voltage whatever this customer draws: with an
+        # intercept, the slope must remain.
+        spread = w[SII] - w[SI] * w[SI] / w[W]
+        slope = (w[SEI] - w[SE] * w[SI] / w[W]) / spread if spread > 0.5 else 0.0
+        x = min(x, 2.0 * max(slope, 0.0) / max(r, 1e-9))
+        # The same drop at less current than ever: the counting has fallen, not the
+        # joint.
+        if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:
+            x = min(x, 0.5)
+        if branch and w[SEN] > 0.0 and w[SEN] * w[SEN] * w[SII] > w[SEI] * w[SEI] * w[SNN]:
+            x = min(x, 0.5)
+        if branch:
+            # New loads need not hang where the usual ones do: on a branch that is
+            # loaded at its far end the usual slope doubles.
+            usual = NOVEL * (s[S_II] + s[M_I] * s[M_I]) * w[W]
+            new = 1.0 - math.sqrt(min(1.0, usual / max(w[SII], 1e-9)))
+            x = min(x, r / max((limits[row, 1] + new) * abs(r0), 1e-9))
+        elif not raised:
+            # A drop no larger than what the highest usual current takes may be
+            # that current, counted too little.
+            at_current = w[SEII] / max(w[SEI], 1e-9)
+            if (max(r0, 0.0) + r) * at_current < BEYOND * r0 * s[CURRENT_MAX]:
+                x = min(x, 0.9)
+        if occasions > 0.0 and not raised:
+            # Load elsewhere comes and goes at its own moments: only a joint follows
+            # this customer's switching. Strong evidence need not wait for it.
+            moves = max(0.0, w[SDI]) / max(w[SDII], 1e-9)
+            times = w[SDI] * w[SDI] / max(w[SDD], 1e-9)
+            x *= 1.0 - DOUBT * (1.0 - min(1.0, moves / (FOLLOWS * max(r, 1e-9)), times / occasions))
+        if x >= best:
+            s[RESISTANCE] = r
+            s[SHIFT] = shift
+            s[STDERR] = se
+    return max(best, x)
+
+
+@kernel(
+    "int64(float32[:, ::1], float32[:, ::1], float64[::1], int64[::1], float64, float64,"
     "UniTuple(float64, 2), float64[:, ::1], boolean, float64)",
     fused=True,
 )
@@ -226,8 +340,8 @@ def test_drops(
     limits: F8,
     branch: bool,
     occasions: float,
-) -> None:
-    """Follow every drop by one frame.
+) -> int:
+    """Follow every drop by one frame; the number of rows raised or with half a score, often none.
 
     seen : float32[m, 5]     from `observe_drops`; LEFT is filled in
     state : float32[m, 48]   updated; score : float64[m]  out, 1 = limit, NaN = not judged
@@ -237,9 +351,17 @@ def test_drops(
     occasions : float        how often, at least, the residual must have moved as the current was
                              switched before the score counts in full; 0 = not asked
     """
-    full = (0.6 / (1.0 - decay[0]), 0.6 / (1.0 - decay[1]))
+    keeps = (np.float32(decay[0]), np.float32(decay[1]))
+    full = (np.float32(0.6 / (1.0 - decay[0])), np.float32(0.6 / (1.0 - decay[1])))
+    # What explains less than half the volts that the limit asks for needs no closer look.
+    half = (
+        np.float32(HALF_SQUARE * limits[0, 2] ** 2),
+        np.float32(HALF_SQUARE * limits[1, 2] ** 2),
+    )
     slow = np.float32(1.0 / memory)
     most = np.float32(memory)
+    enough = np.float32(learn)
+    hot = 0
     for k in range(seen.shape[0]):
         s = state[k]
         score[k] = math.nan
@@ -268,15 +390,17 @@ def test_drops(
         di = i - s[M_I]
         dt = t - s[M_T]
         r0, k0 = usual_slopes(s)
-        fed = s[KNOWN] >= learn
+        fed = s[KNOWN] >= enough
         if fed:
             r0 = s[SLOPE]
-        elif s[COUNT] >= learn:
+        elif s[COUNT] >= enough:
             r0 = NOUGHT  # currents known later than voltages: a few of them make no slope
         e = dy - r0 * di - k0 * dt
         seen[k, LEFT] = e
         var = max(s[VAR], LEAST_VAR)
-        learned = s[COUNT] >= learn
+        learned = s[COUNT] >= enough
+        raised = opened[k] != 0
+        plain = fed and not (blind or raised or s[REF] == MODEL_REF)
         best = 0.0
         s[CURRENT_MAX] = max(s[CURRENT_MAX] * FADES, abs(i))
         if learned:
@@ -296,7 +420,7 @@ def test_drops(
             ii, ei, ee, turned, steps = i * i, e * i, e * e, by * by, step * step
             for j in range(2):
                 w = s[WINDOW + j * N_WINDOW : WINDOW + (j + 1) * N_WINDOW]
-                keep = np.float32(decay[j])
+                keep = keeps[j]
                 w[W] = w[W] * keep + ONE
                 w[SI] = w[SI] * keep + i
                 w[SII] = w[SII] * keep + ii
@@ -310,103 +434,14 @@ def test_drops(
                 w[SDD] = w[SDD] * keep + steps
                 if w[W] < full[j]:
                     continue
-                x = 0.0
-                row = j + 2 if s[REF] == MODEL_REF else j
-                unfed = blind or not fed or w[SII] < 1e-6
-                if unfed or s[REF] == MODEL_REF:
-                    level = w[SE] / w[W]
-                    if s[REF] == MODEL_REF:
-                        # Whatever this customer draws. A neighbour's evening takes some hours only.
-                        usual = math.sqrt(max(w[LEVEL_VAR], 1e-4))
-                        x = min(level / MODEL_V[j], level / (MODEL_SIGMA[j] * usual))
-                        stays = (w[FALLEN] / w[W] - 0.5) / (MODEL_FALLEN[j] - 0.5)
-                        if not unfed and w[SEI] > 0.0 and level > 0.0:
-                            # A steady current shows no slope. The fall that it explains may hide
-                            # in some readings: in how many, the usual deviation says.
-                            r = w[SEI] / w[SII]
-                            shown = math.erf(level / math.sqrt(2.0 * var))
-                            own = min(
-                                stays / shown, r * w[SEI] / max(w[SEE], 1e-9) / limits[row, 4]
-                            )
-                            own = min(own, r / max(limits[row, 0], limits[row, 1] * abs(r0)))
-                            stays = max(stays, own)
-                        x = min(x, stays)
-                    else:
-                        x = min(level / BLIND_V, 0.5 * level * math.sqrt(w[W] / var) / BLIND_T)
-                        constant = level * level * w[W] / max(w[SEE], 1e-9)
-                        x = min(x, constant / limits[row, 4])
-                    if x >= best:
-                        s[LEVEL] = level
-                        s[RESISTANCE] = math.nan
-                        s[SHIFT] = level
-                    best = max(best, x)
-                x = 0.0
-                # A falling resistance is no fault; and what explains less than half the volts
-                # that the limit asks for needs no closer look.
-                least = 0.25 * limits[row, 2] * limits[row, 2] * w[W] * w[SII]
-                told = w[SEI] * max(w[SEI], 0.0) > 0.99 * least
-                if not unfed and (told or (opened[k] and w[SEI] >= 0.0)):
-                    r = w[SEI] / w[SII]
-                    shift = r * math.sqrt(w[SII] / w[W])
-                    # How well the usual slope is known counts too, from the currents it has seen:
-                    # whoever draws more than ever goes where it was never learned.
-                    # Nor does it tell apart two currents that move as one (rounding, or a current
-                    # known later, makes it even less than nothing).
-                    alone = 1.0 - s[S_IT] * s[S_IT] / max(s[S_II] * s[S_TT], 1e-9)
-                    alone = max(alone, LEAST_ALONE)
-                    unsure = min(max(s[SLOPE_VAR], 1.0 / s[TAUGHT]) / alone, 1e3)
-                    se = 2.0 * math.sqrt(var * (1.0 / w[SII] + unsure))
-                    if not branch and s[REF] != MODEL_REF:
-                        # Neighbours who draw far more than usual at the same hours do so from
-                        # elsewhere on the branch.
-                        astray = SHARED_OHM * w[SIT] / w[SII]
-                        se = math.sqrt(se * se + astray * astray)
-                    x = min(
-                        r / max(limits[row, 0], limits[row, 1] * abs(r0)), shift / limits[row, 2]
-                    )
-                    x = min(x, r / se / limits[row, 3])
-                    x = min(x, w[SEI] * r / max(w[SEE], 1e-9) / limits[row, 4])
-                    # A neighbour's load moves the voltage whatever this customer draws: with an
-                    # intercept, the slope must remain.
-                    spread = w[SII] - w[SI] * w[SI] / w[W]
-                    slope = (w[SEI] - w[SE] * w[SI] / w[W]) / spread if spread > 0.5 else 0.0
-                    x = min(x, 2.0 * max(slope, 0.0) / max(r, 1e-9))
-                    # The same drop at less current than ever: the counting has fallen, not the
-                    # joint.
-                    if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:
-                        x = min(x, 0.5)
-                    if (
-                        branch
-                        and w[SEN] > 0.0
-                        and w[SEN] * w[SEN] * w[SII] > w[SEI] * w[SEI] * w[SNN]
-                    ):
-                        x = min(x, 0.5)
-                    if branch:
-                        # New loads need not hang where the usual ones do: on a branch that is
-                        # loaded at its far end the usual slope doubles.
-                        usual = NOVEL * (s[S_II] + s[M_I] * s[M_I]) * w[W]
-                        new = 1.0 - math.sqrt(min(1.0, usual / max(w[SII], 1e-9)))
-                        x = min(x, r / max((limits[row, 1] + new) * abs(r0), 1e-9))
-                    elif opened[k] == 0:
-                        # A drop no larger than what the highest usual current takes may be
-                        # that current, counted too little.
-                        at_current = w[SEII] / max(w[SEI], 1e-9)
-                        if (max(r0, 0.0) + r) * at_current < BEYOND * r0 * s[CURRENT_MAX]:
-                            x = min(x, 0.9)
-                    if occasions > 0.0 and opened[k] == 0:
-                        # Load elsewhere comes and goes at its own moments: only a joint follows
-                        # this customer's switching. Strong evidence need not wait for it.
-                        moves = max(0.0, w[SDI]) / max(w[SDII], 1e-9)
-                        times = w[SDI] * w[SDI] / max(w[SDD], 1e-9)
-                        x *= 1.0 - DOUBT * (
-                            1.0 - min(1.0, moves / (FOLLOWS * max(r, 1e-9)), times / occasions)
-                        )
-                    if x >= best:
-                        s[RESISTANCE] = r
-                        s[SHIFT] = shift
-                        s[STDERR] = se
-                best = max(best, x)
+                told = w[SEI] * max(w[SEI], NOUGHT) > half[j] * w[W] * w[SII]
+                if plain and not told and w[SII] >= LEAST_II:
+                    continue
+                best = window_score(
+                    s, j, best, blind, fed, r0, var, limits, branch, occasions, raised
+                )
             score[k] = best
+            hot += raised or best >= 0.5
         if not blind:
             s[LAST_LEFT] = e
             s[LAST_OWN] = i
@@ -468,10 +503,11 @@ def test_drops(
             young = s[COUNT] - SEVEN
             rate = ONE / young if young < most else slow
             s[VAR] += rate * (e * e * cut * cut - s[VAR])
+    return hot
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], float32[:, ::1], float32[:, ::1], float64[::1],"
+    "int64(float32[:, ::1], int32[::1], float32[:, ::1], float32[:, ::1], float64[::1],"
     "float64, float64, float64, float64[::1])"
 )
 def test_long(
@@ -484,8 +520,8 @@ def test_long(
     learn: float,
     keep: float,
     limits: F8,
-) -> None:
-    """A window of days for the rows without siblings, after `test_drops`.
+) -> int:
+    """A window of days for the rows without siblings, after `test_drops`; how many reach a half.
 
     An hourly meter that draws an ampere on average tells 0.3 ohm apart from its noise only over
     days. Residuals cohere from reading to reading; how much is measured, not assumed, and so is
@@ -497,6 +533,7 @@ def test_long(
     limits : float64[5]      ohm, share of the usual slope, volt rms explained, standard errors,
                              share of the residual's variance explained
     """
+    hot = 0
     for j in range(rows.size):
         k = rows[j]
         s = state[k]
@@ -545,7 +582,9 @@ def test_long(
             s[SHIFT] = shift
             s[STDERR] = se
         s[LONG] = x
+        hot += x >= 0.5
         if x > 0.5 and s[FROZEN] >= FREEZE * memory:
             s[LONG] = 0.0
             for c in range(N_LONG):
                 w[c] = 0.0  # after so long the new state is the usual one
+    return hot

@@ -236,7 +236,7 @@ class JointDetector(Detector):
     def _judge(self, frame: Frame, moved: NDArray[np.bool_] | None) -> list[Finding]:
         """Test what was seen, and leave to others what is theirs."""
         args = (self.memory, self.learn, self.decay)
-        test_drops(
+        hot = test_drops(
             self._branches,
             self.branch,
             self._branch_score,
@@ -246,7 +246,7 @@ class JointDetector(Detector):
             True,
             0.0,
         )
-        test_drops(
+        hot += test_drops(
             self._services,
             self.service,
             self._service_score,
@@ -256,7 +256,7 @@ class JointDetector(Detector):
             False,
             OCCASIONS,
         )
-        test_long(
+        hot += test_long(
             self._services,
             self._alone_rows,
             self.service,
@@ -271,10 +271,10 @@ class JointDetector(Detector):
             # Where a neutral moves, every drop moves with it.
             self._branch_score[np.repeat(moved, 3)] *= 0.0
             self._service_score[moved[self._run]] *= 0.0
+        if not hot and self.near is None:
+            return []  # nearly always
         n_branches = rows_from(self._branch_score, self.branch_open, SUSPECT, self._branch_rows)
         n_services = rows_from(self._service_score, self.service_open, SUSPECT, self._service_rows)
-        if n_branches + n_services == 0 and self.near is None:
-            return []  # nearly always
         branches = self._branch_rows[:n_branches]
         services = self._service_rows[:n_services]
         if self.transformer is not None:

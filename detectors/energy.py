@@ -16,51 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import daily
+from detectors.balance import (
+    C_RP,
+    CHANGE_HOURS,
+    CULPRIT_HOURS,
+    EXCESS,
+    FROZEN,
+    LEVEL_VAR,
+    LOAD,
+    LONG,
+    LOSS_SHARE,
+    LOSS_W,
+    M_P,
+    MEAN_HOURS,
+    N_AREA,
+    N_DEVICE,
+    SUSPECT,
+    V_P,
+    V_R,
+    balance,
+)
 from detectors.base import Array, Detector, Stateful, known_at, rounded
-from detectors.compiled import F4, F8, I4, I8, U1, kernel
-from detectors.daily import DAY_US, LEAP_W, balance_days, power
-from detectors.displacement import COS, SIN
+from detectors.compiled import F8
+from detectors.daily import balance_days
 from detectors.frames import NEVER, REGISTERS, Frame
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import GroupLayout
 from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
 from detectors.settings import DetectorSettings
 from detectors.supply import SupplyDetector
 from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
-I_A = CHANNEL["i_a"]
-
-# Columns of an area's state.
-COUNT, M_X, M_L, S_XX, S_XL, VAR = range(6)
-LEVEL, LEVEL_VAR, LOAD, FROZEN, WEIGHT, EXCESS, LAST_R, V_R, R_HOUR, R_HOURS, ABSENT = range(6, 17)
-HANDED, SQUARE = 17, 18  # what the monitor told in the frame before, which is the one judged
-WHOLE: Final = 19  # share of frames in which nothing much was guessed
-N_AREA: Final = 20
-# Columns of a device's state: usual and mean power, moments of its changes with the excess's,
-# its mean of the last hour and of the last hours; what it told last, frames ago.
-USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS, TOLD, MISSED = range(9)
-N_DEVICE: Final = 9
-
-COVERAGE: Final = 0.85  # of the meters must be known; the others count with their usual power,
-HELD_H: Final = 1.0  # so long with what they told last, until their next reading tells what it was
-COARSE_WH: Final = 1000.0  # a register of whole kilowatt-hours tells nothing of a frame
-GUESSED: Final = 0.01  # of the meters: with more of them held a frame tells neither how far the
-FEW_WHOLE: Final = 0.1  # excess strays nor whose counting moves, unless so few frames are whole
-LEVEL_HOURS: Final = 24.0
-MEAN_HOURS: Final = 24.0  # what a meter counts now
-CULPRIT_HOURS: Final = 72.0
-# Changes are those of an hour's mean against some hours': from reading to reading the monitor's
-# moment and the meter's quarter of an hour are too far apart.
-CHANGE_HOURS: Final = (1.0, 3.0)
-LOSS_SHARE: Final = 0.02  # of the power handed out, where one meter explains it
 AREA_SHARE: Final = 0.08  # where none does: uneven load too costs some copper
-LOSS_W: Final = 150.0
-LEVEL_SIGMA: Final = 8.0
-LEARN_DAYS: Final = 4.0
-MEMORY_DAYS: Final = 21.0
-SUSPECT: Final = 0.3  # of the limit: from here on nothing is learned
-STRAY: Final = 2.0  # times the usual: a larger excess is learned as no more than that
-FREEZE_FRAMES: Final = 2880.0
 CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains,
 CHANCE: Final = 8.0  # or so much divided by the changes seen since: one of many fits by luck
 LEAD: Final = 1.5  # and so much more than the next
@@ -77,212 +64,6 @@ WAIT_US: Final = 24 * 3600 * 1_000_000
 CLEAR: Final = 0.5
 
 
-@kernel(
-    "UniTuple(int64, 2)(int64, float64, float32[:, ::1], float64[:], boolean, float64[::1],"
-    "uint8[::1], int32[::1], int32[::1], float64[::1], float64[:, ::1], float32[:, ::1],"
-    "float64[::1], float64[::1], int64[::1], float64[::1])"
-)
-def balance(
-    tick: int,
-    step_h: float,
-    values: F4,
-    register: F8,
-    registered: bool,
-    ratio: F8,
-    repeating: U1,
-    offsets: I4,
-    monitor: I4,
-    nominal: F8,
-    areas: F8,
-    devices: F4,
-    energy: F8,
-    used: F8,
-    powered: I8,
-    score: F8,
-) -> tuple[int, int]:
-    """Advance the energy balance of every area by one frame; returns how many scores are above
-    `SUSPECT`, and how many areas have long had no powers to balance.
-
-    Judged is the frame before: what a meter used whose reading was lost, its next one tells.
-
-    register : float64[n]  import register, Wh; `registered` is false where there is none to read
-    ratio : float64[n]     secondary to primary energy
-    repeating : uint8[n]   1 = says what it said before while the area moves: not believed
-    areas : float64[areas, 20], devices : float32[n, 9]   updated
-    energy : float64[n]    register when the power was told last; updated
-    used : float64[n]      scratch: power in the frame judged, W, NaN = not known
-    powered : int64[areas]   out: the tick where the powers of the area could be balanced
-    score : float64[areas]   out: 1 = limit, NaN = not judged
-    """
-    memory = MEMORY_DAYS * 24.0 / step_h
-    learn = max(96.0, LEARN_DAYS * 24.0 / step_h)
-    fast = 1.0 - math.exp(-step_h / LEVEL_HOURS)
-    mean = 1.0 - math.exp(-step_h / MEAN_HOURS)
-    slow = 1.0 - math.exp(-step_h / CULPRIT_HOURS)
-    hour = 1.0 - math.exp(-step_h / CHANGE_HOURS[0])
-    hours = 1.0 - math.exp(-step_h / CHANGE_HOURS[1])
-    hot = 0
-    for k in range(offsets.size - 1):
-        score[k] = math.nan
-        m = monitor[k]
-        if m < 0:
-            continue
-        s = areas[k]
-        metered = 0.0
-        absent = 0.0
-        made = 0.0
-        guessed = 0
-        heard = 0
-        meters = 0
-        for p in range(offsets[k], offsets[k + 1]):
-            if p == m:
-                continue
-            meters += 1
-            x = math.nan if repeating[p] else power(values, p)
-            d = devices[p]
-            frames = d[MISSED]
-            y = float(d[TOLD])
-            held = frames * step_h <= max(HELD_H, step_h)
-            if frames == 0.0:
-                metered += y
-            elif math.isnan(x) or not held:
-                metered += y if held else d[USUAL]
-                absent += 0.0 if held else max(d[LONG], 0.0)
-                guessed += held
-                y = math.nan
-            else:
-                # Its register says what was used meanwhile; panels feed in past it.
-                now_wh = register[p] if registered else math.nan
-                wh = (now_wh - energy[p]) * ratio[p]
-                known = x >= 0.0 and y >= 0.0
-                known = known and 0.0 <= wh <= LEAP_W * max(ratio[p], 1.0) * frames * step_h
-                coarse = now_wh % COARSE_WH == 0.0 and energy[p] % COARSE_WH == 0.0
-                known = known and not coarse
-                mean_w = max(wh / step_h - x, 0.0) / frames if known else 0.5 * (x + y)
-                # The frames before the last one were judged with what had been told.
-                made += (frames - 1.0) * (mean_w - y)
-                metered += mean_w
-                y = mean_w
-            used[p] = y
-            if not math.isnan(y):
-                heard += 1
-                d[USUAL] += (y - d[USUAL]) * (1.0 if s[COUNT] == 0.0 else 0.02)
-            if math.isnan(x):
-                d[MISSED] = frames + 1.0
-            else:
-                d[TOLD] = x
-                d[MISSED] = 0.0
-                # Where nobody tells one, the half of the rows where it stands is not touched.
-                energy[p] = register[p] if registered else math.nan
-        handed = s[HANDED]
-        square = s[SQUARE]
-        now = power(values, m)
-        s[HANDED] = now
-        # Copper warms with the current of each conductor, the neutral's included: uneven load costs
-        # more. In units of the power squared that even load would be.
-        s[SQUARE] = now * abs(now) * 1e-6
-        amps2 = 0.0
-        n_re = 0.0
-        n_im = 0.0
-        for c in range(3):
-            i = float(values[m, I_A + c])
-            amps2 += i * i
-            n_re += abs(i) * COS[c]
-            n_im += abs(i) * SIN[c]
-        if not math.isnan(amps2):
-            s[SQUARE] = 3e-6 * nominal[k] * nominal[k] * (amps2 + n_re * n_re + n_im * n_im)
-        if math.isnan(handed) or handed == 0.0 or meters == 0 or heard < COVERAGE * meters:
-            continue
-        powered[k] = tick
-        loss = handed - metered
-        if s[COUNT] == 0.0:
-            s[M_X] = square
-            s[M_L] = loss
-        dx = square - s[M_X]
-        dl = loss - s[M_L]
-        r = dl - s[S_XL] / (s[S_XX] + 1.0) * dx
-        sigma = math.sqrt(max(s[VAR], 100.0))
-        learned = s[COUNT] >= learn
-        bounded = max(-6.0 * sigma, min(6.0 * sigma, r)) if learned else r
-        s[LOAD] += fast * (abs(handed) - s[LOAD])
-        whole = guessed <= GUESSED * meters
-        s[WHOLE] += 0.02 * (whole - s[WHOLE])
-        whole = whole or s[WHOLE] < FEW_WHOLE
-        x = 0.0
-        if learned:
-            s[LEVEL] -= fast * made
-            s[WEIGHT] += fast * (1.0 - s[WEIGHT])
-            odd = max(20.0 * sigma, 0.2 * s[LOAD])
-            s[LEVEL] += fast * (max(-odd, min(odd, r)) - s[LEVEL])
-            level = s[LEVEL] / s[WEIGHT]
-            s[EXCESS] = level
-            # Who is silent may draw twice what it does on the whole.
-            s[ABSENT] += fast * (absent - s[ABSENT])
-            level -= s[ABSENT] / s[WEIGHT]
-            usual = math.sqrt(max(s[LEVEL_VAR], 25.0))
-            load = s[LOAD] / max(s[WEIGHT], 0.5)
-            x = min(level / max(LOSS_SHARE * load, LOSS_W), level / (LEVEL_SIGMA * usual))
-            if s[WEIGHT] < 0.3:
-                x = min(x, 0.5)
-            score[k] = max(x, 0.0)
-            hot += x > SUSPECT
-        # Whose counting moves with the excess? Changes from hour to hour: the theft's own
-        # beginning, where one falls and the other rises, is over before it is suspected.
-        if whole:
-            s[LAST_R] = r
-        s[R_HOUR] += hour * (r - s[R_HOUR] - made)
-        s[R_HOURS] += hours * (r - s[R_HOURS] - made)
-        e_r = s[R_HOUR] - s[R_HOURS]
-        begins = learned and x > SUSPECT and s[FROZEN] == 0.0
-        frozen = learned and x > SUSPECT and s[FROZEN] < FREEZE_FRAMES
-        a = max(1.0 / (s[COUNT] + 1.0), 1.0 / memory)
-        if whole:
-            s[V_R] += slow * (e_r * e_r - s[V_R])
-        if begins:
-            s[V_R] = 0.0  # what moved with what before is no evidence
-        for p in range(offsets[k], offsets[k + 1]):
-            if p == m:
-                continue
-            d = devices[p]
-            y = used[p]
-            if not math.isnan(y):
-                d[M_P] += mean * (y - d[M_P])
-                d[HOUR] += hour * (y - d[HOUR])
-                d[HOURS] += hours * (y - d[HOURS])
-                if whole:
-                    e_p = d[HOUR] - d[HOURS]
-                    d[V_P] += slow * (e_p * e_p - d[V_P])
-                    d[C_RP] += slow * (e_p * e_r - d[C_RP])
-            if begins:
-                d[V_P] = 0.0
-                d[C_RP] = 0.0
-            if not frozen:
-                d[LONG] += a * (d[USUAL] - d[LONG])
-        if frozen:
-            s[FROZEN] += 1.0
-            continue
-        s[FROZEN] = 0.0 if x <= SUSPECT else s[FROZEN]
-        s[COUNT] += 1.0
-        fit = dl - r + bounded
-        s[M_X] += a * dx
-        s[M_L] += a * fit
-        s[S_XX] = (1.0 - a) * (s[S_XX] + a * dx * dx)
-        s[S_XL] = (1.0 - a) * (s[S_XL] + a * dx * fit)
-        stray = max(-6.0 * sigma, min(6.0 * sigma, s[LAST_R])) if learned else s[LAST_R]
-        s[VAR] += max(1.0 / (s[COUNT] + 4.0), 1.0 / memory) * (stray * stray - s[VAR])
-        if learned:
-            since = max(s[COUNT] - learn, 1.0)
-            most = STRAY * math.sqrt(max(s[LEVEL_VAR], 25.0))
-            stray = max(-most, min(most, s[LEVEL] / max(s[WEIGHT], 1e-9)))
-            s[LEVEL_VAR] += max(1.0 / (since + 10.0), 1.0 / memory) * (stray * stray - s[LEVEL_VAR])
-        else:
-            s[LEVEL_VAR] = s[VAR] * 0.05
-    unpowered = 0
-    for k in range(monitor.size):
-        unpowered += monitor[k] >= 0 and powered[k] <= tick - 2 * DAY_US
-    return hot, unpowered
-
-
 class EnergyDetector(Detector):
     """The balance of every area with a monitor."""
 
@@ -294,7 +75,9 @@ class EnergyDetector(Detector):
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         self.areas = self._array("areas", "area", (layout.n_areas, N_AREA), float)
-        self.devices = self._array("devices", "device", (layout.size, N_DEVICE), np.float32)
+        self.devices = self._array(
+            "devices", "device", (layout.size, N_DEVICE), np.float32, order="F"
+        )
         self.energy = self._array("energy", "device", layout.size, float, np.nan)
         self.powered = self._array("powered", "area", layout.n_areas, np.int64, NEVER)
         self.open = self._array("open", "area", layout.n_areas, np.int64)
@@ -310,7 +93,9 @@ class EnergyDetector(Detector):
         self.days = self._array("days", "device", (n, daily.N_DEVICE_DAY), np.float32)
         devices = [layout.network.devices[i] for i in layout.device.tolist()]
         self._ratio = np.array([(d.ct_ratio or 1.0) * (d.pt_ratio or 1.0) for d in devices])
-        self._used = np.full(layout.size, np.nan)
+        largest = int(np.diff(layout.offsets).max(initial=0))
+        self._scratch, self._late = np.empty((2, largest)), np.empty(largest + 1, np.int32)
+        self._kept = np.ones(areas, np.uint8)  # where `energy` may hold a register
         self._score = np.full(areas, np.nan)
         self._day_score = np.full(areas, np.nan)
         self._none = layout.transformer < 0
@@ -328,6 +113,7 @@ class EnergyDetector(Detector):
     def restore(self, state: dict[str, Array]) -> None:
         super().restore(state)
         self._marked = True
+        self._kept.fill(1)
 
     def edited(self, before: Sequence[str], now: Sequence[str]) -> None:
         """The usual losses of an area hold for its meters: where one has come from another area, or
@@ -348,6 +134,7 @@ class EnergyDetector(Detector):
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
+            frame.p,
             frame.register,
             bool(frame.reported[REGISTERS]),
             self._ratio,
@@ -356,9 +143,11 @@ class EnergyDetector(Detector):
             layout.monitor,
             layout.nominal_v,
             self.areas,
-            self.devices,
+            self.devices.T,
             self.energy,
-            self._used,
+            self._kept,
+            self._scratch,
+            self._late,
             self.powered,
             score,
         )

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.columns import gather
 from detectors.compiled import I8, kernel
 from detectors.layout import (
     CHANNEL,
@@ -49,6 +50,10 @@ class Frame:
     known : int64[n]                  when it had arrived
     register : float64[n]             import register, Wh, NaN = not reported
     reported : uint8[32]              1 where any device reported the channel; last the register
+    v, i, p : float32[n]              V and A of each device's first phase, W, as in `values`: side
+                                      by side, so that who needs no more reads a tenth of the memory
+    slot_v : float32[m]               V of every phase, see `GroupLayout.slots`
+    beyond : whether a device tells of phases that it is not held to have, which `slot_v` lacks
     """
 
     layout: GroupLayout
@@ -59,6 +64,20 @@ class Frame:
     known: NDArray[np.int64]
     register: NDArray[np.float64]
     reported: NDArray[np.uint8]
+    v: NDArray[np.float32]
+    i: NDArray[np.float32]
+    p: NDArray[np.float32]
+    slot_v: NDArray[np.float32]
+    beyond: bool
+
+    def take_away(self, devices: NDArray[np.intp]) -> None:
+        """Make some devices' readings unknown to whoever judges the frame from now on."""
+        if devices.size:
+            self.values[devices, FIRST_CHANNEL:] = np.nan
+            self.v[devices] = np.nan
+            self.i[devices] = np.nan
+            self.p[devices] = np.nan
+            self.slot_v[np.isin(self.layout.slots.device, devices)] = np.nan
 
 
 @kernel("void(int64[:, ::1], int64, int64, int64, int64, int64[::1])")
@@ -127,13 +146,23 @@ class Frames:
         self.reported = np.zeros((frame_slots, ROW_FLOATS), np.uint8)
         self.counters = np.zeros(5, np.int64)
         self.block = np.empty((2, BLOCK), np.uint64)
+        self._columns = [
+            (
+                np.empty(g.size, np.int64),
+                np.empty(g.size, np.float32),
+                np.empty(g.size, np.float32),
+                np.empty(g.size, np.float32),
+                np.empty(g.slots.device.size, np.float32),
+            )
+            for g in fleet.groups
+        ]
         self.place = pack_places(fleet)
         self.scale = np.ascontiguousarray(fleet.scale)
 
     @property
     def nbytes(self) -> int:
-        """Memory of the open frames."""
-        return self.values.nbytes
+        """Memory of the open frames, and of what is gathered of the one that is judged."""
+        return self.values.nbytes + sum(x.nbytes for columns in self._columns for x in columns)
 
     def close_us(self, g: int) -> int:
         """Event time at which the next frame of a group closes; a far future if none is open."""
@@ -178,15 +207,22 @@ class Frames:
         if NEVER < self.shape[g, 6] and self.filled[slot] < layout.size:
             forget(self.words, rows.start, rows.stop, tick, layout.step_us, self.blank)
         words = self.words[rows]
+        time, v, i, p, slot_v = self._columns[g]
+        beyond = gather(self.values[rows], words, layout.slots.first, time, v, i, p, slot_v)
         frame = Frame(
             layout,
             tick,
             self.close_us(g),
             self.values[rows],
-            words[:, STAMP],
+            time,
             words[:, KNOWN],
             self.doubles[rows, REGISTER_WORD],
             self.reported[slot],
+            v,
+            i,
+            p,
+            slot_v,
+            beyond > 0,
         )
         return frame, int(self.filled[slot])
 

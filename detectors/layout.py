@@ -8,7 +8,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,18 @@ REGISTER_WORD: Final = ROW_FLOATS // 2 - 1
 PHASE_CODE: Final[dict[str, int]] = {"a": 0, "b": 1, "c": 2, "abc": 3, "unknown": -1}
 JUDGED_KINDS: Final = ("meter", "transformer_monitor")
 RARE_S: Final = 6 * 3600  # meters read more rarely are read for their registers
+
+
+class Slots(NamedTuple):
+    """The phases of a group's devices, one or three each, in the order of the devices.
+
+    device, slot : int32[m]   position of the device; which of its phases, 0, 1, 2
+    first : int32[n + 1]      device p has the slots first[p]:first[p + 1]
+    """
+
+    device: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    first: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +108,15 @@ class GroupLayout:
     def devices_of(self, area: int) -> range:
         """Positions of an area's devices."""
         return range(int(self.offsets[area]), int(self.offsets[area + 1]))
+
+    @cached_property
+    def slots(self) -> Slots:
+        """The phases of the devices."""
+        width = np.where(self.phase == 3, 3, 1)
+        first = np.append(0, np.cumsum(width)).astype(np.int32)
+        device = np.repeat(np.arange(self.size, dtype=np.int32), width)
+        slot = np.arange(device.size, dtype=np.int32) - first[device]
+        return Slots(device, slot, first)
 
     def device_keys(self) -> list[str]:
         """What a device's state belongs to: its name and where it hangs.

@@ -61,14 +61,15 @@ def changes_beside(ring: I2, first: int, missing: int, unit: float, begin: int, 
             to[j] = nan if (a[j] == missing) | (b[j] == missing) else change
 
 
-@kernel("void(float32[:, ::1], int64, int64)")
-def _in_order(table: F4, a: int, b: int) -> None:
+@kernel("void(float32[::1], float32[::1])")
+def _in_order(a: F4, b: F4) -> None:
     """Put the smaller of two rows' values into row a and the larger into row b, at every time."""
-    for t in range(table.shape[1]):
-        x = table[a, t]
-        y = table[b, t]
-        table[a, t] = y if y < x else x
-        table[b, t] = x if y < x else y
+    for t in range(a.size):
+        x = a[t]
+        y = b[t]
+        low = y if y < x else x
+        b[t] = x if y < x else y
+        a[t] = low
 
 
 @kernel("void(float32[:, ::1], int64[::1], float32[::1])", allocates=True)
@@ -80,12 +81,15 @@ def median_change(moves: F4, rows: I8, out: F4) -> None:
     """
     k, n = len(moves), rows.size
     held = np.empty((n, k), np.float32)
-    known = np.zeros(k, np.int64)
-    for t in range(k):
-        for j in range(n):
-            x = moves[t, rows[j]]
-            known[t] += x == x
-            held[j, t] = x if x == x else np.float32(np.inf)  # the unknown come last
+    known = np.zeros(k, np.int32)
+    for j in range(n):
+        line = held[j]
+        for t in range(k):
+            line[t] = moves[t, rows[j]]
+        for t in range(k):
+            there = line[t] == line[t]
+            known[t] += there
+            line[t] = line[t] if there else np.float32(np.inf)  # the unknown come last
     top = 1
     while top < n:
         top *= 2
@@ -95,7 +99,7 @@ def median_change(moves: F4, rows: I8, out: F4) -> None:
         while d > 0:
             for i in range(n - d):
                 if i & p == r:
-                    _in_order(held, i, i + d)
+                    _in_order(held[i], held[i + d])
             d, q, r = q - p, q // 2, p
         p //= 2
     for t in range(k):

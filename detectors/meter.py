@@ -16,13 +16,11 @@ import numpy as np
 from detectors.base import Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, I8, U1, kernel
 from detectors.frames import NEVER, REGISTERS, Frame
-from detectors.layout import CHANNEL, FIRST_CHANNEL, GroupLayout
+from detectors.layout import GroupLayout
 from detectors.measuring_words import RULES
 from detectors.outage import OutageDetector
 from detectors.settings import DetectorSettings
 from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
-
-V, I_A, P_ALL = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"]
 
 STUCK, REGISTER, CLOCK, SILENT = range(4)
 NAMES: Final = ("stuck", "register", "clock", "silent")
@@ -67,14 +65,16 @@ def _rolls_over(e: float) -> bool:
 
 
 @kernel(
-    "int64(int64, float64, float32[:, ::1], float64[:], boolean, int64[:], int32[::1],"
-    "float64[::1], int64[::1], float64, int64[::1], int64[::1], float64[::1], float64[::1],"
-    "float32[:, ::1], uint8[::1], float64[:, ::1])"
+    "int64(int64, float64, float32[::1], float32[::1], float32[::1], float64[:], boolean,"
+    "int64[::1], int32[::1], float64[::1], int64[::1], float64, int64[::1], int64[::1],"
+    "float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1])"
 )
 def judge_meters(
     tick: int,
     step_h: float,
-    values: F4,
+    volts: F4,
+    amps: F4,
+    watts: F4,
     register: F8,
     registered: bool,
     time: I8,
@@ -92,6 +92,7 @@ def judge_meters(
 ) -> int:
     """Judge every device by one frame; returns how many scores are at the limit.
 
+    volts, amps, watts : float32[n]   V and A of the first phase, W
     register : float64[n]    import register, Wh; `registered` is false where there is none to read
     time : int64[n]          `NEVER` = nothing heard
     delivery : int64[n]      how far apart deliveries are, microseconds
@@ -118,7 +119,7 @@ def judge_meters(
                 heard += 1
             elif last[p] > NEVER and tick - last[p] > 4 * max(gap[p], 1):
                 silent += 1
-            v = float(values[p, V])
+            v = float(volts[p])
             if 0.7 * u < v < 1.4 * u and state[p, SAME_H] == 0.0:
                 total += v
                 number += 1
@@ -155,10 +156,10 @@ def judge_meters(
             last[p] = time[p]
             # Stuck: nothing moves while the area does.
             stuck = math.nan
-            v = float(values[p, V])
-            i = float(values[p, I_A])
+            v = float(volts[p])
+            i = float(amps[p])
             if math.isnan(i):
-                i = float(values[p, P_ALL])
+                i = float(watts[p])
             if v > 0.5 * u:
                 same = i == s[LAST_I] or (math.isnan(i) and math.isnan(s[LAST_I]))
                 stuck = 0.0
@@ -261,7 +262,9 @@ class MeterDetector(Detector):
         self._hot = judge_meters(
             frame.tick_us,
             layout.step_us / 3.6e9,
-            frame.values,
+            frame.v,
+            frame.i,
+            frame.p,
             frame.register,
             bool(frame.reported[REGISTERS]),
             frame.time,
@@ -292,10 +295,8 @@ class MeterDetector(Detector):
                 if self._began_anew(p) and self._handled(p):
                     self.track[p, BACK_H] = 0.0
                     score[p, REGISTER] = 0.0
-        stuck = np.flatnonzero(score[:, STUCK] >= 1.0)
-        frame.values[stuck, FIRST_CHANNEL:] = (
-            np.nan
-        )  # nobody else shall judge what this meter repeats
+        # Nobody else shall judge what a meter repeats.
+        frame.take_away(np.flatnonzero(score[:, STUCK] >= 1.0))
         out: list[Finding] = []
         for what in range(len(NAMES)):
             named = partial(self._finding, frame, what)

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Axis, Detector, known_at, rounded
+from detectors.base import Array, Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.frames import NEVER, Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -39,7 +39,7 @@ KINDS: Final = ("abc", "a", "b", "c")
 
 
 @kernel(
-    "int64(int64, int64, float32[:, ::1], int64[:], boolean, int8[::1], int32[::1], float64[::1],"
+    "int64(int64, int64, float32[:, ::1], int64[::1], boolean, int8[::1], int32[::1], float64[::1],"
     "int64[::1], float64[:, ::1], float64[::1])"
 )
 def find_dips(
@@ -128,6 +128,11 @@ class MomentaryDetector(Detector):
         self._weight, self._own = np.zeros(shape), np.zeros(shape)
         self._best, self._choice = np.zeros(nodes), np.zeros(nodes, np.int8)
         self._none = np.zeros(nodes, np.uint8)
+        self._counting = False  # whether any node has events
+
+    def restore(self, state: dict[str, Array]) -> None:
+        super().restore(state)
+        self._counting = bool(self.events.any())
 
     def keys(self, axis: Axis) -> list[str]:
         if axis != "node":
@@ -151,10 +156,11 @@ class MomentaryDetector(Detector):
             self.downs,
             self._depth,
         )
-        if not found and not self.events.any():
+        if not found and not self._counting:
             return []
         self.events *= self.keep
         self.events[self.events < 1e-3] = 0.0
+        self._counting = bool(found) or bool(self.events.any())
         if found:
             for node in self._places().tolist():
                 self.events[node] += 1.0

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Detector, known_at, rounded
-from detectors.compiled import F4, F8, I1, I4, kernel
+from detectors.columns import sum_within
+from detectors.compiled import F4, F8, I4, kernel
 from detectors.frames import Frame
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import GroupLayout
 from detectors.settings import DetectorSettings
 from grid.records import Evidence, Finding
 
-V, P = CHANNEL["v_a"], CHANNEL["p"]
 DAY_US: Final = 86_400_000_000
 
 METERS_MIN: Final = 200  # fewer are no crowd
@@ -43,84 +43,120 @@ FEATURES: Final = (
 )
 
 
-@kernel("void(float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1], float32[:, ::1])")
-def add_frame(
-    values: F4, phase: I1, offsets: I4, monitor: I4, nominal: F8, sums: F4
-) -> None:  # fmt: skip
-    """Add one frame to the day's sums; sums : float32[n, 9], updated."""
+@kernel(
+    "void(float32[::1], float32[::1], int64, int64, float64, float64, float64, float32[:, ::1])"
+)
+def add_meters(
+    volts: F4, watts: F4, begin: int, end: int, mean: float, least: float, most: float, sums: F4
+) -> None:
+    """Add one frame of neighbours whose voltages have a mean to their sums, float32[9, n].
+
+    A loop for every two sums: those of more rows than that the processor would take one by one.
+    """
+    none, one = np.float32(0.0), np.float32(1.0)
+    v, power = volts[begin:end], watts[begin:end]
+    known, lowest, highest = sums[N, begin:end], sums[MIN_D, begin:end], sums[MAX_P, begin:end]
+    first, second = sums[SUM_D, begin:end], sums[SUM_DD, begin:end]
+    for p in range(v.size):
+        d = float(v[p]) - mean
+        there = (v[p] > least) & (v[p] < most)
+        first[p] += np.float32(d) if there else none
+        second[p] += np.float32(d * d) if there else none
+    for p in range(v.size):
+        d = float(v[p]) - mean
+        there = (v[p] > least) & (v[p] < most)
+        lower = there & ((known[p] == none) | (d < lowest[p]))
+        lowest[p] = np.float32(d) if lower else lowest[p]
+    first, second = sums[MOVES, begin:end], sums[LAST_D, begin:end]
+    for p in range(v.size):
+        d = float(v[p]) - mean
+        there = (v[p] > least) & (v[p] < most)
+        first[p] += np.float32(abs(d - second[p])) if there & (known[p] > none) else none
+        second[p] = np.float32(d) if there else second[p]
+    first, second = sums[SUM_P, begin:end], sums[SUM_PP, begin:end]
+    for p in range(v.size):
+        w = float(power[p])
+        there = (v[p] > least) & (v[p] < most) & (w == w)
+        first[p] += np.float32(w) if there else none
+        second[p] += np.float32(w * w) if there else none
+    for p in range(v.size):
+        w = power[p]
+        there = (v[p] > least) & (v[p] < most)
+        highest[p] = w if there & (w > highest[p]) else highest[p]
+        known[p] += one if there else none
+
+
+@kernel("void(float32[::1], float32[::1], int32[::1], int32[::1], float64[::1], float32[:, ::1])")
+def add_frame(v: F4, power: F4, offsets: I4, monitor: I4, nominal: F8, sums: F4) -> None:
+    """Add one frame to the day's sums; v, power : float32[n] V, W; sums : float32[9, n] updated."""
     for k in range(offsets.size - 1):
-        mean = 0.0
-        heard = 0
-        for p in range(offsets[k], offsets[k + 1]):
-            v = float(values[p, V])
-            if p != monitor[k] and 0.5 * nominal[k] < v < 1.5 * nominal[k]:
-                mean += v
-                heard += 1
-        if heard < 3:
+        begin, end = offsets[k], offsets[k + 1]
+        m = monitor[k] if monitor[k] >= 0 else begin - 1  # no meter: those before and behind it are
+        least, most = 0.5 * nominal[k], 1.5 * nominal[k]
+        before, n_before = sum_within(v, begin, m, least, most)
+        behind, n_behind = sum_within(v, m + 1, end, least, most)
+        if n_before + n_behind < 3:
             continue
-        mean /= heard
-        for p in range(offsets[k], offsets[k + 1]):
-            v = float(values[p, V])
-            if p == monitor[k] or not (0.5 * nominal[k] < v < 1.5 * nominal[k]):
-                continue
-            s = sums[p]
-            d = v - mean
-            s[SUM_D] += np.float32(d)
-            s[SUM_DD] += np.float32(d * d)
-            if s[N] == 0 or d < s[MIN_D]:
-                s[MIN_D] = np.float32(d)
-            if s[N] > 0:
-                s[MOVES] += np.float32(abs(d - s[LAST_D]))
-            s[LAST_D] = np.float32(d)
-            power = float(values[p, P])
-            if not np.isnan(power):
-                s[SUM_P] += np.float32(power)
-                s[SUM_PP] += np.float32(power * power)
-                s[MAX_P] = max(s[MAX_P], np.float32(power))
-            s[N] += np.float32(1.0)
+        mean = (before + behind) / (n_before + n_behind)
+        add_meters(v, power, begin, m, mean, least, most, sums)
+        add_meters(v, power, m + 1, end, mean, least, most, sums)
 
 
 def features(sums: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64[n, 7] in the order of `FEATURES` from a day's sums; N must not be 0."""
+    """float64[7, n] in the order of `FEATURES` from a day's sums, float32[9, n]; N must not be 0.
+
+    Meters stand side by side: each feature is worked out, and later sorted, as one run of memory.
+    """
     s = sums.astype(float)
-    n = s[:, N]
-    mean, power = s[:, SUM_D] / n, s[:, SUM_P] / n
-    return np.column_stack(
-        (
-            mean,
-            np.sqrt(np.maximum(s[:, SUM_DD] / n - mean * mean, 0.0)),
-            s[:, MIN_D] - mean,
-            s[:, MOVES] / np.maximum(n - 1, 1),
-            power,
-            np.sqrt(np.maximum(s[:, SUM_PP] / n - power * power, 0.0)),
-            s[:, MAX_P],
-        )
-    )
+    n = s[N]
+    out = np.empty((len(FEATURES), sums.shape[1]))
+    out[0] = mean = s[SUM_D] / n
+    out[1] = np.sqrt(np.maximum(s[SUM_DD] / n - mean * mean, 0.0))
+    out[2] = s[MIN_D] - mean
+    out[3] = s[MOVES] / np.maximum(n - 1, 1)
+    out[4] = power = s[SUM_P] / n
+    out[5] = np.sqrt(np.maximum(s[SUM_PP] / n - power * power, 0.0))
+    out[6] = s[MAX_P]
+    return out
 
 
 def distances(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each row lies from the crowd, in units of its spread along each component.
 
-    scaled : float64[n, m]   from `scale`
+    scaled : float64[m, n]   from `scale`, a row a feature
     """
     from sklearn.decomposition import PCA  # a second to import: not before the first night
     from threadpoolctl import threadpool_limits
 
     if not scaled.any():
-        return np.zeros(len(scaled))  # all alike: nothing to find directions in
+        return np.zeros(scaled.shape[1])  # all alike: nothing to find directions in
     # For so few columns threads wait for each other ten times longer than they compute, and the
     # eigenvectors of their covariance are had in a tenth of the time of the rows' own.
+    rows = np.ascontiguousarray(scaled.T)
     with threadpool_limits(limits=1):
-        model = PCA(n_components=EXPLAINED, svd_solver="covariance_eigh", whiten=True).fit(scaled)
-        components: NDArray[np.float64] = model.transform(scaled)
+        model = PCA(n_components=EXPLAINED, svd_solver="covariance_eigh", whiten=True).fit(rows)
+        components: NDArray[np.float64] = model.transform(rows)
     return np.asarray(np.sqrt((components**2).mean(1)))
 
 
 def scale(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns by median and quartiles, clipped: the odd ones must not set the scale."""
-    low, middle, high = np.percentile(x.T.copy(), (25, 50, 75), axis=1)
+    """Rows of float64[m, n] by median and quartiles, clipped: the odd must not set the scale."""
+    # Numbers are sorted several a step of the processor, but not parted at three places at once.
+    order = np.sort(x, axis=1)
+    quartiles = np.percentile(order, (25, 50, 75), axis=1, overwrite_input=True)
+    low, middle, high = quartiles[:, :, None]
     spread = np.where(high > low, (high - low) / 1.349, 1.0)
-    return np.asarray(np.clip((x - middle) / spread, -CLIP, CLIP))
+    out: NDArray[np.float64] = x - middle
+    out /= spread
+    np.clip(out, -CLIP, CLIP, out=out)
+    return out
+
+
+def farthest(far: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Places of so many of the largest, the largest first, equals in their order."""
+    least = -np.partition(-far, count - 1)[count - 1]
+    some = np.flatnonzero(far >= least)
+    return np.asarray(some[np.argsort(-far[some], kind="stable")[:count]])
 
 
 class OddDetector(Detector):
@@ -134,8 +170,8 @@ class OddDetector(Detector):
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n = layout.size
-        self.sums = self._array("sums", "device", (n, N_SUM), np.float32)
-        self.usual = self._array("usual", "device", (n, len(FEATURES)), np.float32)
+        self.sums = self._array("sums", "device", (n, N_SUM), np.float32, order="F")
+        self.usual = self._array("usual", "device", (n, len(FEATURES)), np.float32, order="F")
         self.days = self._array("days", "device", n, np.int32)
         self.told = self._array("told", "device", n, np.int64)
         self.clock = self._array("clock", "one", (1, 2), np.int64)[0]  # day, its frames
@@ -154,9 +190,7 @@ class OddDetector(Detector):
             self.clock[:] = day, 0
             self.sums[:] = 0
         layout = self.layout
-        add_frame(
-            frame.values, layout.phase, layout.offsets, layout.monitor, layout.nominal_v, self.sums
-        )
+        add_frame(frame.v, frame.p, layout.offsets, layout.monitor, layout.nominal_v, self.sums.T)
         self.clock[1] += 1
         return out
 
@@ -164,31 +198,32 @@ class OddDetector(Detector):
         heard = self._meter & (self.sums[:, N] >= HEARD_MIN * self.clock[1])
         rows = np.flatnonzero(heard)
         out = []
-        x = features(self.sums[rows])
-        known = self.days[rows] >= DAYS_MIN
+        x = features(self.sums.T.take(rows, axis=1))
+        usual = self.usual.T.take(rows, axis=1)
+        known = np.flatnonzero(self.days[rows] >= DAYS_MIN)
         judged = rows[known]
         best: dict[int, tuple[int, float]] = {}
         both, unusual, at = np.empty((0, 0)), np.empty((0, 0)), {}
         if judged.size >= METERS_MIN:
-            both = np.column_stack((x[known], x[known] - self.usual[judged]))
+            both = np.concatenate((x, x - usual)).take(known, axis=1)
             unusual = scale(both)
             far = distances(unusual)
             count = max(1, round(A_DAY * judged.size / 10_000))
-            order = np.lexsort((judged, -far))
+            order = farthest(far, count + 1)
             limit = max(float(far[order[count]]), 1e-9)  # of the first that is not named
             for rank, k in enumerate(order[:count].tolist(), 1):
                 best[int(judged[k])] = (rank, float(far[k]) / limit)
-            at = {p: k for k, p in enumerate(judged.tolist())}
+                at[int(judged[k])] = k
         for p in sorted(set(best) | set(np.flatnonzero(self.told).tolist())):
             if p in best:
                 self.told[p] = self.told[p] or frame.tick_us
-                out.append(self._finding(frame, p, best[p], unusual[at[p]], both[at[p]]))
+                out.append(self._finding(frame, p, best[p], unusual[:, at[p]], both[:, at[p]]))
             else:
                 self.told[p] = 0
                 out.append(self._finding(frame, p, (0, 0.0), None, None))
         self.days[rows] += 1
         step = 1.0 / np.minimum(self.days[rows], MEMORY_DAYS)
-        self.usual[rows] += (step[:, None] * (x - self.usual[rows])).astype(np.float32)
+        self.usual.T[:, rows] = usual + (step * (x - usual)).astype(np.float32)
         return out
 
     def _finding(

@@ -36,6 +36,8 @@ ALIVE: Final = 6.0
 SILENT_MAX: Final = 3.5  # silence of neighbours is not independent
 LOW_PHASE: Final = 8.0
 MISS_RATE_MEMORY: Final = 0.01
+MISS_RATE_LEAST: Final = 1e-6  # below, it is as good as none, and nothing is written any more
+SEEN_MOST: Final = 16  # readings; so many more tell nothing new
 SWITCH_OPEN: Final = 6.0
 SWITCH_MEMORY_US: Final = 86400 * SECOND
 
@@ -59,9 +61,9 @@ GASP_SEEN: Final = 3  # devices that must have gasped once before a missing gasp
 
 
 @kernel(
-    "void(int64, int64, int32[::1], int64[:], float32[:, ::1], int64[::1], int64[::1],"
-    "float64[::1], int8[::1], int32[::1], int32[::1], float64, int64[::1], int64[::1],"
-    "int32[::1], float32[::1], int64[::1], int8[::1])"
+    "void(int64, int64, int32[::1], int64[::1], float32[:, ::1], float32[::1], int32[::1],"
+    "boolean, int64[::1], int64[::1], float64[::1], int8[::1], int32[::1], float64, int64[::1],"
+    "int64[::1], int32[::1], float32[::1], int64[::1], int8[::1])"
 )
 def listen(
     tick: int,
@@ -69,11 +71,13 @@ def listen(
     device: I4,
     time: I8,
     values: F4,
+    slot_v: F4,
+    first: I4,
+    beyond: bool,
     interval: I8,
     delivery: I8,
     nominal: F8,
     phase: I1,
-    area: I4,
     offsets: I4,
     slow: float,
     last_alive: I8,
@@ -85,6 +89,7 @@ def listen(
 ) -> None:
     """Note who was heard in a frame; state arrays are by network device.
 
+    slot_v, first, beyond      V of every phase, see `Frame`
     `missed` is the number of whole intervals since the last reading, 0 after a reading, and
     stays 0 for devices whose interval is unknown or that deliver in bulk. `low[d]` = 1 + phase
     that has lost its voltage, 0 none, -1 where a shifted neutral was seen in the area.
@@ -92,11 +97,17 @@ def listen(
     n_areas = offsets.size - 1
     for k in range(n_areas):
         # A phase far above nominal means a shifted neutral, not a lost phase.
-        shifted = False
-        for p in range(offsets[k], offsets[k + 1]):
-            for c in range(3):
-                if values[p, V + c] > 1.12 * nominal[k]:
-                    shifted = True
+        raised = 0
+        sunk = 0
+        high, limit = 1.12 * nominal[k], 0.6 * nominal[k]
+        for j in range(first[offsets[k]], first[offsets[k + 1]]):
+            raised += slot_v[j] > high
+            sunk += slot_v[j] < limit
+        if beyond:
+            for p in range(offsets[k], offsets[k + 1]):
+                for c in range(3):
+                    raised += values[p, V + c] > high
+        shifted = raised > 0
         for p in range(offsets[k], offsets[k + 1]):
             d = device[p]
             t = time[p]
@@ -108,14 +119,15 @@ def listen(
                             gap[d] = span
                         elif span < 3 * gap[d]:
                             gap[d] += (span - gap[d]) // 8
-                if missed[d] == 0:
+                if missed[d] != 0:
+                    missed[d] = 0
+                elif miss_rate[d] > MISS_RATE_LEAST:
                     miss_rate[d] -= MISS_RATE_MEMORY * miss_rate[d]
-                missed[d] = 0
-                seen[d] += 1
+                if seen[d] < SEEN_MOST:
+                    seen[d] += 1
                 last_alive[d] = max(last_alive[d], t)
                 low[d] = -1 if shifted else 0
-                if not shifted:
-                    limit = 0.6 * nominal[k]
+                if sunk > 0 and not shifted:
                     if phase[p] == 3:
                         for c in range(3):
                             others = max(values[p, V + (c + 1) % 3], values[p, V + (c + 2) % 3])
@@ -381,11 +393,13 @@ class OutageDetector(Stateful):
             layout.device,
             frame.time,
             frame.values,
+            frame.slot_v,
+            layout.slots.first,
+            frame.beyond,
             layout.interval_us,
             layout.delivery_us,
             layout.nominal_v,
             layout.phase,
-            layout.area,
             layout.offsets,
             self.slow_us,
             self.last_alive,

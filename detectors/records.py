@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from detectors import mapping
 from detectors.base import Axis, Detector, known_at, rounded
+from detectors.columns import sum_within
 from detectors.compiled import F4, F8, I2, I4, kernel
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
@@ -23,7 +24,7 @@ from detectors.settings import DetectorSettings
 from grid.network import Network
 from grid.records import Evidence, Finding
 
-V, AMP, P, P_A = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"], CHANNEL["p_a"]
+V, AMP, P_A = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p_a"]
 
 RING: Final = 192
 SPACING_US: Final = 900_000_000  # finer steps are thinned: their changes are noise of the meter
@@ -57,13 +58,13 @@ LOW_V: Final = 0.6
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int64, int64, boolean, float64,"
+    "void(float32[::1], int32[::1], int32[::1], float64[::1], int64, int64, boolean, float64,"
     "int16[:, ::1], float32[:, ::1])"
 )
 def remember(
-    values: F4,
-    device: I4,
-    slot: I4,
+    slot_v: F4,
+    first: I4,
+    offsets: I4,
     nominal: F8,
     at: int,
     unit: int,
@@ -74,31 +75,59 @@ def remember(
 ) -> None:
     """Store one frame's voltages and follow their level.
 
-    device, slot : int32[m]  position and phase slot of each row; nominal : float64[m]
-    at : column of the ring; unit : steps a volt; sampled : whether this frame enters the ring
-    ring : int16[192, m] deviation from nominal, -32768 missing; level : float32[m, 3]
+    slot_v : float32[m], first : int32[n + 1]   V of every phase, see `GroupLayout.slots`
+    at : row of the ring; unit : steps a volt; sampled : whether this frame enters the ring
+    ring : int16[192, m] deviation from nominal, -32768 missing; level : float32[3, m]
     """
-    for j in range(device.size):
-        v = float(values[device[j], V + slot[j]])
+    settled = 1.0 / memory
+    for k in range(offsets.size - 1):
+        begin, end = first[offsets[k]], first[offsets[k + 1]]
+        v = slot_v[begin:end]
+        u = nominal[k]
         if sampled:
-            x = (v - nominal[j]) * unit
-            ring[at, j] = MISSING
-            if -32000.0 < x < 32000.0:
-                ring[at, j] = np.int16(np.rint(x))
-        if not np.isnan(v):
-            level[j, COUNT] += np.float32(1.0)
-            a = 1.0 / level[j, COUNT] if level[j, COUNT] < memory else 1.0 / memory
-            e = v - level[j, MEAN]
-            level[j, MEAN] += np.float32(a * e)
-            level[j, VARIANCE] += np.float32(a * ((1.0 - a) * e * e - level[j, VARIANCE]))
+            line = ring[at, begin:end]
+            for j in range(v.size):
+                x = (float(v[j]) - u) * unit
+                known = (x > -32000.0) & (x < 32000.0)
+                line[j] = np.int16(np.rint(x if known else float(MISSING)))
+        count, mean = level[COUNT, begin:end], level[MEAN, begin:end]
+        variance = level[VARIANCE, begin:end]
+        for j in range(v.size):
+            there = v[j] == v[j]
+            n = count[j] + np.float32(1.0)
+            a = 1.0 / n if n < memory else settled
+            e = float(v[j]) - mean[j]
+            far = variance[j] + np.float32(a * ((1.0 - a) * e * e - variance[j]))
+            count[j] = n if there else count[j]
+            mean[j] = mean[j] + np.float32(a * e) if there else mean[j]
+            variance[j] = far if there else variance[j]
 
 
-@kernel("void(float32[:, ::1], int32[::1], int32[::1], float64, float64[::1], float64[:, ::1])")
+@kernel("float64(float32[:, ::1], int64)")
+def power_of_phases(values: F4, p: int) -> float:
+    """Active power of a device that tells no sum, W: what its phases tell; NaN if none does."""
+    power = 0.0
+    seen = False
+    for c in range(3):
+        part = float(values[p, P_A + c])
+        if np.isnan(part):
+            part = float(values[p, V + c]) * float(values[p, AMP + c])
+        if not np.isnan(part):
+            power += part
+            seen = True
+    return power if seen else np.nan
+
+
+@kernel(
+    "void(float32[:, ::1], float32[::1], int32[::1], int32[::1], float64, float64[::1],"
+    "float64[:, ::1])"
+)
 def compare_power(
-    values: F4, offsets: I4, monitor: I4, memory: float, usual: F8, state: F8
+    values: F4, told: F4, offsets: I4, monitor: I4, memory: float, usual: F8, state: F8
 ) -> None:  # fmt: skip
     """Moments of the monitor's power against the sum of its meters'.
 
+    told : float32[n]          powers as told, W
     usual : float64[areas]     meters usually heard, updated
     state : float64[areas, 6]  updated, columns N .. S_XY; x the meters, y the monitor
     """
@@ -106,28 +135,20 @@ def compare_power(
         m = monitor[k]
         if m < 0:
             continue
-        total = 0.0
-        heard = 0
-        own = np.nan
-        for p in range(offsets[k], offsets[k + 1]):
-            power = float(values[p, P])
-            if np.isnan(power):
-                power = 0.0
-                seen = False
-                for c in range(3):
-                    part = float(values[p, P_A + c])
-                    if np.isnan(part):
-                        part = float(values[p, V + c]) * float(values[p, AMP + c])
-                    if not np.isnan(part):
-                        power += part
-                        seen = True
-                if not seen:
-                    continue
-            if p == m:
-                own = power
-            else:
-                total += power
-                heard += 1
+        begin, end = offsets[k], offsets[k + 1]
+        before, n_before = sum_within(told, begin, m, -np.inf, np.inf)
+        after, n_after = sum_within(told, m + 1, end, -np.inf, np.inf)
+        total, heard = before + after, n_before + n_after
+        if heard < end - begin - 1:
+            for p in range(begin, end):
+                if p != m and np.isnan(told[p]):
+                    power = power_of_phases(values, p)
+                    if not np.isnan(power):
+                        total += power
+                        heard += 1
+        own = float(told[m])
+        if np.isnan(own):
+            own = power_of_phases(values, m)
         if heard > usual[k]:
             usual[k] = heard
         else:
@@ -200,15 +221,11 @@ class RecordsDetector(Detector):
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
-        rows: list[tuple[int, int]] = []
-        for p, phase in enumerate(layout.phase.tolist()):
-            rows += [(p, c) for c in range(3)] if phase == 3 else [(p, 0)]
-        table = np.array(rows, np.int32).reshape(len(rows), 2)
-        self._device = np.ascontiguousarray(table[:, 0])
-        self._slot = np.ascontiguousarray(table[:, 1])
+        self._device, self._slot, _ = layout.slots
+        rows = self._device
         self._nominal = np.ascontiguousarray(layout.nominal_v[layout.area[self._device]])
         self.ring = self._array("ring", "voltage", (len(rows), RING), np.int16, MISSING, "F")
-        self.level = self._array("level", "voltage", (len(rows), 3), np.float32)
+        self.level = self._array("level", "voltage", (len(rows), 3), np.float32, order="F")
         self.power = self._array("power", "area", (layout.n_areas, 6), float)
         self.usual = self._array("usual", "area", layout.n_areas, float)
         self.told_place = self._array("told_place", "voltage", len(rows), np.int64)
@@ -247,19 +264,20 @@ class RecordsDetector(Detector):
         layout = self.layout
         sampled = self.clock[0] % self._every == 0
         remember(
-            frame.values,
-            self._device,
-            self._slot,
-            self._nominal,
+            frame.slot_v,
+            layout.slots.first,
+            layout.offsets,
+            layout.nominal_v,
             int(self.clock[1]),
             round(1.0 / UNIT_V),
             sampled,
             self._memory,
             self.ring.T,
-            self.level,
+            self.level.T,
         )
         compare_power(
             frame.values,
+            frame.p,
             layout.offsets,
             layout.monitor,
             RATIO_DAYS * self._memory,

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Detector, Stateful, known_at, rounded
-from detectors.compiled import F4, F8, I1, I4, I8, kernel
+from detectors.columns import sum_within
+from detectors.compiled import F4, F8, I4, I8, kernel
 from detectors.currents import phase_current
 from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
@@ -86,14 +87,16 @@ CLEAR: Final = 0.6
 
 
 @kernel(
-    "UniTuple(int64, 4)(int64, float64, float32[:, ::1], int8[::1], int32[::1], int32[::1],"
-    "float64[::1], float64[::1], float64, float64, float64[:, ::1], int64[::1], float64[:, ::1])"
+    "UniTuple(int64, 4)(int64, float64, float32[:, ::1], float32[::1], int32[::1], int32[::1],"
+    "int32[::1], float64[::1], float64[::1], float64, float64, float64[:, ::1], int64[::1],"
+    "float64[:, ::1])"
 )
 def follow_supply(
     tick: int,
     step_h: float,
     values: F4,
-    phase: I1,
+    slot_v: F4,
+    first: I4,
     offsets: I4,
     monitor: I4,
     nominal: F8,
@@ -107,6 +110,7 @@ def follow_supply(
     """Advance every area by one frame; returns how many scores are at the limit, how many of
     windings are near it, of unbalanced load above 0 and of leakage from `SUSPECT` on.
 
+    slot_v : float32[m], first : int32[n + 1]   V of every phase, see `GroupLayout.slots`
     high, low : limits, per unit of nominal
     state : float64[areas, 34], last : int64[areas]  tick last seen; both updated
     score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
@@ -120,20 +124,18 @@ def follow_supply(
         u = nominal[k]
         m = monitor[k]
         # Level: the mean over everything single-phase or three-phase that was heard.
-        total = 0.0
-        number = 0
-        above = 0
-        below = 0
-        for p in range(offsets[k], offsets[k + 1]):
-            for c in range(3 if phase[p] == 3 else 1):
-                v = float(values[p, V + c])
-                if 0.5 * u < v < 1.6 * u:
-                    total += v
-                    number += 1
-                    above += v > (high + BEYOND) * u
-                    below += v < (low - BEYOND) * u
+        begin, end = first[offsets[k]], first[offsets[k + 1]]
+        least, most = 0.5 * u, 1.6 * u
+        total, number = sum_within(slot_v, begin, end, least, most)
         if number == 0:
             continue
+        above = 0
+        below = 0
+        rather_high, rather_low = (high + BEYOND) * u, (low - BEYOND) * u
+        for j in range(begin, end):
+            v = float(slot_v[j])
+            above += (v > rather_high) & (v > least) & (v < most)
+            below += (v < rather_low) & (v > least) & (v < most)
         gap_h = step_h
         if last[k] > NEVER:
             gap_h = min(24.0, max(step_h, (tick - last[k]) / 3.6e9))
@@ -354,7 +356,8 @@ class SupplyDetector(Detector):
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
-            layout.phase,
+            frame.slot_v,
+            layout.slots.first,
             layout.offsets,
             layout.monitor,
             layout.nominal_v,

@@ -88,12 +88,14 @@ def story() -> tuple[Network, ReadingBatch]:
     shape, reading = len(rows), rows.event == 0
     leapt = (rows.device_names() == "T2-B1-1") & (rows.time > START_US + 2 * DAY_US)
     fed = (rows.device_names() == "T2-TM") & (rows.time < START_US + DAY_US // 24)
+    powers = sum(rows.value(f"v_{x}") * rows.value(f"i_{x}") for x in "abc")
+    handed_out = np.where(rows.device_names() == "T1-TM", powers, rows.value("p"))
     return street.net, replace(
         rows,
         values={
             **rows.values,
             "v_a": (rows.value("v_a") + np.where(leapt, 40.0, 0.0)).astype(np.float32),
-            "p": np.where(fed, -9000.0, rows.value("p")).astype(np.float32),
+            "p": np.where(fed, -9000.0, handed_out).astype(np.float32),
             "t_terminal": np.where(reading, rng.normal(30, 3, shape), np.nan).astype(np.float32),
             "e_import": np.where(reading, 9.95e6 + rng.normal(0, 1e5, shape), np.nan),
         },

@@ -39,6 +39,19 @@ def frame(rng: np.random.Generator, phase: NDArray[np.int8], holes: float = 0.2)
     return values
 
 
+def beside(values: Any, phase: NDArray[np.int8]) -> tuple[Any, Any, Any]:
+    """First phase and device of the slots (`GroupLayout.slots`), and their voltages."""
+    device = np.repeat(np.arange(N, dtype=np.int32), np.where(phase == 3, 3, 1))
+    first = np.searchsorted(device, np.arange(N + 1)).astype(np.int32)
+    slot = np.arange(device.size) - first[device]
+    return first, device, np.ascontiguousarray(values[device, CHANNEL["v_a"] + slot])
+
+
+def column(values: Any, name: str) -> Any:
+    """float32[n]: what each device tells of a channel."""
+    return np.ascontiguousarray(values[:, CHANNEL[name]])
+
+
 def volts(values: Any, c: int = 0) -> NDArray[np.float64]:
     return np.asarray(values[:, CHANNEL["v_a"] + c], float)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detectors.energy import (
+from detectors.balance import (
     EXCESS,
     LAST_R,
     M_L,
@@ -15,9 +15,9 @@ from detectors.energy import (
     N_AREA,
     N_DEVICE,
     VAR,
-    EnergyDetector,
     balance,
 )
+from detectors.energy import EnergyDetector
 from detectors.engine import Engine
 from detectors.frames import Frames
 from detectors.layout import CHANNEL, fleet_layout
@@ -122,20 +122,23 @@ def test_kernel_equals_the_plain_line_while_it_learns(seed: int) -> None:
     meters = rng.gamma(2.0, 400.0, (n, 3))
     metered = meters.astype(np.float32).astype(float).sum(1)
     handed = (metered * 1.03 + 40.0).astype(np.float32).astype(float)
-    areas, devices = np.zeros((1, N_AREA)), np.zeros((4, N_DEVICE), np.float32)
+    areas, devices = np.zeros((1, N_AREA)), np.zeros((N_DEVICE, 4), np.float32)
     offsets, monitor, score = np.array([0, 4], np.int32), np.array([0], np.int32), np.zeros(1)
     register, ratio, energy = np.full(4, 5e6), np.ones(4), np.full(4, 1e6)
+    kept = np.ones(1, np.uint8)
     for k in [*range(n), n - 1]:  # judged is the frame before
         values = np.full((4, 32), np.nan, np.float32)
         values[:, CHANNEL["p"]] = [handed[k], *meters[k]]
+        told = np.ascontiguousarray(values[:, CHANNEL["p"]])
         balance(
-            k, 0.25, values, register, False, ratio, np.zeros(4, np.uint8), offsets, monitor,
-            np.full(1, 230.0), areas, devices, energy, np.zeros(4), np.zeros(1, np.int64), score,
+            k, 0.25, values, told, register, False, ratio, np.zeros(4, np.uint8), offsets, monitor,
+            np.full(1, 230.0), areas, devices, energy, kept, np.zeros((2, 4)),
+            np.zeros(5, np.int32), np.zeros(1, np.int64), score,
         )  # fmt: skip
 
     assert areas[0, LAST_R] == pytest.approx(slow_balance(handed, metered), abs=0.01)
     assert areas[0, EXCESS] == 0.0
-    assert devices[1, M_P] > 0.0
+    assert devices[M_P, 1] > 0.0
     assert np.isnan(energy[1:]).all()  # nobody told a register
 
 
@@ -150,17 +153,18 @@ def lossy(
     register = np.floor((np.cumsum(meters * 0.25, 0) + 1e6) / grain_wh) * grain_wh
     gone = np.zeros((n, 9), bool) if lost is None else lost
     offsets, monitor = np.array([0, 10], np.int32), np.zeros(1, np.int32)
-    areas, devices = np.zeros((1, N_AREA)), np.zeros((10, N_DEVICE), np.float32)
-    energy, used = np.full(10, np.nan), np.zeros(10)
+    areas, devices = np.zeros((1, N_AREA)), np.zeros((N_DEVICE, 10), np.float32)
+    energy, kept = np.full(10, np.nan), np.ones(1, np.uint8)
     for k in range(n):
         values = np.full((10, 32), np.nan, np.float32)
         values[0, CHANNEL["p"]] = handed[k]
         values[1:, CHANNEL["p"]] = np.where(gone[k], np.nan, meters[k])
-        told = np.where(gone[k], np.nan, register[k])
+        read = np.r_[np.nan, np.where(gone[k], np.nan, register[k])]
+        told = np.ascontiguousarray(values[:, CHANNEL["p"]])
         balance(
-            k, 0.25, values, np.r_[np.nan, told], registers, np.ones(10), np.zeros(10, np.uint8),
-            offsets, monitor, np.full(1, 230.0), areas, devices, energy, used,
-            np.zeros(1, np.int64), np.zeros(1),
+            k, 0.25, values, told, read, registers, np.ones(10), np.zeros(10, np.uint8), offsets,
+            monitor, np.full(1, 230.0), areas, devices, energy, kept, np.zeros((2, 10)),
+            np.zeros(11, np.int32), np.zeros(1, np.int64), np.zeros(1),
         )  # fmt: skip
     mine: NDArray[np.float64] = areas[0]
     return mine

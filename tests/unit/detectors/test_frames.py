@@ -244,3 +244,29 @@ def whole(frame: Frame) -> dict[str, list[float]]:
         for p, name in sorted(enumerate(frame.layout.names), key=lambda x: x[1])
         if not silent[p]
     }
+
+
+def test_what_is_gathered_is_what_the_frame_holds() -> None:
+    rng = np.random.default_rng(3)
+    engine = Engine(network(areas=2, branches=2, meters=4))
+    layout = engine.fleet.groups[0]
+    names = tuple(x for x in layout.names if rng.random() < 0.8)
+    phases = {f"v_{c}": rng.normal(230, 2, len(names)) for c in "abc"}
+    time = np.full(len(names), START_US)
+    values = {**phases, "i_a": time % 89, "p": time % 97}
+    engine.feed("s", ReadingBatch.of(names, np.arange(len(names)), time, values))
+    frame, _ = engine.frames.peek(0)
+    device, slot, first = layout.slots
+
+    def agrees() -> None:
+        for beside, name in ((frame.v, "v_a"), (frame.i, "i_a"), (frame.p, "p")):
+            np.testing.assert_array_equal(beside, frame.values[:, CHANNEL[name]])
+        np.testing.assert_array_equal(frame.slot_v, frame.values[device, CHANNEL["v_a"] + slot])
+
+    assert np.flatnonzero(frame.time > NEVER).tolist() == [layout.names.index(x) for x in names]
+    assert np.diff(first).tolist() == [3 if x == 3 else 1 for x in layout.phase]
+    assert frame.beyond  # all tell of three phases, most are held to have one
+    agrees()
+    frame.take_away(np.arange(3))
+    agrees()
+    assert np.isnan(frame.values[:3, CHANNEL["v_a"] :]).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.engine import Engine
-from detectors.odd import CLIP, N_SUM, N, distances, features, scale
+from detectors.odd import CLIP, N_SUM, N, distances, farthest, features, scale
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
@@ -76,29 +76,36 @@ def test_a_few_meters_are_no_crowd() -> None:
 def test_features_are_those_of_the_slow_way() -> None:
     """Deviations 1, 3, 2 and powers 10, 20, 60."""
     d, p = np.array([1.0, 3.0, 2.0]), np.array([10.0, 20.0, 60.0])
-    sums = np.zeros((1, N_SUM), np.float32)
-    sums[0, N:] = (3, d.sum(), (d**2).sum(), 1.0, 2.0, 3.0, p.sum(), (p**2).sum(), 60.0)
+    sums = np.zeros((N_SUM, 1), np.float32)
+    sums[N:, 0] = (3, d.sum(), (d**2).sum(), 1.0, 2.0, 3.0, p.sum(), (p**2).sum(), 60.0)
 
     expected = [2.0, d.std(), -1.0, 1.5, 30.0, p.std(), 60.0]
-    assert expected == pytest.approx(features(sums)[0].tolist(), rel=1e-5)
+    assert expected == pytest.approx(features(sums)[:, 0].tolist(), rel=1e-5)
 
 
 def test_one_wild_row_does_not_set_the_scale() -> None:
     rng = np.random.default_rng(9)
-    x = rng.normal(0, 1, (500, 4))
+    x = rng.normal(0, 1, (4, 500))
     wild = x.copy()
-    wild[0] = 1e9
+    wild[:, 0] = 1e9
 
-    assert np.allclose(scale(x)[1:], scale(wild)[1:], atol=0.05)
+    assert np.allclose(scale(x)[:, 1:], scale(wild)[:, 1:], atol=0.05)
     assert CLIP == scale(wild)[0, 0]
     assert 0 == int(distances(scale(wild)).argmax())
 
 
 def test_a_fleet_of_equal_meters_ranks_without_numbers_that_are_none() -> None:
-    far = distances(scale(np.ones((300, 6)) + np.arange(300)[:, None] % 2))
+    far = distances(scale(np.ones((6, 300)) + np.arange(300) % 2))
 
     assert np.isfinite(far).all()
 
 
 def test_meters_without_any_difference_have_no_distance() -> None:
-    assert not distances(np.zeros((300, 6))).any()
+    assert not distances(np.zeros((6, 300))).any()
+
+
+def test_the_farthest_are_those_of_a_whole_sort() -> None:
+    far = np.random.default_rng(9).integers(0, 20, 200).astype(float)
+
+    expected = np.lexsort((np.arange(200), -far))[:30]
+    assert expected.tolist() == farthest(far, 30).tolist()

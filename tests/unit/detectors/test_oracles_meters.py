@@ -21,7 +21,6 @@ from detectors.frames import NEVER
 from detectors.layout import CHANNEL, ROW_FLOATS
 from detectors.thermal import DISTRIBUTION
 from tests.unit.detectors.sixteen import (
-    AREA,
     MONITOR,
     NOMINAL,
     OFFSETS,
@@ -30,6 +29,8 @@ from tests.unit.detectors.sixteen import (
     STEP_US,
     N,
     U,
+    beside,
+    column,
     frame,
     phases,
     volts,
@@ -87,9 +88,10 @@ def test_a_supply_is_outside_as_long_as_most_of_it_is() -> None:
     for k in range(40):
         values = frame(rng, phase)
         values[:, CHANNEL["v_a"]] += 25.0 if k > 10 else 0.0
+        first, _, slot_v = beside(values, phase)
         supply.follow_supply(
-            k * STEP_US, 0.25, values, phase, OFFSETS, MONITOR, NOMINAL, np.array([1e5, 1e5]),
-            1.07, 0.9, state, last, score,
+            k * STEP_US, 0.25, values, slot_v, first, OFFSETS, MONITOR, NOMINAL,
+            np.array([1e5, 1e5]), 1.07, 0.9, state, last, score,
         )  # fmt: skip
         mine = np.r_[volts(values, 0)[:11], volts(values, 1)[0], volts(values, 2)[0]]
         mine = mine[(mine > 0.5 * U) & (mine < 1.6 * U)]
@@ -101,19 +103,20 @@ def test_a_supply_is_outside_as_long_as_most_of_it_is() -> None:
 
 def test_voltages_are_remembered_and_their_level_is_mean_and_variance() -> None:
     rng = np.random.default_rng(1)
-    device, slot = np.array([2, 0, 0], np.int32), np.array([0, 1, 2], np.int32)
-    ring, level = np.zeros((192, 3), np.int16), np.zeros((3, 3), np.float32)
+    phase = phases(rng)
+    ring, level = np.zeros((192, 48), np.int16), np.zeros((3, 48), np.float32)
     seen = []
     for k in range(60):
-        values = frame(rng, np.array([3] * N, np.int8))
-        seen.append(values[device, CHANNEL["v_a"] + slot].astype(float))
-        records.remember(values, device, slot, np.full(3, U), k, 50, True, 1e9, ring, level)
+        first, _, slot_v = beside(frame(rng, phase), phase)
+        seen.append(slot_v.astype(float))
+        records.remember(slot_v, first, OFFSETS, NOMINAL, k, 50, True, 1e9, ring, level)
+    ring, level = ring[:, : len(seen[0])], level[:, : len(seen[0])]
     x = np.array(seen)
     known = ~np.isnan(x)
     assert ((ring[:60] == records.MISSING) == ~known).all()
     assert np.abs(ring[:60] / 50 + U - x)[known].max() < 0.0101
-    np.testing.assert_allclose(level[:, records.MEAN], np.nanmean(x, axis=0), rtol=1e-5)
-    np.testing.assert_allclose(level[:, records.VARIANCE], np.nanvar(x, axis=0), rtol=1e-3)
+    np.testing.assert_allclose(level[records.MEAN], np.nanmean(x, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(level[records.VARIANCE], np.nanvar(x, axis=0), rtol=1e-3)
 
 
 def test_the_monitor_is_compared_with_the_sum_of_its_meters() -> None:
@@ -123,7 +126,11 @@ def test_the_monitor_is_compared_with_the_sum_of_its_meters() -> None:
         values = frame(rng, np.array([3] * N, np.int8), 0.0)
         values[0, CHANNEL["p"]] = 0.4 * values[1:11, CHANNEL["p"]].sum() + rng.normal(0, 20)
         pairs.append((values[1:11, CHANNEL["p"]].sum(), values[0, CHANNEL["p"]]))
-        records.compare_power(values, OFFSETS, MONITOR, 1e9, usual, state)
+        told = column(values, "p")
+        # Whose sum is not told, of that the phases' are.
+        values[5, CHANNEL["p_a"] : CHANNEL["p_c"] + 1] = told[5] / 3
+        told[5] = np.nan
+        records.compare_power(values, told, OFFSETS, MONITOR, 1e9, usual, state)
     x, y = np.array(pairs, float).T
     covariance = np.cov(x, y, bias=True)
     expected_row = [50, x.mean(), y.mean(), covariance[0, 0], covariance[1, 1], covariance[0, 1]]
@@ -205,8 +212,9 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         register = np.full(N, 1000.0 + 100 * k - (500.0 if k > 40 else 0.0))
         time = np.full(N, k * STEP_US)
         meter.judge_meters(
-            k * STEP_US, 0.25, values, register, True, time, OFFSETS, NOMINAL,
-            np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, repeating, score,
+            k * STEP_US, 0.25, column(values, "v_a"), column(values, "i_a"), column(values, "p"),
+            register, True, time, OFFSETS, NOMINAL, np.zeros(N, np.int64), 1e9, last, gap, healed,
+            last_e, state, repeating, score,
         )  # fmt: skip
         row = (float(values[5, CHANNEL["v_a"]]), float(values[5, CHANNEL["i_a"]]))
         same = same + 0.25 if row == last_row else 0.0
@@ -251,16 +259,23 @@ def test_a_dip_is_a_low_half_cycle_under_a_sound_reading(seed: int) -> None:
 def test_a_day_of_a_meter_is_summed_against_its_area() -> None:
     rng = np.random.default_rng(1)
     phase = np.zeros(N, np.int8)
-    sums, apart = np.zeros((N, odd.N_SUM), np.float32), []
+    sums, apart, watts = np.zeros((odd.N_SUM, N), np.float32), [], []
     for _ in range(20):
         values = frame(rng, phase)
-        odd.add_frame(values, phase, OFFSETS, MONITOR, NOMINAL, sums)
+        v, p = column(values, "v_a"), column(values, "p")
+        odd.add_frame(v, p, OFFSETS, MONITOR, NOMINAL, sums)
         apart.append(volts(values)[1:11] - np.nanmean(volts(values)[1:11]))
+        watts.append(np.where(np.isnan(v), np.nan, p)[1:11])
     d = np.array(apart)
     slow = {odd.N: (~np.isnan(d)).sum(0), odd.SUM_D: np.nansum(d, 0), odd.MIN_D: np.nanmin(d, 0)}
     slow[odd.SUM_DD] = np.nansum(d * d, 0)
-    for column, values_ in slow.items():
-        np.testing.assert_allclose(sums[1:11, column], values_, rtol=1e-3, atol=1e-3)
+    slow[odd.SUM_P], slow[odd.MAX_P] = np.nansum(watts, 0), np.nanmax(watts, 0)
+    slow[odd.SUM_PP] = np.nansum(np.square(watts), 0)
+    known = [x[~np.isnan(x)] for x in d.T]
+    slow[odd.MOVES] = np.array([np.abs(np.diff(x)).sum() for x in known])
+    slow[odd.LAST_D] = np.array([x[-1] for x in known])
+    for what, of_meters in slow.items():
+        np.testing.assert_allclose(sums[what, 1:11], of_meters, rtol=1e-3, atol=1e-3)
 
 
 def test_silence_is_counted_in_whole_intervals() -> None:
@@ -273,9 +288,11 @@ def test_silence_is_counted_in_whole_intervals() -> None:
     for k in range(30):
         values = frame(rng, phase, 0.0)
         time = np.where(rng.random(N) < 0.4, NEVER, k * STEP_US)
+        first, _, slot_v = beside(values, phase)
         outage.listen(
-            k * STEP_US, STEP_US, device, time, values, np.full(N, STEP_US), zero, NOMINAL,
-            phase, AREA.astype(np.int32), OFFSETS, 1e12, alive, gap, missed, rate, seen, low,
+            k * STEP_US, STEP_US, device, time, values, slot_v, first, False,
+            np.full(N, STEP_US), zero, NOMINAL, phase, OFFSETS, 1e12, alive, gap, missed, rate,
+            seen, low,
         )  # fmt: skip
         heard_at = np.maximum(heard_at, time)
         slow = [0 if t == NEVER else k - t // STEP_US for t in heard_at.tolist()]
@@ -307,23 +324,26 @@ def test_each_device_speaks_at_its_node_for_or_against_lost_supply() -> None:
 def test_a_sensor_leaps_alone_and_its_usual_distance_is_a_mean() -> None:
     rng = np.random.default_rng(1)
     phase = np.array([3] + [0] * 15, np.int8)
-    state = np.zeros((N + 2, sensor.N_STATE), np.float32)
-    row = np.r_[0, 3 : N + 2].astype(np.int32)
+    state = np.zeros((sensor.N_STATE, N + 2), np.float32)
     distance, score, by = np.zeros((N, 3)), np.zeros(N), np.zeros(N)
+    strays = np.zeros(3 * N, np.int32)
     own, leaps = rng.normal(0, 2, N), []
     for k in range(120):
         values = frame(rng, phase, 0.0)
         values[:, CHANNEL["v_a"]] = (
             U + own + rng.normal(0, 0.3, N) + (k > 105) * 25.0 * (np.arange(N) == 4)
         )
+        first, device, slot_v = beside(values, phase)
+        v = column(values, "v_a")
         sensor.judge_voltages(
-            values, phase, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, row, state, distance, score, by
-        )
+            values, v, slot_v, device, first, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, state, distance,
+            strays, score, by,
+        )  # fmt: skip
         if k == 100:
             middle = np.r_[U + own, U, U][:11].mean()  # the monitor's b and c stand at U
-            assert U + own[4] - middle == pytest.approx(state[row[4], sensor.USUAL], abs=1.5)
+            assert U + own[4] - middle == pytest.approx(state[sensor.USUAL, first[4]], abs=1.5)
         leaps.append(score[4])
-        assert np.isnan(values[4, CHANNEL["v_a"]]) == (k > 105)
+        assert np.isnan([values[4, CHANNEL["v_a"]], v[4], slot_v[first[4]]]).all() == (k > 105)
     assert leaps[105] == 0.0
     assert leaps[106:] == pytest.approx([(k + 1) / sensor.UP_RUN for k in range(14)])
     assert by[4] == pytest.approx(25.0, abs=3.0)

@@ -286,10 +286,11 @@ class MeterDetector(Detector):
         self.repeating[:] = self._repeats  # for the next frame: others may run beside `look`
         if self.quiet(self._hot):
             return []
+        for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
+            dark = self.supply is not None and self.supply.explains(int(layout.device[p]))
+            if dark or self._runs_ahead(p):
+                score[p, SILENT] = np.nan
         if self.supply is not None:
-            for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
-                if self.supply.explains(int(layout.device[p])):
-                    score[p, SILENT] = np.nan
             back = (score[:, REGISTER] >= 1.0) & (self.open[:, REGISTER] == 0)
             for p in np.flatnonzero(back).tolist():
                 if self._began_anew(p) and self._handled(p):
@@ -303,6 +304,11 @@ class MeterDetector(Detector):
             columns = (score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, NAMES[what])
         return out
+
+    def _runs_ahead(self, p: int) -> bool:
+        """Whether the clock is known to run ahead: the way in refuses readings from the future, so
+        it is the clock that silences this meter, and nobody shall look for a modem."""
+        return bool(self.open[p, CLOCK] > 0 and self.track[p, FAST] > 0.0)
 
     def _began_anew(self, p: int) -> bool:
         """Whether a register started from nothing while readings come too rarely to show the

@@ -7,6 +7,7 @@ from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
 from detectors.scoring import AlertLine, read_alerts
+from forewatt.admission import Admission
 from forewatt.backtest import SOURCE
 from forewatt.config import AlertConfig, DetectorConfig
 from forewatt.judging import Judge
@@ -20,8 +21,10 @@ def judged(
     """The alerts of these batches, in arrival order, with the settings of a fresh installation."""
     judge = Judge(network, DetectorConfig(), AlertConfig(), country)
     ledger = MemoryLedger()
+    admission = Admission(network)
     for batch in batches:
-        apply_events(judge.batch(SOURCE, batch.sort(by="received")), ledger, network)
+        admitted = admission.admit(batch.sort(by="received"))
+        apply_events(judge.batch(SOURCE, admitted), ledger, network)
     apply_events(judge.flush(), ledger, network)
     # As text and back: what is judged is what a user of the file would see.
     return read_alerts(_texts(ledger))

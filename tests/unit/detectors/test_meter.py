@@ -141,6 +141,22 @@ def test_a_clock_that_runs_away_from_its_siblings_is_found_within_a_day() -> Non
     assert found[0].tick_us <= START_US + 3 * 86_400_000_000
 
 
+@pytest.mark.parametrize(("away_s", "told"), [(3600, "meter_health"), (0, "comms_failure")])
+def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told: str) -> None:
+    net, batch = street()
+    rows = rows_of(batch, WHO, 1.5)
+    time = batch.time.copy()
+    time[rows] += ((time[rows] - START_US - 129_600_000_000) * away_s // 86400).astype(np.int64)
+    drifting = ReadingBatch.of(
+        batch.names, batch.device, time, batch.values, received=batch.time + 1_000_000
+    )
+    refused = (time > batch.time + 300_000_000) | rows_of(batch, WHO, 2.0)
+
+    found = judge("meter", net, drifting.select(~refused))  # what is left by the way in
+
+    assert said(found) == {(told, WHO)}
+
+
 def test_a_clock_shared_by_the_street_is_nobodys_fault() -> None:
     net, batch = street()
     late = batch.time + (batch.time > START_US + 2 * 86_400_000_000) * 200_000_000

@@ -172,7 +172,7 @@ def balance(
 
     told : float32[n]      active power as told, W
     register : float64[n]  import register, Wh; `registered` is false where there is none to read
-    ratio : float64[n]     secondary to primary energy
+    ratio : float64[n]     of the instrument transformers, 1 = none: who has them may draw more
     repeating : uint8[n]   1 = says what it said before while the area moves: not believed
     areas : float64[areas, 20], devices : float32[9, n]   updated
     energy : float64[n]    register when the power was told last; updated
@@ -227,7 +227,7 @@ def balance(
             else:
                 # Its register says what was used meanwhile; panels feed in past it.
                 now_wh = register[p] if registered else math.nan
-                wh = (now_wh - energy[p]) * ratio[p]
+                wh = now_wh - energy[p]
                 known = x >= 0.0 and y >= 0.0
                 known = known and 0.0 <= wh <= LEAP_W * max(ratio[p], 1.0) * frames * step_h
                 coarse = now_wh % COARSE_WH == 0.0 and energy[p] % COARSE_WH == 0.0

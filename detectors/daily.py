@@ -125,7 +125,7 @@ def balance_days(
     """Advance the daily balance of every area that has no other by one frame.
 
     interval : int64[n]        stated distance of readings, microseconds, 0 = not stated
-    ratio : float64[n]         secondary to primary energy
+    ratio : float64[n]         of the instrument transformers: who has them may draw more
     powered : int64[areas]     when the balance of powers was judged last: then this one rests
     areas : float64[areas, 15], when : int64[areas, 2], energy : float64[n, 2],
     read : int64[n, 3], days : float32[n, 5]   updated
@@ -153,7 +153,7 @@ def balance_days(
             closed = waiting and p != m and day_is_over(p, read)
             if time[p] > NEVER and not math.isnan(register[p]) and not closed:
                 most_w = LEAP_HANDED_W if p == m else LEAP_W * max(ratio[p], 1.0)
-                read_register(p, time[p], register[p] * ratio[p], most_w, energy, read)
+                read_register(p, time[p], register[p], most_w, energy, read)
             if p != m:
                 meters += 1
                 due += day_is_over(p, read)

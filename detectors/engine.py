@@ -133,7 +133,7 @@ class Engine:
         columns = self._columns[: len(names) * n].reshape(len(names), n)
         for k, name in enumerate(names):
             columns[k] = batch.values[name]
-        channel, unit = column_table(names)
+        channel = column_table(names)
         bounds = column_bounds(names)
         accepted = np.zeros(n, np.uint8)
         # Columns out of the journal are read-only and not aligned; kernels take plain arrays.
@@ -151,7 +151,6 @@ class Engine:
         )
 
         def put(frames: Frames, places: Places, row: int, due: int) -> tuple[int, int]:
-            device_of, place = places
             row, mark = scatter(
                 row,
                 me,
@@ -159,8 +158,7 @@ class Engine:
                 due,
                 frames.rules,
                 self._watermark.newest,
-                place,
-                device_of,
+                places[1],
                 device,
                 time,
                 received,
@@ -170,8 +168,6 @@ class Engine:
                 register,
                 channel,
                 bounds,
-                frames.scale,
-                unit,
                 frames.shape,
                 frames.values,
                 frames.filled,

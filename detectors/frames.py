@@ -35,8 +35,6 @@ FAR: Final = 2**62
 LATE, UNKNOWN, AHEAD, TAKEN = range(4)
 BLOCK: Final = 64  # rows put together
 
-UNIT_CLASS: Final = {"V": 0, "A": 1, "W": 2, "var": 2}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -98,12 +96,11 @@ def clear_second(words: I8, begin: int, end: int, blank: I8) -> None:
 
 
 def pack_places(fleet: FleetLayout) -> NDArray[np.int64]:
-    """int64[n_devices + 1]: position (32 bits), group (16), "has secondary values" (1).
+    """int64[n_devices + 1]: position (32 bits), group (16).
 
     -1 for devices that report nothing to judge, and at the end for unknown ones.
     """
-    scaled = (fleet.scale != 1.0).any(1).astype(np.int64)
-    packed = fleet.position.astype(np.int64) | fleet.group.astype(np.int64) << 32 | scaled << 48
+    packed = fleet.position.astype(np.int64) | fleet.group.astype(np.int64) << 32
     return np.append(np.where(fleet.group >= 0, packed, -1), -1)
 
 
@@ -157,7 +154,6 @@ class Frames:
             for g in fleet.groups
         ]
         self.place = pack_places(fleet)
-        self.scale = np.ascontiguousarray(fleet.scale)
 
     @property
     def nbytes(self) -> int:
@@ -265,11 +261,9 @@ def _lines(n: int) -> NDArray[np.float32]:
     return room[skip : skip + FIRST_LINE * n]
 
 
-def column_table(names: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(channel, unit class) of quantity columns that frames hold."""
-    channel = np.array([CHANNEL[n] for n in names], np.int32)
-    unit = np.array([UNIT_CLASS.get(QUANTITIES[INDEX[n]].unit, -1) for n in names], np.int32)
-    return channel, unit
+def column_table(names: list[str]) -> NDArray[np.int32]:
+    """The channels of quantity columns that frames hold."""
+    return np.array([CHANNEL[n] for n in names], np.int32)
 
 
 def column_bounds(names: list[str]) -> NDArray[np.float32]:

@@ -159,14 +159,12 @@ class FleetLayout:
     """All groups, and where each network device is found in them.
 
     group, position : int32[n_devices]   -1 for devices that report no readings to judge
-    scale : float64[n_devices, 3]        secondary to primary for volt, ampere, watt
     """
 
     network: Network
     groups: tuple[GroupLayout, ...]
     group: NDArray[np.int32]
     position: NDArray[np.int32]
-    scale: NDArray[np.float64]
 
     @cached_property
     def identity(self) -> str:
@@ -216,7 +214,7 @@ def fleet_layout(
         groups.append(layout)
         group[layout.device] = g
         position[layout.device] = np.arange(layout.size)
-    return FleetLayout(network, tuple(groups), group, position, _scale(network))
+    return FleetLayout(network, tuple(groups), group, position)
 
 
 def _step_us(devices: list[Device], settings: DetectorSettings) -> int:
@@ -234,14 +232,6 @@ def _step_us(devices: list[Device], settings: DetectorSettings) -> int:
 
 def _delay_us(devices: list[Device]) -> int:
     return round(max((d.delivery_s or 0.0 for d in devices), default=0.0)) * SECOND
-
-
-def _scale(network: Network) -> NDArray[np.float64]:
-    rows = []
-    for d in network.devices:
-        v, i = d.pt_ratio or 1.0, d.ct_ratio or 1.0
-        rows.append((v, i, v * i))
-    return np.array(rows, np.float64).reshape(len(rows), 3)
 
 
 def _group(

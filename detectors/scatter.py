@@ -91,9 +91,9 @@ def write_rows(
 
 @kernel(
     "Tuple((int64, int64))(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1],"
-    "int32[::1], int32[::1],"
+    "int32[::1],"
     "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], float64[::1], int32[::1],"
-    "float32[:, ::1], float64[:, ::1], int32[::1], int64[:, ::1], float32[:, ::1],"
+    "float32[:, ::1], int64[:, ::1], float32[:, ::1],"
     "int64[::1], uint8[:, ::1], uint8[::1], uint64[:, ::1], int64[::1])"
 )
 def scatter(
@@ -104,7 +104,6 @@ def scatter(
     rules: I8,
     newest: I8,
     place: I8,
-    device_of: I4,
     device: I4,
     time: I8,
     received: I8,
@@ -114,8 +113,6 @@ def scatter(
     register: F8,
     channel: I4,
     bounds: F4,
-    scale: F8,
-    unit: I4,
     shape: I8,
     values: F4,
     filled: I8,
@@ -132,7 +129,6 @@ def scatter(
     rules : lateness, patience, bits of quality that do not move the watermark
     newest : int64[n_sources]  newest event time of each source; `me` is this one's place
     place : int64[n_names]     `pack_places`, for the names of the batch; -1 not judged
-    device_of : int32[n_names] place in `Network.devices`, for the rows of `scale`
     shape : int64[n_groups, 7] step, delay, slots, devices, first row, first slot, next frame
     register : float64[n or 0] import register of each row, Wh
     values : float32[rows, 32] the open frames
@@ -237,9 +233,8 @@ def scatter(
         old = words[at]
         # What an earlier frame left there has not been cleared; its time tells.
         first = abs(tick - old) > step
-        scaled = (packed >> 48) & 1
-        if first and scaled == 0:
-            # Nearly every row: nothing is there yet, and the values are primary.
+        if first:
+            # Nearly every row: nothing is there yet.
             words[at] = t
             words[at + u8(KNOWN)] = received[i]
             source[u8(waiting)] = i
@@ -248,14 +243,11 @@ def scatter(
             taken += 1
             r += 1
             continue
-        take = first
-        if not first and old != t:
-            near, old_near = abs(tick - t), abs(tick - old)
-            take = near < old_near or (near == old_near and t < old)
+        near, old_near = abs(tick - t), abs(tick - old)
+        take = near < old_near or (near == old_near and t < old)
         if take or old == t:
             # The row may be among those that wait.
             write_rows(waiting, held, *rest)
-            filled[held] += first
             waiting = 0
             taken += 1
             row = values[slot + (packed & 0xFFFFFFFF)]
@@ -270,8 +262,6 @@ def scatter(
                 words[at + u8(KNOWN)] = min(words[at + u8(KNOWN)], received[i])
             for c in range(channel.size):
                 v = columns[c, i]
-                if scaled != 0 and unit[c] >= 0:
-                    v = np.float32(v * scale[device_of[device[i]], unit[c]])
                 if v >= bounds[c, 0] and v <= bounds[c, 1]:
                     x = channel[c]
                     reported[held, x] = 1

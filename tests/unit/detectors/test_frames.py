@@ -1,5 +1,7 @@
 """Frames: which reading belongs to which tick, whatever the order in which they came."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -170,15 +172,14 @@ def test_impossible_values_never_reach_a_frame() -> None:
     assert np.isnan(watch.seen[0][1]["T1-B1-1"][1])
 
 
-def test_secondary_values_are_brought_to_primary() -> None:
-    from dataclasses import replace
-
+def test_values_are_primary_whatever_the_ratios_on_record() -> None:
+    """The checks before the journal, and `forewatt.admission`, have brought them there."""
     net = network(areas=1, branches=1, meters=1)
     devices = tuple(replace(d, pt_ratio=2.0) if d.kind == "meter" else d for d in net.devices)
     engine = Engine(replace(net, devices=devices))
     watch = Watching(engine)
 
-    engine.feed("s", one("T1-B1-1", 0, 115.0))
+    engine.feed("s", one("T1-B1-1", 0, 230.0))
     engine.flush()
 
     assert watch.seen[0][1]["T1-B1-1"][1] == 230.0

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forewatt.admission import Admission
 from forewatt.backtest import backtest
 from forewatt.cli import main
 from forewatt.config import AlertConfig, DetectorConfig
 from forewatt.judging import Judge
 from grid.dataset import read_dataset
+from grid.network import Network
 from grid.readings import ReadingBatch
+from ingest.checks import CURRENT_RATIO, POWER_RATIO, VOLTAGE_RATIO
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -56,6 +60,28 @@ def test_batching_changes_no_alert(town: Path, tmp_path: Path, rows: int) -> Non
 
     expected = {a["id"] for a in lines(tmp_path / "alerts.jsonl")}
     assert expected == {e.alert_id for e in events}
+
+
+def test_secondary_values_with_their_ratios_give_the_same_alerts(town: Path) -> None:
+    """Checks bring them to the primary side, and nobody does so again."""
+    primary = read_dataset(town).network
+    devices = tuple(replace(d, ct_ratio=8.0, pt_ratio=4.0) for d in primary.devices)
+    secondary = replace(primary, devices=devices)
+    divided = dict.fromkeys(CURRENT_RATIO, 8) | dict.fromkeys(VOLTAGE_RATIO, 4)
+    divided |= dict.fromkeys(POWER_RATIO, 32)
+
+    def alerts(network: Network, measured: bool) -> list[str]:
+        admission = Admission(network)
+        judge = Judge(network, DetectorConfig(), AlertConfig(), "CN")
+        events = []
+        for piece in pieces(town, 20_000):
+            values = {
+                q: v / (1 if measured else divided.get(q, 1)) for q, v in piece.values.items()
+            }
+            events += judge.batch("dataset", admission.admit(replace(piece, values=values)))
+        return [e.event_id for e in events + judge.flush()]
+
+    assert alerts(primary, measured=True) == alerts(secondary, measured=False)
 
 
 def test_a_restored_judge_goes_on_as_if_nothing_had_happened(town: Path) -> None:

@@ -82,10 +82,11 @@ def follow(s: F4, x: F8, back: F8, y: float, memory: float, learn: bool) -> tupl
                 s[_at(a, b)] = 1.0 if a == b else 0.0
     r = y - s[M_Y]
     for a in range(INPUTS):
-        r -= s[SLOPE + a] * (x[a] - s[M_X + a])
+        x[a] -= s[M_X + a]
+        r -= s[SLOPE + a] * x[a]
     # The own current is among the inputs for the others' sake; what it takes stays in, whole. Taken
     # off, a slope still settling would look like a joint that changes.
-    own = s[SLOPE + OWN_I] * (x[OWN_I] - s[M_X + OWN_I])
+    own = s[SLOPE + OWN_I] * x[OWN_I]
     if not learn:
         return r, own
     s[COUNT] += 1.0
@@ -94,25 +95,36 @@ def follow(s: F4, x: F8, back: F8, y: float, memory: float, learn: bool) -> tupl
     sigma = math.sqrt(max(s[VAR], LEAST_VAR))
     weight = 1.0 if young else max(1e-3, min(1.0, 3.0 * sigma / max(abs(r), 1e-9)))
     keep = 1.0 - 1.0 / memory if s[COUNT] > 0.25 * memory else 1.0
-    total = keep / weight
+    # Inverse moments times the inputs, along the triangle as it lies in memory.
     for a in range(INPUTS):
         x[INPUTS + a] = 0.0
-        for b in range(INPUTS):
-            x[INPUTS + a] += s[_at(a, b)] * (x[b] - s[M_X + b])
-        total += (x[a] - s[M_X + a]) * x[INPUTS + a]
+    k = P
+    for a in range(INPUTS):
+        x[INPUTS + a] += s[k] * x[a]
+        k += 1
+        for b in range(a + 1, INPUTS):
+            x[INPUTS + a] += s[k] * x[b]
+            x[INPUTS + b] += s[k] * x[a]
+            k += 1
+    total = keep / weight
+    for a in range(INPUTS):
+        total += x[a] * x[INPUTS + a]
     if total < keep / weight:
         # Rounding has made the inverse moments indefinite: begin them again, keep the line.
         total = keep / weight
         for a in range(INPUTS):
-            x[INPUTS + a] = x[a] - s[M_X + a]
+            x[INPUTS + a] = x[a]
             total += x[INPUTS + a] * x[INPUTS + a]
             for b in range(a, INPUTS):
                 s[_at(a, b)] = 1.0 if a == b else 0.0
+    share, grow = 1.0 / total, 1.0 / keep
+    k = P
     for a in range(INPUTS):
-        gain = x[INPUTS + a] / total
+        gain = x[INPUTS + a] * share
         s[SLOPE + a] += gain * r
         for b in range(a, INPUTS):
-            s[_at(a, b)] = (s[_at(a, b)] - gain * x[INPUTS + b]) / keep
+            s[k] = (s[k] - gain * x[INPUTS + b]) * grow
+            k += 1
     for a in range(INPUTS):
         if s[_at(a, a)] > CERTAIN:
             less = math.sqrt(CERTAIN / s[_at(a, a)])
@@ -124,7 +136,7 @@ def follow(s: F4, x: F8, back: F8, y: float, memory: float, learn: bool) -> tupl
     bound = 1e9 if young else 4.0 * sigma
     s[M_Y] += rate * (y - s[M_Y] - r + max(-bound, min(bound, r)))
     for a in range(INPUTS):
-        s[M_X + a] += rate * (x[a] - s[M_X + a])
+        s[M_X + a] += rate * x[a]
     rate = max(1.0 / (s[COUNT] + 10.0), 1.0 / memory)
     s[VAR] += rate * (min(r * r, 9.0 * max(s[VAR], 0.05)) - s[VAR])
     return r, own

@@ -91,15 +91,17 @@ def add_frame(v: F4, power: F4, offsets: I4, monitor: I4, nominal: F8, sums: F4)
     """Add one frame to the day's sums; v, power : float32[n] V, W; sums : float32[9, n] updated."""
     for k in range(offsets.size - 1):
         begin, end = offsets[k], offsets[k + 1]
-        m = monitor[k] if monitor[k] >= 0 else begin - 1  # no meter: those before and behind it are
+        # The monitor is no meter: those before and behind it are.
+        until = monitor[k] if monitor[k] >= 0 else begin
+        after = monitor[k] + 1 if monitor[k] >= 0 else begin
         least, most = 0.5 * nominal[k], 1.5 * nominal[k]
-        before, n_before = sum_within(v, begin, m, least, most)
-        behind, n_behind = sum_within(v, m + 1, end, least, most)
+        before, n_before = sum_within(v, begin, until, least, most)
+        behind, n_behind = sum_within(v, after, end, least, most)
         if n_before + n_behind < 3:
             continue
         mean = (before + behind) / (n_before + n_behind)
-        add_meters(v, power, begin, m, mean, least, most, sums)
-        add_meters(v, power, m + 1, end, mean, least, most, sums)
+        add_meters(v, power, begin, until, mean, least, most, sums)
+        add_meters(v, power, after, end, mean, least, most, sums)
 
 
 def features(sums: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -256,16 +256,18 @@ def test_a_dip_is_a_low_half_cycle_under_a_sound_reading(seed: int) -> None:
     assert found == (depth > 0).sum()
 
 
-def test_a_day_of_a_meter_is_summed_against_its_area() -> None:
+@pytest.mark.parametrize("first", [0, 1])  # an area without a monitor, and behind one
+def test_a_day_of_a_meter_is_summed_against_its_area(first: int) -> None:
+    monitor = MONITOR if first else np.array([-1, -1], np.int32)
     rng = np.random.default_rng(1)
     phase = np.zeros(N, np.int8)
     sums, apart, watts = np.zeros((odd.N_SUM, N), np.float32), [], []
     for _ in range(20):
         values = frame(rng, phase)
         v, p = column(values, "v_a"), column(values, "p")
-        odd.add_frame(v, p, OFFSETS, MONITOR, NOMINAL, sums)
-        apart.append(volts(values)[1:11] - np.nanmean(volts(values)[1:11]))
-        watts.append(np.where(np.isnan(v), np.nan, p)[1:11])
+        odd.add_frame(v, p, OFFSETS, monitor, NOMINAL, sums)
+        apart.append(volts(values)[first:11] - np.nanmean(volts(values)[first:11]))
+        watts.append(np.where(np.isnan(v), np.nan, p)[first:11])
     d = np.array(apart)
     slow = {odd.N: (~np.isnan(d)).sum(0), odd.SUM_D: np.nansum(d, 0), odd.MIN_D: np.nanmin(d, 0)}
     slow[odd.SUM_DD] = np.nansum(d * d, 0)
@@ -275,7 +277,7 @@ def test_a_day_of_a_meter_is_summed_against_its_area() -> None:
     slow[odd.MOVES] = np.array([np.abs(np.diff(x)).sum() for x in known])
     slow[odd.LAST_D] = np.array([x[-1] for x in known])
     for what, of_meters in slow.items():
-        np.testing.assert_allclose(sums[what, 1:11], of_meters, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(sums[what, first:11], of_meters, rtol=1e-3, atol=1e-3)
 
 
 def test_silence_is_counted_in_whole_intervals() -> None:

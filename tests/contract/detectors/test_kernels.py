@@ -23,7 +23,7 @@ from tests.unit.detectors.street import START_US, Street, growing, network
 # memory, as copies would not; what runs at the end of a day only (`test_daily`).
 ELSEWHERE = {"scatter.scatter", "scatter.mark_of", "scatter.write_rows", "daily.mean_power"}
 DAY_US = 86_400_000_000
-CALLS_KEPT = 12
+CALLS_KEPT = 24
 EVERY = 61  # a call of so many is kept: early, learned and faulty frames
 
 

@@ -66,8 +66,8 @@ def _rolls_over(e: float) -> bool:
 
 @kernel(
     "int64(int64, float64, float32[::1], float32[::1], float32[::1], float64[:], boolean,"
-    "int64[::1], int32[::1], float64[::1], int64[::1], float64, int64[::1], int64[::1],"
-    "float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1])"
+    "int64[::1], int32[::1], float64[::1], int64[::1], int64[::1], float64, int64[::1],"
+    "int64[::1], float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1])"
 )
 def judge_meters(
     tick: int,
@@ -80,6 +80,7 @@ def judge_meters(
     time: I8,
     offsets: I4,
     nominal: F8,
+    interval: I8,
     delivery: I8,
     memory: float,
     last: I8,
@@ -95,6 +96,7 @@ def judge_meters(
     volts, amps, watts : float32[n]   V and A of the first phase, W
     register : float64[n]    import register, Wh; `registered` is false where there is none to read
     time : int64[n]          `NEVER` = nothing heard
+    interval : int64[n]      stated distance between readings, microseconds; 0 = not stated
     delivery : int64[n]      how far apart deliveries are, microseconds
     last, gap : int64[n]     last reading and usual distance between readings; updated
     healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
@@ -104,6 +106,7 @@ def judge_meters(
     """
     hot = 0
     whole = step_h * 3600.0
+    step_us = round(step_h * 3.6e9)
     settled = 1.0 / memory
     for k in range(offsets.size - 1):
         u = nominal[k]
@@ -192,12 +195,17 @@ def judge_meters(
                     s[AFRESH_AT] = 1.0 if e < AFRESH * last_e[p] else 0.0
                 last_e[p] = e
                 back = s[BACK_H] / DAY_H
-            # Clock: distance of its time from the tick, followed past half a step.
+            # Clock: distance of its time from the tick, followed past half a step. Readings every
+            # ten minutes wander by the ticks of every fifteen: those are held to their own beat.
             clock = math.nan
             away = (time[p] - tick) * 1e-6
+            turn = whole
+            if interval[p] > 0 and interval[p] % step_us != 0:
+                turn = interval[p] * 1e-6
+                away = ((time[p] + interval[p] // 2) % interval[p] - interval[p] // 2) * 1e-6
             moved = s[OFFSET] - away
-            if s[COUNT] > 0.0 and not -0.5 * whole <= moved < 0.5 * whole:
-                away += whole * math.floor(moved / whole + 0.5)
+            if s[COUNT] > 0.0 and not -0.5 * turn <= moved < 0.5 * turn:
+                away += turn * math.floor(moved / turn + 0.5)
             s[OFFSET] = away
             s[COUNT] += 1.0
             d = away - s[USUAL]
@@ -270,6 +278,7 @@ class MeterDetector(Detector):
             frame.time,
             layout.offsets,
             layout.nominal_v,
+            layout.interval_us,
             layout.delivery_us,
             self.memory,
             self.last,

@@ -1,5 +1,7 @@
 """Meters that fail as meters, and sensors: against healthy siblings, in hand-made readings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -155,6 +157,20 @@ def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told
     found = judge("meter", net, drifting.select(~refused))  # what is left by the way in
 
     assert said(found) == {(told, WHO)}
+
+
+def test_a_meter_of_ten_minutes_among_those_of_fifteen_has_a_sound_clock() -> None:
+    """Its readings wander by the ticks; where one is lost, the next stands on the other side."""
+    net, batch = street()
+    devices = tuple(replace(d, interval_s=600.0) if d.id == WHO else d for d in net.devices)
+    time = START_US + np.arange(round(DAYS * 144)) * 600_000_000
+    time = time[np.random.default_rng(1).random(time.size) > 0.03]
+    own = ReadingBatch.of([WHO], np.zeros(time.size, int), time, {"v_a": np.full(time.size, 230.0)})
+    batch = ReadingBatch.concat([batch.select(~rows_of(batch, WHO, 0.0)), own])
+
+    found = judge("meter", replace(net, devices=devices), batch)
+
+    assert [f for f in found if "clock" in f.evidence.rule] == []
 
 
 def test_a_clock_shared_by_the_street_is_nobodys_fault() -> None:

@@ -213,8 +213,8 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         time = np.full(N, k * STEP_US)
         meter.judge_meters(
             k * STEP_US, 0.25, column(values, "v_a"), column(values, "i_a"), column(values, "p"),
-            register, True, time, OFFSETS, NOMINAL, np.zeros(N, np.int64), 1e9, last, gap, healed,
-            last_e, state, repeating, score,
+            register, True, time, OFFSETS, NOMINAL, np.full(N, STEP_US),
+            np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, repeating, score,
         )  # fmt: skip
         row = (float(values[5, CHANNEL["v_a"]]), float(values[5, CHANNEL["i_a"]]))
         same = same + 0.25 if row == last_row else 0.0

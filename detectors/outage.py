@@ -513,7 +513,7 @@ class OutageDetector(Stateful):
         """Findings of one node: the fault it has now, and the end of the one it had."""
         before, now = int(self.open_kind[node]), int(self._choice[node])
         devices, counts = self._evidence(node, now or before)
-        if now == COMMS and before != COMMS and counts["longest_silence"] < MIN_COMMS_MISSED:
+        if now == COMMS and before != COMMS and not self._lasting(node):
             now = 0
         out = []
         if before and FAULT_OF[before] != FAULT_OF[now]:
@@ -546,6 +546,13 @@ class OutageDetector(Stateful):
             np.where(self.interval[mute] > 0, self.interval[mute], self.gap[mute]), 1
         )
         self.restored[mute] = tick_us + (9 * usual) // 4
+
+    def _lasting(self, node: int) -> bool:
+        """Whether half of what is silent below a node missed three readings each: one device that
+        has long been silent by itself says nothing of a path."""
+        below = self._order[self._first[node] : self._last[node]]
+        mute = (self.missed[below] >= 1) & (self.last_gasp[below] <= self.last_alive[below])
+        return bool(mute.any()) and float(np.median(self.missed[below[mute]])) >= MIN_COMMS_MISSED
 
     def _evidence(self, node: int, kind: int) -> tuple[tuple[str, ...], dict[str, int]]:
         below = self._order[self._first[node] : self._last[node]]

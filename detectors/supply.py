@@ -45,7 +45,8 @@ UNBALANCE_MIN, LEAK_FAST, LEAK_BASE, LEAK_VAR, LEAK_COUNT, UNBALANCE, LOAD, FROZ
 NEUTRAL, S_NN, S_NL, LEAK_NOW = range(19, 23)
 ROUGH, ROUGH_BASE, LAST_LEAK, USUAL_UNBALANCE, HEAVY_FRAMES = range(23, 28)
 MI_RE, MI_IM, S_II, S_RE, S_IM, FED = range(28, 34)  # asymmetry along the unbalance current
-N_STATE: Final = 34
+UNBALANCE_VAR = 34
+N_STATE: Final = 35
 
 SPIN: Final = np.array(COS) + 1j * np.array(SIN)
 
@@ -68,6 +69,8 @@ WINDING_HOURS: Final = 8.0
 WINDING_SIGMA: Final = 6.0
 UNBALANCE_LIMIT: Final = 0.5  # of the mean current
 UNBALANCE_NEW: Final = 0.35  # of the mean current above what is usual here under load
+UNBALANCE_STRAY: Final = 2.0  # and so many times its usual stray
+UNBALANCE_DAYS: Final = 5.0  # in five days running at least two are working days
 UNBALANCE_LOAD: Final = 0.25  # of rating: light load is never balanced
 BRANCH_SHARE: Final = 0.6  # of the excess on the loaded phase: then the branch is the place
 UNBALANCE_DOSE_MIN: Final = 240.0
@@ -112,7 +115,7 @@ def follow_supply(
 
     slot_v : float32[m], first : int32[n + 1]   V of every phase, see `GroupLayout.slots`
     high, low : limits, per unit of nominal
-    state : float64[areas, 34], last : int64[areas]  tick last seen; both updated
+    state : float64[areas, 35], last : int64[areas]  tick last seen; both updated
     score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
     """
     memory = MEMORY_DAYS * 24.0 / step_h
@@ -249,13 +252,16 @@ def follow_supply(
             s[UNBALANCE] = most / amps - 1.0
             s[LOAD] = 3.0 * amps * u / rated[k]
             beyond = s[UNBALANCE] - s[USUAL_UNBALANCE]
-            settled = learned and s[HEAVY_FRAMES] >= 48.0
-            if s[LOAD] > UNBALANCE_LOAD / 3.0 and not (settled and beyond > UNBALANCE_NEW):
+            settled = s[COUNT] * step_h > UNBALANCE_DAYS * 24.0 and s[HEAVY_FRAMES] >= 48.0
+            # A workshop on one phase is in the mean by half only: it is there by day alone.
+            stray = UNBALANCE_STRAY * math.sqrt(s[UNBALANCE_VAR])
+            new = settled and beyond > max(UNBALANCE_NEW, stray)
+            if s[LOAD] > UNBALANCE_LOAD / 3.0 and not new:
                 # What the street always was is a matter for planning, not for a ticket.
                 s[HEAVY_FRAMES] += 1.0
                 rate = max(1.0 / s[HEAVY_FRAMES], 1.0 / memory)
                 s[USUAL_UNBALANCE] += rate * beyond
-            new = settled and beyond > UNBALANCE_NEW
+                s[UNBALANCE_VAR] += rate * ((1.0 - rate) * beyond * beyond - s[UNBALANCE_VAR])
             if s[UNBALANCE] > UNBALANCE_LIMIT and new and s[LOAD] > UNBALANCE_LOAD:
                 s[UNBALANCE_MIN] += min(gap_h, 1.0) * 60.0
             s[UNBALANCE_MIN] = min(s[UNBALANCE_MIN], 2.0 * UNBALANCE_DOSE_MIN)
@@ -320,7 +326,7 @@ class SupplyDetector(Detector):
     """Every transformer of a group."""
 
     name: ClassVar[str] = "supply"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = FAULTS
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 

@@ -61,6 +61,13 @@ def test_silence_of_a_whole_area_without_gasps_is_its_communication() -> None:
     assert {f.severity for f in found} == {"P4"}
 
 
+def test_one_reading_late_for_all_is_no_lost_path_though_one_meter_was_long_silent() -> None:
+    late = (1.0 + 7 / 1440, 1.0 + 20 / 1440)
+    street = Street(network(areas=3), 2.0, dark={"T1": late, "T1-B1-1": (0.9, 1.1)}, gasps=0.0)
+
+    assert raised(judge(street)) == set()
+
+
 def test_silence_of_everything_is_nobodys_outage() -> None:
     """Ingestion has stopped; that is not the grid's news."""
     found = judge(Street(network(areas=3), 2.0, dark={"F1": DARK}, gasps=0.0))

@@ -100,6 +100,13 @@ def test_evenings_on_one_phase_are_unbalance() -> None:
     assert raised(judge(amps=evening)) == {"unbalance"}
 
 
+def test_a_workshop_on_one_phase_that_was_always_there_is_no_unbalance() -> None:
+    """By day alone and not at weekends, so it is in the mean by a third only."""
+    workday = lambda t, c: 60.0 * ((t % 1 > 0.3) & (t % 1 < 0.65) & (t % 7 < 5)) * (c == 0)  # noqa: E731
+
+    assert raised(judge(amps=workday)) == set()
+
+
 def test_leakage_that_grows_is_found_early() -> None:
     found = judge(leak=lambda t, n: 0.3 * np.clip(t - 5, 0, None))
 

@@ -38,6 +38,7 @@ SEII: Final = SEN
 LAGGED, LAST, LAGGED_I, LAST_I = range(SNN, SNN + 4)
 N_LONG: Final = LAST_I + 1
 LONG_FRAMES: Final = 48.0
+LONG_FILLED: Final = 0.3  # of the window, however short the steps are
 N_STATE: Final = WINDOW + 2 * N_WINDOW
 
 FREEZE: Final = 30.0 / 14.0  # of the memory, a month: then the new state is the usual one
@@ -534,6 +535,7 @@ def test_long(
                              share of the residual's variance explained
     """
     hot = 0
+    least = max(LONG_FRAMES, -LONG_FILLED / math.log(keep))
     for j in range(rows.size):
         k = rows[j]
         s = state[k]
@@ -559,7 +561,7 @@ def test_long(
         w[LAST_I] = i
         ii = w[SII] - w[SI] * w[SI] / w[W]
         ei = w[SEI] - w[SE] * w[SI] / w[W]
-        if w[W] < LONG_FRAMES or ii < 1.0 or ei <= 0.0:
+        if w[W] < least or ii < 1.0 or ei <= 0.0:
             s[LONG] = 0.0
             continue
         level = w[SE] / w[W]

@@ -50,6 +50,7 @@ from detectors.horizon import Growth
 from detectors.layout import GroupLayout
 from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
+from detectors.records import RecordsDetector
 from detectors.settings import DetectorSettings
 from detectors.transformer import TransformerDetector
 from grid.faults import Severity
@@ -63,6 +64,7 @@ LEARN_FRAMES: Final = 60
 CLEAR: Final = 0.6
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
 FAILS: Final = 0.1  # of nominal, lost in the joint at peak current
+BELIEVED: Final = 0.25  # of nominal: who still gets voltage has lost no more, rms, for hours
 HAZARD_W: Final = 50.0  # heat in one joint that scorches
 SUMS: Final = [WINDOW + j * N_WINDOW + c for j in range(2) for c in range(LEVEL_VAR)]
 COMPANY: Final = 3  # services on one phase of a branch that serve each other as reference
@@ -105,7 +107,7 @@ class JointDetector(Detector):
     name: ClassVar[str] = "joint"
     version: ClassVar[int] = 5
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
-    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter")
+    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter", "records")
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -145,6 +147,7 @@ class JointDetector(Detector):
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
         self.meter: MeterDetector | None = None
+        self.records: RecordsDetector | None = None
         self._never = np.zeros(layout.size, np.uint8)
         self._sums = np.zeros((3, 8))
         self._services = np.full((m, N_SEEN), np.nan, np.float32)
@@ -152,11 +155,19 @@ class JointDetector(Detector):
         self._service_score = np.full(m, np.nan)
         self._branch_score = np.full(3 * runs, np.nan)
         self._branch_area = layout.run_area.repeat(3)
+        # What no branch is on record for is one only where no branch is on record at all.
+        named = np.zeros(layout.n_areas, np.bool_)
+        named[layout.run_area[layout.run_node >= 0]] = True
+        leftover = np.repeat((layout.run_node < 0) & named[layout.run_area], 3)
+        self._leftover = np.flatnonzero(leftover)
         self._service_area = layout.area[self.device]
         self._branch_rows = np.zeros(3 * runs, np.int32)
         self._service_rows = np.zeros(m, np.int32)
         self._run = layout.run[self.device]  # rises: an area's meters lie run by run
         self._first = np.searchsorted(self._run, np.arange(runs + 1)).astype(np.int32)
+        # Row of phase a of a three-phase service, -1 for others.
+        three = layout.phase[self.device] == 3
+        self._first_row = np.where(three, np.arange(m) - self.slot, -1)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
     def _lone_services(self) -> NDArray[np.int32]:
@@ -173,6 +184,7 @@ class JointDetector(Detector):
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
         self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
         self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
+        self.records = next((d for d in others if isinstance(d, RecordsDetector)), None)
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "service":
@@ -273,10 +285,28 @@ class JointDetector(Detector):
             self._service_score[moved[self._run]] *= 0.0
         if not hot and self.near is None:
             return []  # nearly always
+        if self._leftover.size:
+            self._branch_score[self._leftover] *= 0.0
         n_branches = rows_from(self._branch_score, self.branch_open, SUSPECT, self._branch_rows)
         n_services = rows_from(self._service_score, self.service_open, SUSPECT, self._service_rows)
         branches = self._branch_rows[:n_branches]
         services = self._service_rows[:n_services]
+        if n_services and self.records is not None:
+            # However far it strays from a transformer that it does not move with, no joint is why.
+            strange = self.records.foreign_now(self.device[services], frame.tick_us)
+            strange &= self.service_open[services] == 0
+            self._service_score[services[strange]] *= 0.0
+        if n_services and self.neutral is not None:
+            # However long the other phases have risen: where the neutral is told, it is the place.
+            told = np.isin(self.device[services], self.neutral.told_devices())
+            self._service_score[services[told & (self.service_open[services] == 0)]] *= 0.0
+        for rows, area, score, state in (
+            (branches, self._branch_area, self._branch_score, self.branch),
+            (services, self._service_area, self._service_score, self.service),
+        ):
+            # More than there is to lose: the known current is not the one that flows there.
+            absurd = rows[state[rows, SHIFT] > BELIEVED * self.layout.nominal_v[area[rows]]]
+            score[absurd] = np.minimum(score[absurd], 0.5)
         if self.transformer is not None:
             # A crowd of new loads goes where no line was ever learned: the overload is the finding,
             # and what the windows hold of it says nothing afterwards.
@@ -297,6 +327,9 @@ class JointDetector(Detector):
                 state[np.ix_(young, SUMS)] = 0.0
         for k in branches[self._branch_score[branches] >= CLEAR].tolist():
             self._branch_score[k] = self._alone(k)
+        for j in services[self._service_score[services] >= CLEAR].tolist():
+            if self._others_rise(self.service, self._first_row[j], j):
+                self._service_score[j] = min(self._service_score[j], 0.5)
         tick = frame.tick_us
         for rows, growth, score, seen in (
             (branches, self._branch_growth, self._branch_score, self._branches),
@@ -320,13 +353,20 @@ class JointDetector(Detector):
         named = partial(self._finding, frame, False)
         return out + self.over(frame, self._service_score, self.service_open, CLEAR, named)
 
+    @staticmethod
+    def _others_rise(state: NDArray[np.float32], first: int, k: int) -> bool:
+        """Whether another of the three phases from row `first` on rises while that of row k falls;
+        a negative `first`: there is no other."""
+        if first < 0:
+            return False
+        w = state[first : first + 3, WINDOW : WINDOW + N_WINDOW]
+        level = w[:, SE] / np.maximum(w[:, W], 1.0)
+        return bool(np.delete(level, k - first).min() < -0.2 * abs(level[k - first]))
+
     def _alone(self, k: int) -> float:
         """Score of one phase of a branch; if the others rise with it, it is the neutral's."""
         score = float(self._branch_score[k])
-        w = self.branch[3 * (k // 3) : 3 * (k // 3) + 3, WINDOW : WINDOW + N_WINDOW]
-        level = w[:, SE] / np.maximum(w[:, W], 1.0)
-        others = np.delete(level, k % 3)
-        if others.min() < -0.2 * abs(level[k % 3]):
+        if self._others_rise(self.branch, 3 * (k // 3), k):
             score = min(score, 0.5)
         # One customer's joint pulls the mean of its phase; then the customer is the place.
         mine = (self._channel == k) & (self._services[:, REFERENCE] == PEERS)

@@ -9,7 +9,7 @@ One cause gives one finding: the place nearest to the transformer that explains 
 import math
 from functools import partial
 from itertools import repeat
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from detectors.displacement import (
     EXPLAINED,
     FROZEN,
     I_0,
+    LAST_SIZE,
     LEFT,
     N_PLACE,
     N_STATE,
@@ -131,6 +132,12 @@ def _standing(score: F8, opened: I8) -> NDArray[np.bool_]:
         return np.asarray((score >= MOVED).any(1) | (opened > 0).any(1))
 
 
+def _torn(score: F8, state: F8) -> NDArray[np.bool_]:
+    """Places displaced beyond the limit of a broken neutral in this frame, for the first time or
+    not."""
+    return np.asarray((state[:, LAST_SIZE] >= 1.0) & ~np.isnan(score[:, 1]))
+
+
 class NeutralDetector(Detector):
     """Follows every three-phase device, branch and area of a group."""
 
@@ -187,11 +194,19 @@ class NeutralDetector(Detector):
     def _note_moved(self) -> None:
         """Where a monitor is waited for, branches stay as they were."""
         runs, areas = (self._run_score, self.run_open), (self._area_score, self.area_open)
-        if not self.moved.any() and _quiet(*runs, MOVED) and _quiet(*areas, MOVED):
+        # Broken is told by the second frame, but already in the first no drop is what it seems.
+        torn = _torn(self._run_score, self.run_state)
+        torn |= _torn(self._area_score, self.area_state)[self._run_area]
+        still = not torn.any() and not self.moved.any()
+        if still and _quiet(*runs, MOVED) and _quiet(*areas, MOVED):
             return  # nearly always
         deaf = (self.absent > 0) & (self.absent <= self.patience)
-        moved = _standing(*runs) | _standing(*areas)[self._run_area]
+        moved = torn | _standing(*runs) | _standing(*areas)[self._run_area]
         np.copyto(self.moved, moved, where=~deaf[self._run_area])
+
+    def told_devices(self) -> NDArray[Any]:
+        """int[m]: positions of three-phase devices whose own neutral is found loose or broken."""
+        return np.asarray(self.three[(self.device_open > 0).any(1)])
 
     def broken_areas(self) -> NDArray[np.bool_]:
         """Areas whose own star point is found displaced, or was far beyond its limit just now."""

@@ -42,6 +42,8 @@ CONTRADICT_DAYS: Final = 3  # in a row: a fault of a day or two disturbs what ne
 CONTRADICT_SHARE: Final = 0.2  # more of an area at once is its reference that has gone wrong
 MISFIT: Final = 1.5  # times the area's usual variance, before another transformer is looked for
 FIT: Final = 2.0  # times the usual variance there: a fault makes a meter fit badly anywhere
+FOREIGN_SLOPE: Final = 0.35  # of the changes of the own transformer, seen at the meter: less, and
+FOREIGN_MOST: Final = 0.7  # surely (three standard errors) less than this, is no meter of its area
 CANDIDATES_MAX: Final = 3000
 TOGETHER: Final = 1024  # meters looked for elsewhere in one go
 
@@ -215,7 +217,7 @@ class RecordsDetector(Detector):
     """One group's records against its measurements."""
 
     name: ClassVar[str] = "records"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("unknown", "sensor_fault")
     beside: ClassVar[bool] = True
 
@@ -232,6 +234,7 @@ class RecordsDetector(Detector):
         self.suspect = self._array("suspect", "voltage", (len(rows), 2), np.int64, -1)
         self.ratio = self._array("ratio", "voltage", len(rows), np.float32)
         self.told = self._array("told", "voltage", len(rows), np.int64)
+        self.foreign = self._array("foreign", "device", layout.size, np.int64)
         self.told_power = self._array("told_power", "area", layout.n_areas, np.int64)
         # Frames taken, column of the ring, day.
         self.clock = self._array("clock", "one", (1, 3), np.int64)[0]
@@ -294,7 +297,7 @@ class RecordsDetector(Detector):
         self.clock[2] = day
         if first:
             return []
-        self.learned = self._sure(list(self._learn()))
+        self.learned = self._sure(list(self._learn(frame.tick_us)))
         out = [*self._misplaced(frame), *self._levels(frame), *self._powers(frame)]
         return out
 
@@ -302,6 +305,12 @@ class RecordsDetector(Detector):
         """What the last frame taught and nobody has taken yet."""
         out, self.learned = self.learned, []
         return out
+
+    def foreign_now(self, positions: NDArray[np.int32], tick_us: int) -> NDArray[np.bool_]:
+        """bool[m]: whose voltage does not move with its own transformer. What a frame finds holds
+        from the next one on, so that others may run beside."""
+        since = self.foreign[positions]  # -t: was so before t
+        return ((since > 0) & (since <= tick_us)) | (-since > tick_us)
 
     # -- place -----------------------------------------------------------------------------
 
@@ -321,7 +330,38 @@ class RecordsDetector(Detector):
         usual[some] = 0.5 * (best[order[begin + (n - 1) // 2]] + best[order[begin + n // 2]])
         return usual
 
-    def _learn(self) -> Iterator[Learned]:
+    def _tell_foreign(
+        self, here: mapping.Nearest, usual: NDArray[np.float64], references: Any, tick_us: int
+    ) -> None:
+        """Note who moves with no phase of its own transformer: however far its voltage strays from
+        there, nothing on its way from there is the cause.
+
+        references : float32[n_areas, 3, RING - 1]   changes of voltage, V
+        """
+        layout = self.layout
+        area = layout.area[self._device]
+        doubtful = (here.variance > MISFIT * usual[area]) & (layout.transformer[area] >= 0)
+        doubtful &= (here.reference >= 0) & (here.pairs >= CONTRADICT_PAIRS)
+        strange = np.zeros(layout.size, np.bool_)
+        rows = np.flatnonzero(doubtful)
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            moves = np.empty((RING - 1, len(some)), np.float32)
+            mapping.changes(*self._ring(), some, moves)
+            mapping.cut(moves)
+            y, x = moves.T.astype(float), references[area[some], here.reference[some]].astype(float)
+            both = ~np.isnan(x) & ~np.isnan(y)
+            y, x = np.where(both, y, 0.0), np.where(both, x, 0.0)
+            xx = np.maximum((x * x).sum(1), 1e-9)
+            slope = (x * y).sum(1) / xx
+            rest = ((y - slope[:, None] * x) ** 2).sum(1) / both.sum(1)
+            most = slope + 3.0 * np.sqrt(rest / xx)
+            strange[self._device[some[(slope < FOREIGN_SLOPE) & (most < FOREIGN_MOST)]]] = True
+        from_us = tick_us + layout.step_us
+        self.foreign[strange & (self.foreign <= 0)] = from_us
+        self.foreign[~strange & (self.foreign > 0)] = -from_us
+
+    def _learn(self, tick_us: int) -> Iterator[Learned]:
         """Meters whose place is measured and not what the layout has."""
         layout = self.layout
         rows, areas = len(self._device), layout.n_areas
@@ -335,6 +375,8 @@ class RecordsDetector(Detector):
         placed, single = layout.transformer[area] >= 0, phase < 3
         here = mapping.places(variance, pairs)
         best = here.variance
+        usual = self._usual(best, np.flatnonzero(placed), area)
+        self._tell_foreign(here, usual, references, tick_us)
         usual = self._usual(best, np.flatnonzero(placed & single), area)
         fits = single & placed & (best <= FIT * usual[area]) & (here.ratio <= CLEAREST_NEEDED)
         fits &= (here.reference >= 0) & (here.reference != phase)

@@ -26,14 +26,16 @@ from detectors.drops import (
     SDD,
     SDI,
     SDII,
+    SE,
     SHARED,
     WINDOW,
+    W,
     test_drops,
     test_long,
 )
 from detectors.engine import Engine
 from detectors.expected import CLOCK, INPUTS, N_LONE, OWN_I, SHARE, deviations, follow
-from detectors.joint import BRANCH, LONG, SERVICE
+from detectors.joint import BRANCH, LONG, SERVICE, JointDetector
 from detectors.layout import CHANNEL, ROW_FLOATS
 from detectors.outage import OutageDetector
 from detectors.settings import DetectorSettings
@@ -87,6 +89,40 @@ def test_a_new_load_of_the_customer_is_not_a_joint() -> None:
     }
 
     assert raised(judge(Street(network(meters=9), 9.0, load=evening))) == set()
+
+
+def test_a_loose_neutral_of_one_service_is_not_taken_for_its_joint() -> None:
+    """One phase falls with its current, but the others rise."""
+    state = np.zeros((4, N_STATE), np.float32)
+    state[:, WINDOW + W] = 24.0
+    state[:3, WINDOW + SE] = 24.0 * np.array([-0.6, 1.4, -0.7])
+    state[3, WINDOW + SE] = 24.0
+
+    assert JointDetector._others_rise(state, 0, 1)
+    assert not JointDetector._others_rise(state, -1, 3)
+    state[[0, 2], WINDOW + SE] = 0.0
+    assert not JointDetector._others_rise(state, 0, 1)
+
+
+def test_the_first_reading_of_a_broken_neutral_is_no_joint() -> None:
+    """The neutral is told by the second; the customers would be told by the first."""
+    street = Street(network(meters=9), 9.0, neutral={"T1": step_at(6.3, 25.0)})
+    on = ("joint", "neutral")
+    engine = Engine(street.net, replace(ALONE, disabled=tuple(set(ALONE.disabled) - set(on))))
+
+    found = engine.feed("s", street.readings()) + engine.flush()
+
+    told = {f.fault for f in found if f.score >= 1}
+    assert "neutral_broken" in told
+    assert "joint_resistance" not in told
+
+
+def test_a_meter_of_no_known_branch_is_no_branch_of_its_own() -> None:
+    net = network(areas=1, meters=9)
+    lost = tuple(replace(u, branch=None) if u.id == "U-T1-B1-4" else u for u in net.usage_points)
+    street = Street(replace(net, usage_points=lost), 9.0, joint={"T1-B1-4": growing(4.0, 8.0, 1.0)})
+
+    assert raised(judge(street)) == {("joint_resistance", "usage_point", "U-T1-B1-4")}
 
 
 def test_without_current_a_lasting_drop_is_found() -> None:

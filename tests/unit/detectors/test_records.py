@@ -8,6 +8,7 @@ import pytest
 
 from detectors import mapping
 from detectors.engine import Engine
+from detectors.records import RecordsDetector
 from grid.network import Network
 from grid.readings import ReadingBatch
 from grid.records import Finding
@@ -131,6 +132,25 @@ def test_a_meter_of_another_transformer_is_moved_there_and_reported() -> None:
 
     assert ("T1", "a") == place_of(engine, "T1-B1-1")
     assert {"T1-B1-1"} == {f.asset for f in found}
+
+
+def test_a_meter_that_moves_with_nobody_is_noted_as_no_meter_of_its_area() -> None:
+    """It hangs on a transformer that is not among these: what it lacks, no joint here takes."""
+    net = network(**WELL_KNOWN)  # type: ignore[arg-type]
+    rows = moving(net)
+    mine = rows.device == rows.names.index("T1-B2-3")
+    v = np.array(rows.value("v_a"), float)
+    v[mine] = 231.0 + np.random.default_rng(9).normal(0, 0.6, mine.sum())
+    volts = {**rows.values, "v_a": v}
+
+    engine, _ = judged(net, ReadingBatch.of(rows.names, rows.device, rows.time, volts))
+
+    (records,) = (d for d in engine.families.groups[0] if isinstance(d, RecordsDetector))
+    names = np.array(records.layout.names)
+    every = np.arange(names.size, dtype=np.int32)
+    since = int(records.foreign.max())
+    assert names[records.foreign_now(every, since)].tolist() == ["T1-B2-3"]
+    assert not records.foreign_now(every, since - STEP_US).any()
 
 
 def test_a_meter_without_transformer_finds_its_own() -> None:

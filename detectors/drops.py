@@ -34,9 +34,10 @@ N_WINDOW: Final = 12
 FALLEN: Final = SNN
 SIT: Final = SNN
 SEII: Final = SEN
-# In a window of days: residual and current times the ones before, and those themselves.
-LAGGED, LAST, LAGGED_I, LAST_I = range(SNN, SNN + 4)
-N_LONG: Final = LAST_I + 1
+# In a window of days: residual and current times the ones before, those themselves, and each times
+# the other before.
+LAGGED, LAST, LAGGED_I, LAST_I, CROSSED = range(SNN, SNN + 5)
+N_LONG: Final = CROSSED + 1
 LONG_FRAMES: Final = 48.0
 LONG_FILLED: Final = 0.3  # of the window, however short the steps are
 N_STATE: Final = WINDOW + 2 * N_WINDOW
@@ -530,7 +531,7 @@ def test_long(
     business, and over days the season moves it too.
 
     rows : int32[m]          places in `seen`, `state`, `score`
-    window : float32[m, 10]   updated; keep : float  what is kept of it a frame
+    window : float32[m, 11]   updated; keep : float  what is kept of it a frame
     limits : float64[5]      ohm, share of the usual slope, volt rms explained, standard errors,
                              share of the residual's variance explained
     """
@@ -556,8 +557,9 @@ def test_long(
         w[SEI] += e * i
         w[SEE] += e * e
         w[LAGGED] += e * w[LAST]
-        w[LAST] = e
         w[LAGGED_I] += i * w[LAST_I]
+        w[CROSSED] += e * w[LAST_I] + i * w[LAST]
+        w[LAST] = e
         w[LAST_I] = i
         ii = w[SII] - w[SI] * w[SI] / w[W]
         ei = w[SEI] - w[SE] * w[SI] / w[W]
@@ -566,14 +568,18 @@ def test_long(
             continue
         level = w[SE] / w[W]
         ee = max(w[SEE] - w[SE] * level, 1e-9)
-        # What misleads a slope is what coheres in both, residual and current.
-        coherent = max(0.1, min(0.95, (w[LAGGED] - w[SE] * level) / ee))
-        coherent *= max(0.1, min(0.95, (w[LAGGED_I] - w[SI] * w[SI] / w[W]) / ii))
         r = ei / ii
         shift = r * math.sqrt(ii / w[W])
-        left = max(ee - r * ei, 0.0025 * w[W]) / w[W]
+        left = max(ee - r * ei, 0.0025 * w[W])
+        # What misleads a slope is what coheres in both, current and what the slope leaves.
+        current = w[LAGGED_I] - w[SI] * w[SI] / w[W]
+        crossed = w[CROSSED] - 2.0 * level * w[SI]
+        rest = w[LAGGED] - w[SE] * level - r * (crossed - r * current)
+        coherent = max(0.1, min(0.95, rest / left)) * max(0.1, min(0.95, current / ii))
         known = max(s[S_II] * min(s[KNOWN], memory), 1e-3)
-        se = math.sqrt(left * (1.0 + coherent) / (1.0 - coherent) * (1.0 / ii + 1.0 / known))
+        left /= w[W]
+        then = min(left, max(s[VAR], LEAST_VAR))
+        se = math.sqrt((left / ii + then / known) * (1.0 + coherent) / (1.0 - coherent))
         x = min(r / max(limits[0], limits[1] * abs(s[SLOPE])), shift / limits[2])
         x = min(x, min(r / se / limits[3], r * ei / ee / limits[4]))
         if s[M_I] > 0.3 and w[SI] < COUNTED * s[M_I] * w[W]:

@@ -44,7 +44,7 @@ from detectors.drops import (
     test_drops,
     test_long,
 )
-from detectors.expected import N_LONE, OWN_I, deviations
+from detectors.expected import HOURS, N_LONE, OWN_I, deviations
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import GroupLayout
@@ -56,6 +56,7 @@ from detectors.transformer import TransformerDetector
 from grid.faults import Severity
 from grid.records import Evidence, Finding
 
+HOUR_US: Final = 3_600_000_000
 WINDOW_HOURS: Final = (6.0, 48.0)
 WINDOW_FRAMES: Final = 12  # at least: six hourly readings in a row fall by chance
 MEMORY_DAYS: Final = 14.0
@@ -105,7 +106,7 @@ class JointDetector(Detector):
     """Every service, and every phase of every branch below a monitor."""
 
     name: ClassVar[str] = "joint"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter", "records")
 
@@ -138,6 +139,7 @@ class JointDetector(Detector):
         self._alone_rows = np.flatnonzero(self.lone >= 0).astype(np.int32)
         lone = self._alone_rows
         self.expected = self._array("expected", "lone", (lone.size, N_LONE), np.float32)
+        self.hours = self._array("hours", "lone", (lone.size, HOURS), np.int16)
         self.before = self._array("before", "area", (layout.n_areas, OWN_I), np.float32, np.nan)
         self.long = self._array("long", "lone", (lone.size, N_LONG), np.float32)
         self._keep = math.exp(-step_s / (LONG_HOURS * 3600.0))
@@ -219,7 +221,9 @@ class JointDetector(Detector):
                 self._lone_slot,
                 suspect.astype(np.uint8),
                 self.memory,
+                frame.tick_us // HOUR_US % HOURS,
                 self.expected,
+                self.hours,
                 self.before,
                 self._deviation,
             )

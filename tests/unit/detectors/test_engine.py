@@ -119,7 +119,7 @@ def test_an_edited_network_keeps_the_state_of_what_stayed() -> None:
 
 
 def test_a_snapshot_fits_the_memory_of_the_state() -> None:
-    net = network(areas=3)
+    net = network(areas=3, branches=4)  # two meters a branch and phase: none has siblings
     engine = Engine(net)
     engine.feed("s", Street(net, 1.0).readings())
 

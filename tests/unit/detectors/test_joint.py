@@ -1,5 +1,6 @@
 """Joints that gain resistance are found at the customer or the branch, told apart from loads."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,13 +29,15 @@ from detectors.drops import (
     SDII,
     SE,
     SHARED,
+    STDERR,
+    VAR,
     WINDOW,
     W,
     test_drops,
     test_long,
 )
 from detectors.engine import Engine
-from detectors.expected import CLOCK, INPUTS, N_LONE, OWN_I, SHARE, deviations, follow
+from detectors.expected import CLOCK, HOURS, INPUTS, N_LONE, OWN_I, SHARE, deviations, follow
 from detectors.joint import BRANCH, LONG, SERVICE, JointDetector
 from detectors.layout import CHANNEL, ROW_FLOATS
 from detectors.outage import OutageDetector
@@ -351,6 +354,29 @@ def test_a_window_of_days_equals_least_squares_with_an_intercept() -> None:
     assert score[0] > 1.0
 
 
+@pytest.mark.parametrize("coheres", [0.0, 0.8])
+def test_a_window_of_days_knows_how_sure_it_is(coheres: float) -> None:
+    """The standard error covers how far the slope strays, and not what the slope explains."""
+    rng = np.random.default_rng(11)
+    n, keep, ohm = 168, math.exp(-1.0 / 120.0), 0.3
+    strays, told = [], []
+    for _ in range(60):
+        current, noise = rng.normal(3.0, 1.0, n), rng.normal(0.0, 0.5, n)
+        for k in range(1, n):
+            current[k] = 3.0 + 0.8 * (current[k - 1] - 3.0) + 0.6 * (current[k] - 3.0)
+            noise[k] = coheres * noise[k - 1] + math.sqrt(1.0 - coheres**2) * noise[k]
+        state, window = np.zeros((1, N_STATE), np.float32), np.zeros((1, N_LONG), np.float32)
+        state[0, [COUNT, KNOWN, S_II, VAR]] = 400.0, 400.0, 1e6, 0.25
+        score, seen = np.full(1, np.nan), np.zeros((1, N_SEEN), np.float32)
+        for k in range(n):
+            seen[0, [LEFT, OWN]], score[0] = (ohm * current[k] + noise[k], current[k]), np.nan
+            long(seen, np.zeros(1, np.int32), state, window, score, 336.0, 72.0, keep, LONG)
+        strays.append(float(state[0, RESISTANCE]) - ohm)
+        told.append(float(state[0, STDERR]))
+
+    assert 0.7 * np.std(strays) < np.median(told) < 1.6 * np.std(strays)
+
+
 def test_a_customer_who_draws_more_from_the_day_the_joint_heats_is_found() -> None:
     """The slope of the new current must not pass for the usual one."""
     load = {"T1-B1-5": lambda d: 1500.0 * ((d > 5) & (d % 1 > 0.6))}
@@ -408,13 +434,38 @@ def test_what_an_area_shares_is_taken_off_each_meter_by_its_own_share() -> None:
         values[1:, CHANNEL["v_a"]] = base + part * rng.normal(0.0, 0.5) + rng.normal(0.0, 0.1, 6)
         deviations(
             values, np.array([0, 7], np.int32), np.zeros(1, np.int32), np.array([230.0]),
-            np.arange(1, 7, dtype=np.int32), np.zeros(6, np.int8), np.zeros(6, np.uint8), 336.0,
-            state, before, out,
+            np.arange(1, 7, dtype=np.int32), np.zeros(6, np.int8), np.zeros(6, np.uint8), 336.0, 0,
+            state, np.zeros((6, HOURS), np.int16), before, out,
         )  # fmt: skip
         left[k] = out
 
     assert state[5, SHARE] == pytest.approx(-1.0, abs=0.1)
     assert left[-500:].std(axis=0).max() < 0.2
+
+
+def test_what_comes_at_the_same_hours_every_day_is_not_the_meters() -> None:
+    """Somebody who is not metered cooks at noon; learned in a month, held while in doubt."""
+    rng = np.random.default_rng(10)
+    days, noon = 60, 12
+    values = np.full((2, ROW_FLOATS), np.nan, np.float32)
+    state, before = np.zeros((1, N_LONE), np.float32), np.full((1, 6), np.nan, np.float32)
+    usual = np.zeros((1, HOURS), np.int16)
+    out, left = np.zeros(1), np.zeros((days, 24))
+    for d in range(days):
+        for h in range(24):
+            volts = rng.normal(230.0, 1.0, 3)
+            values[0, [CHANNEL[q] for q in ("v_a", "v_b", "v_c")]] = volts
+            cooks = 3.0 if h == noon and d < 50 else 0.0
+            values[1, CHANNEL["v_a"]] = volts[0] - cooks + rng.normal(0.0, 0.2)
+            deviations(
+                values, np.array([0, 2], np.int32), np.zeros(1, np.int32), np.array([230.0]),
+                np.ones(1, np.int32), np.zeros(1, np.int8), np.full(1, d >= 50, np.uint8), 336.0,
+                h, state, usual, before, out,
+            )  # fmt: skip
+            left[d, h] = out[0]
+
+    assert abs(left[40:50, noon].mean()) < 0.5
+    assert left[50:, noon].mean() == pytest.approx(3.0, abs=0.5)
 
 
 def lone_scores(

@@ -8,19 +8,18 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
-from detectors.arrivals import Arrivals
 from forewatt.admission import Admission
 from forewatt.ahead import ahead
 from forewatt.config import AlertConfig, DetectorConfig, load_config
+from forewatt.delays import usual_delays
 from forewatt.judging import Judge, detector_settings
 from forewatt.memory import keep_freed_memory
 from forewatt.progress import Progress
@@ -29,7 +28,6 @@ from grid.network import Network
 from grid.readings import ReadingBatch
 
 SOURCE = "dataset"
-FIRST_ROWS = 200_000  # show how late readings usually come
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +56,18 @@ def backtest(
     dataset = read_dataset(folder)
     ledger = MemoryLedger()
     settings = detectors or DetectorConfig(), alerts or AlertConfig(), country
-    batches = dataset.batches(order="received")
-    network, first = _usual_delays(dataset.network, batches, settings[0], country)
-    waited = sum(a != b for a, b in zip(network.devices, dataset.network.devices, strict=True))
-    if waited:
-        dataset.notes.say(
-            f"readings of {waited} devices usually come later than `delivery_s` in "
-            "network/devices.csv says: their areas are waited for"
-        )
+    delays = usual_delays(
+        dataset.network,
+        dataset.batches(order="received"),
+        detector_settings(settings[0], country),
+    )
+    network = delays.network
+    if delays.note is not None:
+        dataset.notes.say(delays.note)
     admission = Admission(network)
     with ThreadPoolExecutor(1, "families") as helper:
         judge = Judge(network, *settings, helper=helper)
-        batches = chain(first, batches)
-        rows, events = _judge_all(dataset, batches, network, judge, ledger, admission)
+        rows, events = _judge_all(dataset, delays.batches, network, judge, ledger, admission)
     lines = alert_lines(ledger)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     beside = out.with_suffix(out.suffix + ".tmp")
@@ -85,20 +82,6 @@ def backtest(
         time.perf_counter() - started,
         (*dataset.notes.sentences, *admission.sentences()),
     )
-
-
-def _usual_delays(
-    network: Network, batches: Iterator[ReadingBatch], detectors: DetectorConfig, country: str
-) -> tuple[Network, list[ReadingBatch]]:
-    """The network with the delays that its first readings show, and these readings."""
-    arrivals = Arrivals(network, detector_settings(detectors, country))
-    first: list[ReadingBatch] = []
-    for batch in batches:
-        first.append(batch)
-        arrivals.add(batch)
-        if sum(map(len, first)) >= FIRST_ROWS:
-            break
-    return arrivals.network(), first
 
 
 def _judge_all(

@@ -24,6 +24,7 @@ from detectors.scoring.matching import DAY_US
 from detectors.scoring.tail import Tail, benjamini_hochberg, common_rate
 from forewatt.admission import Admission
 from forewatt.config import DetectorConfig, load_config
+from forewatt.delays import usual_delays
 from forewatt.judging import detector_settings
 from forewatt.limits import Limit, accept, write_limits
 from forewatt.progress import Progress
@@ -180,12 +181,13 @@ def calibrate(
     if not 0 < false_share <= 1:
         raise BadInput(f"a false share of {false_share}", fix="give a number up to 1")
     dataset = read_dataset(folder)
-    engine = Engine(dataset.network, detector_settings(detectors or DetectorConfig(), country))
-    admission = Admission(dataset.network)
+    settings = detector_settings(detectors or DetectorConfig(), country)
+    delays = usual_delays(dataset.network, dataset.batches(order="received"), settings)
+    engine, admission = Engine(delays.network, settings), Admission(delays.network)
     findings: list[Finding] = []
     first, last = 2**62, -(2**62)
     with Progress("judged", dataset) as progress:
-        for batch in dataset.batches():
+        for batch in delays.batches:
             rows = admission.admit(batch)
             if len(rows):
                 first, last = min(first, int(rows.time.min())), max(last, int(rows.time.max()))

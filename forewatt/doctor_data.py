@@ -24,6 +24,7 @@ from detectors.outage import OutageDetector
 from detectors.records import RecordsDetector
 from detectors.settings import DetectorSettings
 from forewatt.admission import Admission
+from forewatt.delays import usual_delays
 from grid.dataset import read_dataset
 from grid.faults import FAULTS
 from grid.network import Network
@@ -180,12 +181,13 @@ class _Census:
 def examine(folder: Path, country: str = "CN") -> DataReport:
     """Read a dataset folder and say what it can show. Raises BadInput as `backtest` does."""
     dataset = read_dataset(folder)
-    network = dataset.network
     others = [f.name for f in FAMILIES if f is not RecordsDetector]
     settings = DetectorSettings(country=country, disabled=(*others, OutageDetector.name))
+    delays = usual_delays(dataset.network, dataset.batches(order="received"), settings)
+    network = delays.network
     engine, census, admission = Engine(network, settings), _Census(network), Admission(network)
     last: dict[tuple[str, str], Finding] = {}
-    for batch in dataset.batches():
+    for batch in delays.batches:
         admitted = admission.admit(batch)
         census.add(admitted)
         for f in engine.feed("dataset", admitted):
@@ -195,6 +197,8 @@ def examine(folder: Path, country: str = "CN") -> DataReport:
     areas = tuple(AreaReport(a, observable(a, settings)) for a in census.areas())
     wrong = tuple(last[k] for k in sorted(last) if last[k].score >= 1.0)
     notes = [*dataset.notes.sentences, *admission.sentences()]
+    if delays.note is not None:
+        notes.append(delays.note)
     if engine.late:
         notes.append(f"{engine.late} rows came too late to be judged")
     days = max(0.0, (census.last_us - census.first_us) / 86400e6)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from detectors.near import NearScores
 from forewatt.admission import Admission
 from forewatt.child import begin
 from forewatt.config import load_config
-from forewatt.judging import Judge, budget_settings
+from forewatt.delays import usual_delays
+from forewatt.judging import Judge, budget_settings, detector_settings
 from forewatt.run import catch_stop
 from forewatt.site import keep_network
 from forewatt.trial_files import SIDES, read_json, write_series, write_whole
@@ -311,6 +312,12 @@ def _run(trial: Trial, args: argparse.Namespace) -> dict[str, Any]:
     )
     if not given.network.devices:
         raise BadInput("the network has no devices", fix="import a network first")
+    # Both sides wait alike: by the settings of the first.
+    delays = usual_delays(
+        given.network, given.batches, detector_settings(settings[0].detectors, country)
+    )
+    notes = given.notes if delays.note is None else (*given.notes, delays.note)
+    given = replace(given, network=delays.network, notes=notes)
     sides = [Side(n, given.network, s, country) for n, s in zip(SIDES, settings, strict=False)]
     return trial.run(given, sides)
 

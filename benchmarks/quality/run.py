@@ -10,7 +10,8 @@ from detectors.scoring import AlertLine, read_alerts
 from forewatt.admission import Admission
 from forewatt.backtest import SOURCE
 from forewatt.config import AlertConfig, DetectorConfig
-from forewatt.judging import Judge
+from forewatt.delays import usual_delays
+from forewatt.judging import Judge, detector_settings
 from grid.network import Network
 from grid.readings import ReadingBatch
 
@@ -19,12 +20,14 @@ def judged(
     network: Network, batches: Iterable[ReadingBatch], country: str = "CN"
 ) -> list[AlertLine]:
     """The alerts of these batches, in arrival order, with the settings of a fresh installation."""
-    judge = Judge(network, DetectorConfig(), AlertConfig(), country)
-    ledger = MemoryLedger()
-    admission = Admission(network)
-    for batch in batches:
-        admitted = admission.admit(batch.sort(by="received"))
-        apply_events(judge.batch(SOURCE, admitted), ledger, network)
+    detectors = DetectorConfig()
+    arrived = (batch.sort(by="received") for batch in batches)
+    delays = usual_delays(network, arrived, detector_settings(detectors, country))
+    network = delays.network
+    judge = Judge(network, detectors, AlertConfig(), country)
+    ledger, admission = MemoryLedger(), Admission(network)
+    for batch in delays.batches:
+        apply_events(judge.batch(SOURCE, admission.admit(batch)), ledger, network)
     apply_events(judge.flush(), ledger, network)
     # As text and back: what is judged is what a user of the file would see.
     return read_alerts(_texts(ledger))

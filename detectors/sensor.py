@@ -142,7 +142,7 @@ def follow_calm(
 @kernel(
     "int64(float32[:, ::1], float32[::1], float32[::1], int32[::1], int32[::1], int32[::1],"
     "int32[::1], int32[::1], float64[::1], float64, float32[:, ::1], float64[:, ::1], int32[::1],"
-    "float64[::1], float64[::1])"
+    "float64[::1], float32[::1])"
 )
 def judge_voltages(
     values: F4,
@@ -159,7 +159,7 @@ def judge_voltages(
     distance: F8,
     strays: I4,
     score: F8,
-    by: F8,
+    by: F4,
 ) -> int:
     """Judge every phase voltage and take the impossible ones from the frame; returns how many
     scores are at the limit.
@@ -169,7 +169,8 @@ def judge_voltages(
     state : float32[7, m]      see the column names; updated
     distance : float64[., 3], strays : int32[.]   scratch of the largest area: V less the usual
                                distance; phases that are not where they usually are
-    score : float64[n]         out: 1 = limit, NaN = nothing seen; by : float64[n]  V of the leap
+    score : float64[n]         out: 1 = limit, NaN = nothing seen; by : float32[n]  V of the leap,
+                               the last one's while there is none
     """
     hot = 0
     settled = 1.0 / memory
@@ -279,7 +280,7 @@ class SensorDetector(Detector):
     """Every voltage of a group; runs before the others and cleans their frame."""
 
     name: ClassVar[str] = "sensor"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = ("sensor_fault",)
     gate: ClassVar[bool] = True
 
@@ -297,7 +298,8 @@ class SensorDetector(Detector):
         self._distance = np.empty((largest, 3))
         self._strays = np.empty(3 * largest, np.int32)
         self._score = np.full(n, np.nan)
-        self._by = np.zeros(n)
+        # Told once more when it is over, perhaps after a restart.
+        self.leap = self._array("leap", "device", n, np.float32)
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
@@ -316,7 +318,7 @@ class SensorDetector(Detector):
             self._distance,
             self._strays,
             self._score,
-            self._by,
+            self.leap,
         )
         if self.quiet(hot):
             return []
@@ -350,7 +352,7 @@ class SensorDetector(Detector):
                 words.rule,
                 words.rule_zh,
                 {
-                    "leap_v": rounded(self._by[p], 1),
+                    "leap_v": rounded(self.leap[p], 1),
                     "readings": int(self._of(p)[:, RUN].max()),
                 },
                 limit=round(LEAP * float(layout.nominal_v[layout.area[p]]), 1),

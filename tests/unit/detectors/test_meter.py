@@ -210,6 +210,23 @@ def test_a_voltage_that_leaps_alone_is_the_sensors(volts: float) -> None:
     assert said(found) == {("sensor_fault", WHO)}
 
 
+def test_how_far_a_voltage_leapt_is_told_at_its_end_after_a_restart_too() -> None:
+    net, batch = street()
+    v = np.array(batch.value("v_a"), float)
+    v[rows_of(batch, WHO, 3.0) & ~rows_of(batch, WHO, 3.5)] += 30.0
+    rows = changed(batch, v_a=v).sort()
+    cut = int(np.searchsorted(rows.time, START_US + round(3.4 * 86400e6)))
+    first, again = (Engine(net, DetectorSettings()) for _ in range(2))
+
+    found = first.feed("s", rows.select(slice(0, cut)))
+    again.restore(first.snapshot())
+    found += again.feed("s", rows.select(slice(cut, None))) + again.flush()
+
+    leaps = [f.evidence.numbers["leap_v"] for f in found if f.fault == "sensor_fault"]
+    assert len(leaps) > 1
+    assert leaps == pytest.approx([30.0] * len(leaps), abs=1.0)
+
+
 def test_a_sensor_found_out_raises_nothing_else() -> None:
     """The gate takes its readings from the frame before the other families see them."""
     net, batch = street()

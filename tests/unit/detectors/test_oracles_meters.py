@@ -327,7 +327,7 @@ def test_a_sensor_leaps_alone_and_its_usual_distance_is_a_mean() -> None:
     rng = np.random.default_rng(1)
     phase = np.array([3] + [0] * 15, np.int8)
     state = np.zeros((sensor.N_STATE, N + 2), np.float32)
-    distance, score, by = np.zeros((N, 3)), np.zeros(N), np.zeros(N)
+    distance, score, by = np.zeros((N, 3)), np.zeros(N), np.zeros(N, np.float32)
     strays = np.zeros(3 * N, np.int32)
     own, leaps = rng.normal(0, 2, N), []
     for k in range(120):

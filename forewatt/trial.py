@@ -41,6 +41,7 @@ from grid.network import Network
 from grid.network_files import parse_time
 from grid.readings import ReadingBatch
 from grid.records import Finding
+from ingest.files import without_ratios
 
 STEP_US = 900_000_000
 TELL_S = 0.5
@@ -188,7 +189,8 @@ class Trial:
         began = time.monotonic()
         self._furnish(given)
         start_us, end_us = given.span_us
-        admission = Admission(given.network)
+        network = without_ratios(given.network) if given.primary else given.network
+        admission = Admission(network)
         done, at_us = 0, start_us
         told = self._write_alerts(sides)
 

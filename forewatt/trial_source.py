@@ -25,12 +25,16 @@ FORMS = (".parquet", ".csv", ".csv.gz")
 
 @dataclass(frozen=True)
 class Given:
-    """What a trial is made of: the network, the rows in order of arrival, truth if there is."""
+    """What a trial is made of: the network, the rows in order of arrival, truth if there is.
+
+    `primary`: the values have passed the ratios of the network's devices already.
+    """
 
     network: Network
     batches: list[ReadingBatch]
     truth: str | None = None
     notes: tuple[str, ...] = ()
+    primary: bool = False
 
     @property
     def span_us(self) -> tuple[int, int]:
@@ -150,7 +154,7 @@ def _past(config: Config | None, start_us: int | None, end_us: int | None) -> Gi
             batches.append(batch)
     if not rows:
         raise BadInput("nothing is stored in this span", fix="choose another --from and --to")
-    return Given(network, batches)
+    return Given(network, batches, primary=True)  # the collectors' checks saw to it
 
 
 def joined(given: Given) -> ReadingBatch:

@@ -4,6 +4,7 @@ done."""
 import json
 import threading
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 
 from forewatt.backtest import backtest
 from forewatt.cli import main
-from forewatt.trial import Pace
+from forewatt.trial import Pace, Side, Trial
 from forewatt.trial_files import TrialFolder, write_series
 from forewatt.trial_settings import TrialSettings, known_settings
+from forewatt.trial_source import Given
 from forewatt.trials import SCENARIOS, TooManyTrials, TrialRoom
 from grid.dataset import read_dataset
 from grid.errors import BadInput
@@ -57,6 +59,22 @@ def test_a_trial_raises_the_alerts_that_a_backtest_raises(
 
     lines = (tmp_path / "alerts.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(x) for x in lines] == trial.alerts("a")
+
+
+def test_what_was_stored_is_not_brought_to_the_primary_side_once_more(
+    trial: TrialFolder, dataset: Path, tmp_path: Path
+) -> None:
+    """The live past went through the collectors' checks, which applied the ratios on record."""
+    stored = read_dataset(dataset)
+    devices = tuple(replace(d, ct_ratio=8.0, pt_ratio=4.0) for d in stored.network.devices)
+    network = replace(stored.network, devices=devices)
+    batches = list(stored.batches(order="received"))
+    side = Side("a", network, TrialSettings(), "CN")
+
+    again = Trial(tmp_path, {}, Pace(tmp_path, None, lambda: False))
+    again.run(Given(network, batches, primary=True), [side])
+
+    assert trial.alerts("a") == side.lines()
 
 
 def test_the_other_side_is_judged_with_its_own_settings(trial: TrialFolder) -> None:

@@ -176,11 +176,6 @@ class Frames:
             due = min(due, close + passed * layout.step_us)
         return due
 
-    def open_rows(self, g: int) -> int:
-        """Readings in the open frames of a group."""
-        slots, first = int(self.shape[g, 2]), int(self.shape[g, 5])
-        return int(self.filled[first : first + slots].sum())
-
     def next_filled(self, g: int) -> int:
         """Number of frames to pass until one that holds readings; -1 when none does."""
         slots, first, following = (int(self.shape[g, k]) for k in (2, 5, 6))

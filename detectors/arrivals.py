@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.frames import NEVER
-from detectors.layout import JUDGED_KINDS, SECOND, fleet_layout
+from detectors.layout import SECOND, fleet_layout
 from detectors.settings import DetectorSettings
 from grid.network import Network
 from grid.readings import ReadingBatch
@@ -36,7 +36,9 @@ class Arrivals:
         self._index = network.device_index
         self._step = np.ones(n, np.int64)
         self._delay = np.zeros(n, np.int64)
-        for g in fleet_layout(network, settings).groups:
+        fleet = fleet_layout(network, settings)
+        self._judged = fleet.group >= 0
+        for g in fleet.groups:
             self._step[g.device] = g.step_us
             self._delay[g.device] = g.delay_us
         self._newest = NEVER
@@ -66,9 +68,8 @@ class Arrivals:
         needed = self._needed_us()
         area = self._network.device_transformer
         devices = list(self._network.devices)
-        judged = np.array([d.kind in JUDGED_KINDS for d in devices], np.bool_)
-        for k in np.unique(area[needed > 0]).tolist():
-            inside = np.flatnonzero((area == k) & judged)
+        for k in np.unique(area[(needed > 0) & self._judged]).tolist():
+            inside = np.flatnonzero((area == k) & self._judged)
             most = int(np.sort(needed[inside])[::-1][int(FEW * inside.size)])
             prompt = needed[inside][needed[inside] <= PROMPT_S * 1e6]
             most = max(most, int(prompt.max(initial=0)))

@@ -67,6 +67,15 @@ def test_what_comes_in_time_changes_nothing() -> None:
     assert set(learned(net, late(net, {"T": 5.0})).values()) == {None}
 
 
+def test_a_sensor_of_no_area_whose_readings_come_late_is_nobodys_delay() -> None:
+    net = network()
+    devices = tuple(replace(d, kind="sensor") if d.id == "SW2" else d for d in net.devices)
+    rows = late(net, {"T1-TM": 30.0})
+    names = tuple("SW2" if name == "T1-TM" else name for name in rows.names)
+
+    assert set(learned(replace(net, devices=devices), replace(rows, names=names)).values()) == {None}
+
+
 def test_an_area_that_is_waited_for_is_not_silent() -> None:
     net = network(areas=3)
     rows = late(net, {"T1-B": 15.0})

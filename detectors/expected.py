@@ -46,7 +46,8 @@ COMPANY: Final = 3  # meters that must agree before they take anything off
 UNMOVED: Final = 1.0  # V^2, of changes that must have been seen before a clock or share moves
 SHARE_MAX: Final = 1.5
 HOUR_MEMORY: Final = 2.0  # times the memory, a month: a fault's own evenings must not be usual soon
-HOUR_MAX: Final = 32.0  # V: kept in millivolt, in two bytes
+HOUR_UNIT: Final = 2.5e-4  # V: in two bytes, and yet a reading of a minute moves it
+HOUR_MAX: Final = 8.0  # V
 HOUR_UNSEEN: Final = 0.2  # of the memory, counted as seen at nought: a day or two are no habit
 
 
@@ -187,9 +188,9 @@ def _take_off_common(out: F8, begin: int, end: int, state: F4, hold: U1, memory:
 
 
 @kernel("float64(float64, float32[::1], int16[::1], int64, float64, boolean)")
-def _beyond_hour(left: float, s: F4, usual: I2, hour: int, memory: float, learn: bool) -> float:
+def beyond_hour(left: float, s: F4, usual: I2, hour: int, memory: float, learn: bool) -> float:
     """What is left of a deviation without what is usual at this hour, and learn the usual."""
-    volts = 1e-3 * usual[hour]
+    volts = HOUR_UNIT * usual[hour]
     left -= volts
     seen = s[COUNT] - FIRST_FRAMES
     if learn and seen > 0.0:
@@ -197,7 +198,7 @@ def _beyond_hour(left: float, s: F4, usual: I2, hour: int, memory: float, learn:
         weight = min(1.0, 3.0 * sigma / max(abs(left), 1e-9))
         readings = min(HOUR_MEMORY * memory, seen + HOUR_UNSEEN * memory) / HOURS
         volts = max(-HOUR_MAX, min(HOUR_MAX, volts + weight * left / readings))
-        usual[hour] = np.int16(round(1e3 * volts))
+        usual[hour] = np.int16(round(volts / HOUR_UNIT))
     return left
 
 
@@ -225,7 +226,7 @@ def deviations(
 
     device, slot : int32[m], int8[m]  by area, rising; hold : uint8[m]  1 = do not learn now
     hour : int               of the day, 0 to 23, in any time zone
-    state : float32[m, 49]   updated; usual : int16[m, 24]  mV at each hour, updated
+    state : float32[m, 49]   updated; usual : int16[m, 24]  at each hour, in `HOUR_UNIT`, updated
     before : float32[n_areas, 6]  the monitors' values of the last frame, updated
     out : float64[m]         V, NaN = not judged
     """
@@ -263,7 +264,6 @@ def deviations(
         _take_off_common(out, begin, end, state, hold, memory)
         for j in range(begin, end):
             if not math.isnan(out[j]):
-                out[j] = own[j] + _beyond_hour(
-                    out[j], state[j], usual[j], hour, memory, hold[j] == 0
-                )
+                left = beyond_hour(out[j], state[j], usual[j], hour, memory, hold[j] == 0)
+                out[j] = own[j] + left
         begin = end

@@ -106,7 +106,7 @@ class JointDetector(Detector):
     """Every service, and every phase of every branch below a monitor."""
 
     name: ClassVar[str] = "joint"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter", "records")
 

@@ -200,9 +200,10 @@ def judge_meters(
             clock = math.nan
             away = (time[p] - tick) * 1e-6
             turn = whole
-            if interval[p] > 0 and interval[p] % step_us != 0:
-                turn = interval[p] * 1e-6
-                away = ((time[p] + interval[p] // 2) % interval[p] - interval[p] // 2) * 1e-6
+            own = interval[p]
+            if own > 0 and own % step_us != 0 and step_us % own != 0:
+                turn = own * 1e-6
+                away = ((time[p] + own // 2) % own - own // 2) * 1e-6
             moved = s[OFFSET] - away
             if s[COUNT] > 0.0 and not -0.5 * turn <= moved < 0.5 * turn:
                 away += turn * math.floor(moved / turn + 0.5)

@@ -73,7 +73,9 @@ def test_a_sensor_of_no_area_whose_readings_come_late_is_nobodys_delay() -> None
     rows = late(net, {"T1-TM": 30.0})
     names = tuple("SW2" if name == "T1-TM" else name for name in rows.names)
 
-    assert set(learned(replace(net, devices=devices), replace(rows, names=names)).values()) == {None}
+    delivery = learned(replace(net, devices=devices), replace(rows, names=names))
+
+    assert set(delivery.values()) == {None}
 
 
 def test_an_area_that_is_waited_for_is_not_silent() -> None:

@@ -37,7 +37,18 @@ from detectors.drops import (
     test_long,
 )
 from detectors.engine import Engine
-from detectors.expected import CLOCK, HOURS, INPUTS, N_LONE, OWN_I, SHARE, deviations, follow
+from detectors.expected import (
+    CLOCK,
+    HOURS,
+    INPUTS,
+    N_LONE,
+    OWN_I,
+    SHARE,
+    beyond_hour,
+    deviations,
+    follow,
+)
+from detectors.expected import VAR as LINE_VAR
 from detectors.joint import BRANCH, LONG, SERVICE, JointDetector
 from detectors.layout import CHANNEL, ROW_FLOATS
 from detectors.outage import OutageDetector
@@ -466,6 +477,19 @@ def test_what_comes_at_the_same_hours_every_day_is_not_the_meters() -> None:
 
     assert abs(left[40:50, noon].mean()) < 0.5
     assert left[50:, noon].mean() == pytest.approx(3.0, abs=0.5)
+
+
+def test_readings_of_a_minute_learn_the_hour_as_well() -> None:
+    """Each moves the usual by a fraction of a millivolt."""
+    memory = 14.0 * 1440.0
+    state, usual = np.zeros(N_LONE, np.float32), np.zeros(HOURS, np.int16)
+    state[[COUNT, LINE_VAR]] = 10.0 * memory, 0.09
+    noise = np.random.default_rng(4).normal(0.0, 0.3, 8000)
+
+    left = [beyond_hour(0.4 + e, state, usual, 12, memory, True) - e for e in noise]
+
+    assert left[0] == pytest.approx(0.4)
+    assert abs(left[-1]) < 0.1
 
 
 def lone_scores(

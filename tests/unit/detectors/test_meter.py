@@ -159,12 +159,20 @@ def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told
     assert said(found) == {(told, WHO)}
 
 
-def test_a_meter_of_ten_minutes_among_those_of_fifteen_has_a_sound_clock() -> None:
-    """Its readings wander by the ticks; where one is lost, the next stands on the other side."""
+@pytest.mark.parametrize(("interval_s", "strays_s"), [(600, 0.0), (60, 8.0)])
+def test_a_meter_of_another_interval_than_the_street_has_a_sound_clock(
+    interval_s: int, strays_s: float
+) -> None:
+    """Those of ten minutes wander by the ticks of fifteen, and where one is lost the next stands on
+    the other side; those of a minute stray too far to be followed past half a minute."""
     net, batch = street()
-    devices = tuple(replace(d, interval_s=600.0) if d.id == WHO else d for d in net.devices)
-    time = START_US + np.arange(round(DAYS * 144)) * 600_000_000
-    time = time[np.random.default_rng(1).random(time.size) > 0.03]
+    devices = tuple(
+        replace(d, interval_s=float(interval_s)) if d.id == WHO else d for d in net.devices
+    )
+    rng = np.random.default_rng(1)
+    time = START_US + np.arange(round(DAYS * 86400 / interval_s)) * interval_s * 1_000_000
+    time = time[rng.random(time.size) > 0.2]
+    time += (rng.normal(0.0, strays_s, time.size) * 1e6).astype(np.int64)
     own = ReadingBatch.of([WHO], np.zeros(time.size, int), time, {"v_a": np.full(time.size, 230.0)})
     batch = ReadingBatch.concat([batch.select(~rows_of(batch, WHO, 0.0)), own])
 

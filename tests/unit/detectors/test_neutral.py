@@ -5,6 +5,7 @@ import pytest
 
 from detectors.displacement import (
     I_0,
+    LAST_SIZE,
     LEVEL,
     LINE,
     N_PLACE,
@@ -18,7 +19,7 @@ from detectors.displacement import (
     test_places as follow_places,
 )
 from detectors.engine import Engine
-from detectors.neutral import CROWD, NO_BOUND
+from detectors.neutral import CROWD, NO_BOUND, NeutralDetector
 from grid.readings import ReadingBatch
 from grid.records import NOT_ENOUGH, WATCH_LIST, Finding
 from tests.unit.detectors.street import (
@@ -236,3 +237,15 @@ def test_a_monitor_that_misses_readings_moves_no_neutral() -> None:
     found = engine.feed("s", rows.select(~lost)) + engine.flush()
 
     assert raised(found) == set()
+
+
+def test_branches_have_moved_from_the_first_reading_beyond_a_broken_neutrals_limit() -> None:
+    """It is told by the second; but drops of the first are no joints'."""
+    engine = Engine(network(), only("neutral"))
+    (neutral,) = (d for d in engine.families.groups[0] if isinstance(d, NeutralDetector))
+    neutral.area_state[0, LAST_SIZE] = 1.2
+    neutral._area_score[:] = 0.0
+
+    neutral._note_moved()
+
+    assert neutral.moved_runs().tolist() == [True, True, False, False]

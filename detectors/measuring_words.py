@@ -59,7 +59,8 @@ RULES: Final[dict[str, Words]] = {
             "power outage: no last gasp came and the neighbours are supplied",
             "停电：无停电上报且周围供电正常",
         ),
-        "check modem, antenna and SIM of this device; no repair crew for supply is needed",
-        "检查该设备通信模块、天线与SIM卡；无需派抢修队",
+        "check modem, antenna and SIM of this device; if its readings are refused as from the "
+        "future, set its clock instead; no repair crew for supply is needed",
+        "检查该设备通信模块、天线与SIM卡；若其数据因时钟超前被拒收则改为对时；无需派抢修队",
     ),
 }

@@ -1,8 +1,8 @@
 """Drops below a reference that grow with a current: the kernels of joints and terminals.
 
-`observe_drops` gathers what services and branches show in a frame; `test_drops` learns each drop
-as `c + R I + K T` on healthy days and tests what is left over, in two windows, for an added
-resistance. Where no current is known, a drop that appears and stays is looked for instead.
+`test_drops` learns each drop that services and branches show (`observed`) as `c + R I + K T` on
+healthy days and tests what is left over, in two windows, for an added resistance. Where no current
+is known, a drop that appears and stays is looked for instead.
 """
 
 import math
@@ -10,17 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from detectors.compiled import F4, F8, I1, I4, I8, U1, kernel
-from detectors.currents import phase_current
-from detectors.layout import CHANNEL
-
-V: Final = CHANNEL["v_a"]
-
-# Columns of what is seen: drop, own current, the branch's current, which reference was used; and,
-# once tested, what of the drop the usual one does not explain.
-DROP, OWN, SHARED, REFERENCE, LEFT = range(5)
-N_SEEN: Final = 5
-PEERS, MONITOR_REF, MODEL_REF = 1.0, 2.0, 3.0
+from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.observed import DROP, LEFT, MODEL_REF, OWN, REFERENCE, SHARED
 
 COUNT, M_Y, M_I, M_T, S_II, S_IT, S_TT, S_YI, S_YT, VAR, REF, FROZEN = range(12)
 RESISTANCE, SHIFT, STDERR, CURRENT_MAX, LEVEL, KNOWN, SLOPE, LONG = range(12, 20)
@@ -44,7 +35,6 @@ N_STATE: Final = WINDOW + 2 * N_WINDOW
 
 FREEZE: Final = 30.0 / 14.0  # of the memory, a month: then the new state is the usual one
 DISPELLED: Final = 0.3  # score of a lone meter below which what was suspected is learned from again
-ODD_V: Final = 6.0
 BLIND_V: Final = 0.9  # V, where no current is known
 BLIND_T: Final = 9.0
 # Against what the transformer says a lone meter should read: volt in the fast and slow window, and
@@ -69,135 +59,6 @@ LEAST_TAUGHT: Final = np.float32(1e-3)  # A^2
 LEAST_II: Final = np.float32(1e-6)  # A^2, of a window that has seen a current
 HALF_SQUARE: Final = 0.2475  # of a limit, squared: and a hundredth less for rounding
 LEAST_ALONE: Final = 1e-6  # share of a current's square that the other one does not explain
-
-
-@kernel(
-    "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1],"
-    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], uint8[::1], float32[::1],"
-    "float64[:, ::1], float32[:, ::1], float32[:, ::1])"
-)
-def observe_drops(
-    values: F4,
-    monitor: I4,
-    run_area: I4,
-    nominal: F8,
-    first: I4,
-    device: I4,
-    slot: I1,
-    at: I1,
-    lone: I4,
-    deviation: F8,
-    stuck: U1,
-    usual_i: F4,
-    sums: F8,
-    services: F4,
-    branches: F4,
-) -> None:
-    """What each service (a device's phase slot) and each phase of each branch shows in a frame.
-
-    first : int32[n_runs + 1]      run r has the services first[r]:first[r + 1]
-    device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
-    stuck : uint8[n]               1 = repeats itself: neither judged nor a reference for others
-    lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
-    sums : float64[3, 8]           scratch by phase: volt, number, ampere, mean, odd ones' volt and
-                                   number, lowest and highest volt
-    services : float32[m, 5], branches : float32[n_runs * 3, 5]   out; NaN drop = not seen
-    """
-    # Indexes are unsigned: numba looks at each signed one whether it counts from the end.
-    for r in range(run_area.size):
-        k = np.uint32(run_area[r])
-        u = nominal[k]
-        low, high = 0.7 * u, 1.3 * u
-        for c in range(3):
-            for x in range(6):
-                sums[c, x] = 0.0
-            sums[c, 6] = math.inf
-            sums[c, 7] = -math.inf
-        begin, end = np.uint32(first[r]), np.uint32(first[r + 1])
-        for j in range(begin, end):
-            p = np.uint32(device[j])
-            s = np.uint32(slot[j])
-            i = math.nan if stuck[p] else phase_current(values, p, s, u)
-            v = math.nan if stuck[p] else float(values[p, V + s])
-            seen = low < v < high
-            services[j, DROP] = np.float32(v if seen else math.nan)  # its voltage, for now
-            services[j, OWN] = np.float32(i if seen else math.nan)
-            if at[j] < 0:
-                continue
-            total = sums[np.uint8(at[j])]
-            if math.isnan(i):
-                i = float(usual_i[j])
-            elif math.isnan(usual_i[j]):
-                usual_i[j] = np.float32(i)
-            else:
-                usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
-            if seen:
-                total[0] += v
-                total[1] += 1.0
-                total[6] = min(total[6], v)
-                total[7] = max(total[7], v)
-            if not math.isnan(i):
-                total[2] += i
-        # A meter that reads far from its phase's mean (a broken one) must not shift its neighbours.
-        far = False
-        for c in range(3):
-            total = sums[c]
-            if total[1] > 0.0:
-                total[3] = total[0] / total[1]
-                far |= total[7] - total[3] > ODD_V or total[3] - total[6] > ODD_V
-        if far:
-            for j in range(begin, end):
-                v = float(services[j, DROP])
-                if at[j] < 0 or math.isnan(v):
-                    continue
-                total = sums[np.uint8(at[j])]
-                if abs(v - total[3]) > ODD_V and total[1] >= 3.0:
-                    total[4] += v
-                    total[5] += 1.0
-            for c in range(3):
-                total = sums[c]
-                if total[5] > 0.0 and 3.0 * total[5] <= total[1]:
-                    total[0] -= total[4]
-                    total[1] -= total[5]
-        for j in range(begin, end):
-            row = services[j]
-            row[SHARED] = math.nan
-            row[REFERENCE] = math.nan
-            row[LEFT] = math.nan
-            v = float(row[DROP])
-            if math.isnan(v):
-                continue
-            total = sums[np.uint8(max(at[j], 0))]
-            drawn = 0.0 if math.isnan(row[OWN]) else float(row[OWN])
-            if lone[j] >= 0:
-                row[REFERENCE] = MODEL_REF
-                row[DROP] = -deviation[np.uint32(lone[j])]
-                if at[j] >= 0:
-                    row[SHARED] = total[2] - drawn
-                continue
-            # Leave this one out of the mean, unless it was left out as odd.
-            odd = total[5] > 0.0 and abs(v - total[3]) > ODD_V
-            odd = odd and 3.0 * total[5] <= total[1] + total[5]
-            others = total[1] - (0.0 if odd else 1.0)
-            if at[j] < 0 or others < 2.0:
-                row[DROP] = math.nan  # siblings missing now; others would be another reference
-                row[OWN] = math.nan
-                continue
-            row[REFERENCE] = PEERS
-            row[DROP] = (total[0] - (0.0 if odd else v)) / others - v
-            row[SHARED] = total[2] - drawn
-        for c in range(3):
-            row = branches[3 * r + c]
-            for x in range(N_SEEN):
-                row[x] = math.nan
-            if monitor[k] < 0 or sums[c, 1] < 1.0:
-                continue
-            v = float(values[np.uint32(monitor[k]), V + c])
-            if low < v < high:
-                row[DROP] = v - sums[c, 0] / sums[c, 1]
-                row[OWN] = sums[c, 2] if sums[c, 2] != 0.0 else math.nan
-                row[SHARED] = sums[(c + 1) % 3, 2] + sums[(c + 2) % 3, 2]
-                row[REFERENCE] = MONITOR_REF
 
 
 @kernel("UniTuple(float32, 2)(float32[::1])")

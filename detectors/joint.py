@@ -19,20 +19,13 @@ from detectors.drops import (
     BLIND_V,
     COUNT,
     CURRENT_MAX,
-    DROP,
     FREEZE,
     FROZEN,
-    LEFT,
     LEVEL_VAR,
-    MODEL_REF,
     N_LONG,
-    N_SEEN,
     N_STATE,
     N_WINDOW,
-    OWN,
-    PEERS,
     REF,
-    REFERENCE,
     RESISTANCE,
     SE,
     SHIFT,
@@ -40,7 +33,6 @@ from detectors.drops import (
     VAR,
     WINDOW,
     W,
-    observe_drops,
     test_drops,
     test_long,
 )
@@ -50,6 +42,16 @@ from detectors.horizon import Growth
 from detectors.layout import GroupLayout
 from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
+from detectors.observed import (
+    DROP,
+    LEFT,
+    MODEL_REF,
+    N_SEEN,
+    OWN,
+    PEERS,
+    REFERENCE,
+    observe_drops,
+)
 from detectors.records import RecordsDetector
 from detectors.settings import DetectorSettings
 from detectors.transformer import TransformerDetector

@@ -17,21 +17,23 @@ from detectors.currents import phase_current
 from detectors.drops import (
     COUNT,
     CURRENT_MAX,
-    DROP,
-    LEFT,
-    N_SEEN,
     N_STATE,
-    OWN,
-    PEERS,
-    REFERENCE,
     RESISTANCE,
-    SHARED,
     SHIFT,
     test_drops,
 )
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import CHANNEL, GroupLayout
+from detectors.observed import (
+    DROP,
+    LEFT,
+    N_SEEN,
+    OWN,
+    PEERS,
+    REFERENCE,
+    SHARED,
+)
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
 from grid.records import Evidence, Finding
@@ -56,7 +58,7 @@ KELVIN_BLIND: Final = 5.0
 def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) -> None:
     """Excess over the area's middle and squared current of every device.
 
-    seen : float32[n, 5]  columns of `drops.observe_drops`; warm : float64[n]  degC, NaN unknown
+    seen : float32[n, 5]  columns of `observed.observe_drops`; warm : float64[n]  degC, NaN unknown
     """
     seen.fill(math.nan)
     for k in range(offsets.size - 1):

@@ -11,24 +11,16 @@ from numpy.typing import NDArray
 from detectors.catalogue import FAMILIES
 from detectors.drops import (
     COUNT,
-    DROP,
     FROZEN,
     KNOWN,
-    LEFT,
-    MODEL_REF,
     N_LONG,
-    N_SEEN,
     N_STATE,
-    OWN,
-    PEERS,
-    REFERENCE,
     RESISTANCE,
     S_II,
     SDD,
     SDI,
     SDII,
     SE,
-    SHARED,
     STDERR,
     VAR,
     WINDOW,
@@ -51,6 +43,16 @@ from detectors.expected import (
 from detectors.expected import VAR as LINE_VAR
 from detectors.joint import BRANCH, LONG, SERVICE, JointDetector
 from detectors.layout import CHANNEL, ROW_FLOATS
+from detectors.observed import (
+    DROP,
+    LEFT,
+    MODEL_REF,
+    N_SEEN,
+    OWN,
+    PEERS,
+    REFERENCE,
+    SHARED,
+)
 from detectors.outage import OutageDetector
 from detectors.settings import DetectorSettings
 from grid.records import Finding

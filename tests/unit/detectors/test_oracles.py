@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from detectors import base, currents, displacement, drops, expected, terminal
+from detectors import base, currents, displacement, expected, observed, terminal
 from detectors.layout import CHANNEL, ROW_FLOATS
 from tests.unit.detectors.sixteen import (
     AREA,
@@ -198,9 +198,9 @@ def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> N
     stuck = (rng.random(N) < 0.1).astype(np.uint8)
     table = slots(phase)
     device, slot, at = (np.array(x) for x in zip(*table, strict=True))
-    services, branches = (np.zeros((m, drops.N_SEEN), np.float32) for m in (len(table), 9))
+    services, branches = (np.zeros((m, observed.N_SEEN), np.float32) for m in (len(table), 9))
     first = np.searchsorted(RUN[device], np.arange(4)).astype(np.int32)
-    drops.observe_drops(
+    observed.observe_drops(
         values, MONITOR, np.array([0, 0, 1], np.int32), NOMINAL, first, device.astype(np.int32),
         slot.astype(np.int8), at.astype(np.int8), np.full(len(table), -1, np.int32), np.zeros(0),
         stuck, np.full(len(table), np.nan, np.float32), np.zeros((3, 8)), services, branches,
@@ -211,10 +211,10 @@ def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> N
         same[j] = False
         others = v[same]
         judged = not np.isnan(v[j]) and others.size >= 2
-        near = judged and np.ptp(np.append(others, v[j])) < drops.ODD_V
+        near = judged and np.ptp(np.append(others, v[j])) < observed.ODD_V
         if near:
-            assert services[j, drops.DROP] == pytest.approx(others.mean() - v[j], abs=1e-5)
-        assert judged == bool(~np.isnan(services[j, drops.DROP]))
+            assert services[j, observed.DROP] == pytest.approx(others.mean() - v[j], abs=1e-5)
+        assert judged == bool(~np.isnan(services[j, observed.DROP]))
 
 
 def test_a_lone_meter_is_expected_by_least_squares_on_the_monitor() -> None:
@@ -262,7 +262,7 @@ def test_a_terminal_is_compared_with_the_middle_of_its_area(seed: int) -> None:
     t = values[:, CHANNEL["t_terminal"]].astype(float)
     t[3] += 40
     values[:, CHANNEL["t_terminal"]] = t
-    seen, warm = np.zeros((N, drops.N_SEEN), np.float32), np.zeros(N)
+    seen, warm = np.zeros((N, observed.N_SEEN), np.float32), np.zeros(N)
     terminal.observe_terminals(values, OFFSETS, NOMINAL, seen, warm)
     for k in range(2):
         mine = t[AREA == k]

@@ -29,11 +29,13 @@ SAME_H, RUN, LOW, HIGH, LAST_V, LAST_I, LAST_E, BACK_H, OFFSET, USUAL, JITTER, C
     13
 )
 AFRESH_AT = 13  # 1 = the register began anew when it ran back
-N_STATE: Final = 14
+GRAIN = 14  # the least by which the voltage has changed so far, V: what the meter shows at all
+N_STATE: Final = 15
 
 STUCK_HOURS: Final = 6.0
 STUCK_READINGS: Final = 12.0
 MOVED_V: Final = 2.0  # the area's middle must have moved so far meanwhile
+GRAINS: Final = 3.0  # and so many of the meter's own steps: whole volts stand still for a night
 DAY_H: Final = 24.0
 BACK_WH: Final = 50.0  # registers count in steps of 10 Wh at most
 ROLLOVER: Final = 0.98  # of a power of ten: there a register starts anew by design
@@ -43,7 +45,7 @@ SHARED_DRIFT: Final = 0.3  # share of an area's meters whose clocks moved: then 
 LEARN_FRAMES: Final = 48.0
 MEMORY_DAYS: Final = 7.0
 SILENT_H: Final = 12.0
-SILENT_INTERVALS: Final = 24.0
+SILENT_INTERVALS: Final = 26.0  # a day's hourly readings lost in one export are no silence
 SILENT_DELIVERIES: Final = 3.0
 HEALED_KEEP: Final = 0.99999  # a reading: forgotten over months
 HEALED: Final = 1.5  # times the longest silence that ended by itself in this area
@@ -51,7 +53,8 @@ SPEAKING: Final = 0.5  # share of the area's devices that must be heard for sile
 TOGETHER: Final = 0.15  # share silent at once: then it is the path they share, not the device
 EXCHANGE_H: Final = 0.5  # an exchange takes so long: rarer readings do not show the pause
 AFRESH: Final = 0.01  # of what it stood at: a register below that begins anew
-REPEATS: Final = 3.0  # equal readings running, while the area's middle moved by half of MOVED_V
+REPEATS: Final = 3.0  # equal readings running, while the area's middle moved by half of that
+COARSE_V: Final = 1.0  # no meter shows less; one that seldom changes may seem to
 CLEAR: Final = 0.6
 
 
@@ -100,7 +103,7 @@ def judge_meters(
     delivery : int64[n]      how far apart deliveries are, microseconds
     last, gap : int64[n]     last reading and usual distance between readings; updated
     healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
-    last_e : float64[n]      register seen last, Wh; state : float32[n, 14]; updated
+    last_e : float64[n]      register seen last, Wh; state : float32[n, 15]; updated
     repeating : uint8[n]     out: 1 = repeats one reading while the area moves, not yet for long
     score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged
     """
@@ -123,7 +126,8 @@ def judge_meters(
             elif last[p] > NEVER and tick - last[p] > 4 * max(gap[p], 1):
                 silent += 1
             v = float(volts[p])
-            if 0.7 * u < v < 1.4 * u and state[p, SAME_H] == 0.0:
+            # Left out at their first repeat, coarse meters would move the middle by who is left.
+            if 0.7 * u < v < 1.4 * u and state[p, RUN] < REPEATS:
                 total += v
                 number += 1
         middle = total / number if number >= 3 else math.nan
@@ -173,11 +177,15 @@ def judge_meters(
                         s[LOW] = min(s[LOW], middle)
                         s[HIGH] = max(s[HIGH], middle)
                     stuck = min(s[SAME_H] / STUCK_HOURS, s[RUN] / STUCK_READINGS)
-                    if not s[HIGH] - s[LOW] >= MOVED_V:
+                    moves = max(MOVED_V, GRAINS * min(float(s[GRAIN]), COARSE_V))
+                    if not s[HIGH] - s[LOW] >= moves:
                         stuck = min(stuck, 0.5)
-                    if s[RUN] >= REPEATS and s[HIGH] - s[LOW] >= 0.5 * MOVED_V:
+                    if s[RUN] >= REPEATS and s[HIGH] - s[LOW] >= 0.5 * moves:
                         repeating[p] = 1
                 else:
+                    change = abs(v - float(s[LAST_V]))
+                    if change > 0.0 and (change < s[GRAIN] or s[GRAIN] == 0.0):
+                        s[GRAIN] = np.float32(change)
                     s[SAME_H] = 0.0
                     s[RUN] = 0.0
                     s[LOW] = 1e9
@@ -240,7 +248,7 @@ class MeterDetector(Detector):
     """Every device of a group."""
 
     name: ClassVar[str] = "meter"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = ("meter_health", "comms_failure")
     listens: ClassVar[tuple[str, ...]] = (OutageDetector.name,)
     spoils: ClassVar[bool] = True

@@ -198,6 +198,30 @@ def test_one_silent_device_among_speaking_ones_has_lost_its_communication() -> N
     assert found[0].tick_us - START_US >= round(3.4 * 86400e6)
 
 
+def test_a_day_lost_in_one_export_of_hourly_readings_is_no_silence() -> None:
+    net = network(areas=1, interval_s=3600.0)
+    batch = Street(net, 5.0).readings()
+    batch = batch.select((batch.time - START_US) % 3_600_000_000 == 0)
+    lost = rows_of(batch, WHO, 2.0) & ~rows_of(batch, WHO, 3.0)
+
+    assert not said(judge("meter", net, batch.select(~lost)))
+    assert said(judge("meter", net, batch.select(~rows_of(batch, WHO, 2.0))))
+
+
+def test_whole_volts_that_stand_still_for_a_night_are_no_stuck_meter() -> None:
+    """It moves by 0.9 V within its volt while its street moves by 2.4 V, but for every evening."""
+    net = network(areas=1, interval_s=3600.0)
+    batch = Street(net, 6.0, current=False).readings()
+    batch = batch.select((batch.time - START_US) % 3_600_000_000 == 0)
+    hours = (batch.time - START_US) / 3.6e9
+    mine = batch.device == batch.names.index(WHO)
+    v = 228.0 + np.where(mine, 0.45, 1.2) * np.sin(2 * np.pi * hours / 12.0)
+    v -= np.where(hours % 24 < 3, 4.0, 0.0)
+
+    assert not said(judge("meter", net, changed(batch, v_a=np.round(v))))
+    assert said(judge("meter", net, changed(batch, v_a=np.where(mine, np.round(v), v * 2 - 228))))
+
+
 def test_half_a_street_silent_at_once_is_the_path_they_share() -> None:
     net, batch = street()
     mute = np.zeros(len(batch), bool)

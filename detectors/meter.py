@@ -41,6 +41,7 @@ BACK_WH: Final = 50.0  # registers count in steps of 10 Wh at most
 ROLLOVER: Final = 0.98  # of a power of ten: there a register starts anew by design
 DRIFT_S: Final = 60.0
 JITTER_SIGMA: Final = 6.0
+BEAT_US: Final = 300_000_000  # a beat of less is lost among the seconds by which readings stray
 SHARED_DRIFT: Final = 0.3  # share of an area's meters whose clocks moved: then it is not theirs
 LEARN_FRAMES: Final = 48.0
 MEMORY_DAYS: Final = 7.0
@@ -204,12 +205,13 @@ def judge_meters(
                 last_e[p] = e
                 back = s[BACK_H] / DAY_H
             # Clock: distance of its time from the tick, followed past half a step. Readings every
-            # ten minutes wander by the ticks of every fifteen: those are held to their own beat.
+            # ten minutes wander by the ticks of every fifteen, and of those every fifteen minutes
+            # among every thirty another stands in for a lost one: they are held to their own beat.
             clock = math.nan
             away = (time[p] - tick) * 1e-6
             turn = whole
             own = interval[p]
-            if own > 0 and own % step_us != 0 and step_us % own != 0:
+            if own % step_us != 0 and (step_us % own != 0 or own >= BEAT_US):
                 turn = own * 1e-6
                 away = ((time[p] + own // 2) % own - own // 2) * 1e-6
             moved = s[OFFSET] - away

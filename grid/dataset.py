@@ -201,7 +201,9 @@ def _parquet_in_order(path: Path, order: str) -> bool:
         values = group.column(0)
         if values.null_count or not pa.types.is_timestamp(values.type):
             return False
-        key = values.cast(pa.timestamp("us", tz=values.type.tz)).cast(pa.int64()).to_numpy()
+        # pandas writes nanoseconds: what is finer than a microsecond is cut off, as in the rows.
+        stamp = pa.timestamp("us", tz=values.type.tz)
+        key = values.cast(stamp, safe=False).cast(pa.int64()).to_numpy()
         if len(key) and (key[0] < last or (key[1:] < key[:-1]).any()):
             return False
         last = key[-1] if len(key) else last

@@ -159,12 +159,13 @@ def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told
     assert said(found) == {(told, WHO)}
 
 
-@pytest.mark.parametrize(("interval_s", "strays_s"), [(600, 0.0), (60, 8.0)])
+@pytest.mark.parametrize(("interval_s", "strays_s"), [(600, 0.0), (300, 0.0), (60, 8.0)])
 def test_a_meter_of_another_interval_than_the_street_has_a_sound_clock(
     interval_s: int, strays_s: float
 ) -> None:
-    """Those of ten minutes wander by the ticks of fifteen, and where one is lost the next stands on
-    the other side; those of a minute stray too far to be followed past half a minute."""
+    """Those of ten minutes wander by the ticks of fifteen, and where one is lost, of ten minutes or
+    of five, the next stands on the other side; those of a minute stray too far to be followed past
+    half a minute."""
     net, batch = street()
     devices = tuple(
         replace(d, interval_s=float(interval_s)) if d.id == WHO else d for d in net.devices

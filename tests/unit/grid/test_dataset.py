@@ -100,6 +100,21 @@ def test_a_parquet_file_without_devices_names_the_fix(tmp_path: Path) -> None:
         list(read_dataset(tmp_path).batches())
 
 
+@pytest.mark.parametrize("column", ["time", "received"])
+def test_times_finer_than_a_microsecond_are_cut_off(tmp_path: Path, column: str) -> None:
+    """As pandas writes them: nanoseconds, arrival measured to the last of them."""
+    nanoseconds = pa.array([MINUTE * 1000 + 1, 2 * MINUTE * 1000 + 999], pa.timestamp("ns", "UTC"))
+    table = pa.table({"time": nanoseconds, "device": ["M1", "M1"], "v_a": [230.0, 231.0]})
+    if column == "received":
+        table = table.append_column("received", nanoseconds)
+    pq.write_table(table, tmp_path / "readings.parquet")
+
+    got = ReadingBatch.concat(list(read_dataset(tmp_path).batches()))
+
+    assert [MINUTE, 2 * MINUTE] == got.time.tolist()
+    assert [MINUTE, 2 * MINUTE] == got.received.tolist()
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -97,15 +97,16 @@ class Detector(Stateful):
     def quiet(self, hot: int) -> bool:
         """Whether a frame with so many scores at the limit has nothing to report: most have not,
         and then no array of scores or of what is raised (`open`) is looked at again."""
-        if hot or self.near is not None:
-            self._raised = None
-            return False
-        if self._raised is None:
-            self._raised = bool(self.state["open"].any())
-        if self._raised:
+        if hot or self.near is not None or self.raised():
             self._raised = None
             return False
         return True
+
+    def raised(self) -> bool:
+        """Whether anything is raised now."""
+        if self._raised is None:
+            self._raised = bool(self.state["open"].any())
+        return self._raised
 
     def over(
         self,
@@ -149,6 +150,9 @@ class Detector(Stateful):
         layout = self.layout
         if axis == "device":
             return layout.device_keys()
+        if axis == "voltage":
+            keys, (device, slot, _) = layout.device_keys(), layout.slots
+            return [f"{keys[p]}\0{c}" for p, c in zip(device.tolist(), slot.tolist(), strict=True)]
         if axis == "three":
             return [k for k, p in zip(layout.device_keys(), layout.phase, strict=True) if p == 3]
         if axis == "area":

@@ -1,13 +1,16 @@
 """What most families ask of a frame, side by side.
 
-A device's row in a frame is two cache lines, of which most families want one voltage. Gathered once
-a frame, these few columns lie closely: a pass over the fleet then moves a tenth of the memory, and
-neighbours are judged several a step of the processor.
+A device's row in a frame is a cache line, of which most families want one voltage and one current.
+Gathered once a frame, these few columns lie closely: a pass over the fleet then moves a tenth of
+the memory, and neighbours are judged several a step of the processor.
 """
 
 from typing import Final
 
-from detectors.compiled import F4, I4, I8, kernel
+import numpy as np
+
+from detectors.compiled import F4, F8, I4, I8, kernel
+from detectors.currents import phase_current
 from detectors.layout import CHANNEL
 
 V, AMP, P = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["p"]
@@ -15,31 +18,43 @@ LANES: Final = 4
 
 
 @kernel(
-    "int64(float32[:, ::1], int64[:, ::1], int32[::1], int64[::1], float32[::1], float32[::1],"
-    "float32[::1], float32[::1])"
+    "int64(float32[:, ::1], int64[:, ::1], int32[::1], int32[::1], float64[::1], int64[::1],"
+    "float32[::1], float32[::1], float32[::1], float32[::1], float64[::1])"
 )
 def gather(
-    values: F4, words: I8, first: I4, time: I8, v: F4, i: F4, p: F4, slot_v: F4
-) -> int:  # fmt: skip
+    values: F4,
+    words: I8,
+    first: I4,
+    offsets: I4,
+    nominal: F8,
+    time: I8,
+    v: F4,
+    i: F4,
+    p: F4,
+    slot_v: F4,
+    slot_i: F8,
+) -> int:
     """Copy times, voltages, currents and powers out of a frame; see `Frame` for what they are.
 
-    values : float32[n, 32], words : int64[n, 16]   the same memory; first : int32[n + 1]
+    values : float32[n, 16], words : int64[n, 8]   the same memory; first : int32[n + 1]
     Returns how many devices tell of a phase that they are not held to have.
     """
+    # Indexes are unsigned: numba looks at each signed one whether it counts from the end.
     beyond = 0
-    for k in range(time.size):
-        row = values[k]
-        at = first[k]
-        time[k] = words[k, 0]
-        v[k] = row[V]
-        i[k] = row[AMP]
-        p[k] = row[P]
-        slot_v[at] = row[V]
-        if first[k + 1] - at == 3:
-            slot_v[at + 1] = row[V + 1]
-            slot_v[at + 2] = row[V + 2]
-        else:
-            beyond += (row[V + 1] == row[V + 1]) | (row[V + 2] == row[V + 2])
+    for a in range(offsets.size - 1):
+        for k in range(np.uint32(offsets[a]), np.uint32(offsets[a + 1])):
+            row = values[k]
+            at = np.uint32(first[k])
+            width = np.uint32(first[k + np.uint32(1)]) - at
+            time[k] = words[k, 0]
+            v[k] = row[V]
+            i[k] = row[AMP]
+            p[k] = row[P]
+            for c in range(width):
+                slot_v[at + c] = row[V + c]
+                slot_i[at + c] = phase_current(values, k, c, nominal[a])
+            if width == 1:
+                beyond += (row[V + 1] == row[V + 1]) | (row[V + 2] == row[V + 2])
     return beyond
 
 

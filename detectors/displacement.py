@@ -14,10 +14,7 @@ from typing import Final
 import numpy as np
 
 from detectors.compiled import F4, F8, I1, I4, U1, kernel
-from detectors.currents import phase_current
-from detectors.layout import CHANNEL
 
-V: Final = CHANNEL["v_a"]
 COS: Final = (1.0, -0.5, -0.5)
 SIN: Final = (0.0, -math.sqrt(0.75), math.sqrt(0.75))
 
@@ -110,43 +107,44 @@ def turn(
             row[DOWN] = max(row[DOWN], -d[c])
 
 
-@kernel("float64(float32[:, ::1], uint32, uint32, float64, float32[:, ::1])")
-def current_or_usual(values: F4, p: int, c: int, nominal: float, usual_i: F4) -> float:
+@kernel("float64(float64[::1], uint32, float32[::1])")
+def current_or_usual(slot_i: F8, j: int, usual_i: F4) -> float:
     """Current of a phase slot, the usual one where it is not told; the usual one is updated."""
-    i = phase_current(values, p, c, nominal)
+    i = slot_i[j]
     if math.isnan(i):
-        return float(usual_i[p, c])
-    if math.isnan(usual_i[p, c]):
-        usual_i[p, c] = np.float32(i)
+        return float(usual_i[j])
+    if math.isnan(usual_i[j]):
+        usual_i[j] = np.float32(i)
     else:
-        usual_i[p, c] += np.float32((i - usual_i[p, c]) * 0.01)
+        usual_i[j] += np.float32((i - usual_i[j]) * 0.01)
     return float(i)
 
 
-@kernel(
-    "void(float64[::1], uint32, float64, float64, float32[:, ::1], uint32, uint32, boolean,float64)"
-)
+@kernel("void(float64[::1], uint32, float64, float64, float32[::1], uint32, boolean, float64)")
 def add_deviation(
-    sums: F8, at: int, v: float, d: float, offset: F4, p: int, c: int, new: bool, rate: float
+    sums: F8, at: int, v: float, d: float, offset: F4, j: int, new: bool, rate: float
 ) -> None:
     """Add a voltage, `d` above its reference, to the sums of network phase `at`; the usual `d` of
     this slot is learned at `rate`."""
     if new:
-        offset[p, c] = np.float32(d)
-    e = d - offset[p, c]
+        offset[j] = np.float32(d)
+    e = d - offset[j]
     sums[at] += e
     sums[3 + at] += 1.0
     sums[6 + at] += v
-    offset[p, c] += np.float32(rate * max(-10.0, min(10.0, e)))
+    offset[j] += np.float32(rate * max(-10.0, min(10.0, e)))
 
 
 @kernel(
-    "void(float32[:, ::1], int8[::1], int32[::1], int32[::1], int32[::1], int32[::1], float64[::1],"
-    "float32[:, ::1], int32[::1], float32[:, ::1], uint8[::1], float64[:, ::1], float64[:, ::1],"
-    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int32[::1], int64)"
+    "void(float32[::1], float64[::1], int32[::1], int8[::1], int32[::1], int32[::1], int32[::1],"
+    "int32[::1], float64[::1], float32[::1], int32[::1], float32[::1], uint8[::1],"
+    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64,"
+    "int32[::1], int64)"
 )
 def observe(
-    values: F4,
+    slot_v: F4,
+    slot_i: F8,
+    first: I4,
     phase: I1,
     offsets: I4,
     monitor: I4,
@@ -168,9 +166,10 @@ def observe(
 ) -> None:
     """Gather displacement and currents of every place.
 
+    slot_v : float32[m], slot_i : float64[m], first : int32[n + 1]   see `Frame`
     three : int32[n_three]   the three-phase devices, each a place of its own
-    offset : float32[n, 3]   usual voltage of each device above its reference, updated
-    heard : int32[n]         frames learned from; usual_i : float32[n, 3] usual current, updated
+    offset : float32[m]      usual voltage of each slot above its reference, updated
+    heard : int32[n]         frames learned from; usual_i : float32[m]  usual current, updated
     frozen : uint8[n_runs]   1 = do not learn there now
     sums : float64[n_runs, 10]  scratch, see `turn`
     runs, areas, devices : float64[n_runs, n_areas, n_three; 12]  out, columns of `place`; READINGS
@@ -198,7 +197,7 @@ def observe(
         with_monitor = m >= 0
         if with_monitor:
             for c in range(3):
-                ref[c] = values[m, V + c]
+                ref[c] = slot_v[first[m] + c]
                 if not (low < ref[c] < high):
                     with_monitor = False
         absent[k] = 0 if with_monitor or m < 0 else min(absent[k] + 1, 1_000_000)
@@ -213,9 +212,10 @@ def observe(
                     continue
                 for c in range(3 if phase[p] == 3 else 1):
                     at = np.uint32(c if phase[p] == 3 else phase[p])
-                    v = float(values[p, V + c])
+                    j = first[p] + c
+                    v = float(slot_v[j])
                     if low < v < high:
-                        total[at] += v - offset[p, c]
+                        total[at] += v - offset[j]
                         total[3 + at] += 1.0
             seen = 0
             level = 0.0
@@ -228,24 +228,25 @@ def observe(
             ref.fill(level / seen)
         common = (ref[0] + ref[1] + ref[2]) / 3.0
         total.fill(0.0)
-        first = -1
-        last = -1
+        first_run = -1
+        last_run = -1
         for p in range(begin, end):
             if run[p] < 0:
                 continue  # a monitor
-            if first < 0:
-                first = run[p]
-            last = run[p]
+            if first_run < 0:
+                first_run = run[p]
+            last_run = run[p]
             if not 0 <= phase[p] < 3:
                 continue
             at, mine = np.uint32(phase[p]), np.uint32(run[p])
-            v = float(values[p, V])
-            i = current_or_usual(values, p, 0, nominal[k], usual_i)
+            j = np.uint32(first[p])
+            v = float(slot_v[j])
+            i = current_or_usual(slot_i, j, usual_i)
             if not math.isnan(i):
                 runs[mine, I_0 + at] += i
             if not deaf and low < v < high:
                 rate = 0.0 if frozen[mine] else 1.0 / min(heard[p] + 1.0, memory)
-                add_deviation(sums[mine], at, v, v - ref[at], offset, p, 0, heard[p] == 0, rate)
+                add_deviation(sums[mine], at, v, v - ref[at], offset, j, heard[p] == 0, rate)
                 heard[p] += 1
             elif v <= low:
                 sums[mine, 9] += 1.0
@@ -257,8 +258,9 @@ def observe(
             fresh = False
             whole = True
             for c in range(3):
-                v = float(values[p, V + c])
-                i = current_or_usual(values, p, c, nominal[k], usual_i)
+                j = np.uint32(first[p] + c)
+                v = float(slot_v[j])
+                i = current_or_usual(slot_i, j, usual_i)
                 if branch and not math.isnan(i):
                     runs[mine, I_0 + c] += i
                 if deaf or not (low < v < high):
@@ -276,13 +278,14 @@ def observe(
                 devices[t, DOWN] = max(devices[t, DOWN], -d)
                 devices[t, LEVEL] += d
                 if branch:
-                    add_deviation(sums[mine], c, v, d, offset, p, c, heard[p] == 0, rate)
+                    add_deviation(sums[mine], c, v, d, offset, j, heard[p] == 0, rate)
             heard[p] += fresh
             if whole:
                 devices[t, READINGS] = 3.0
                 devices[t, LEVEL] /= 3.0
+                j = first[p]
                 devices[t, LINE] = line_voltage(
-                    float(values[p, V]), float(values[p, V + 1]), float(values[p, V + 2])
+                    float(slot_v[j]), float(slot_v[j + 1]), float(slot_v[j + 2])
                 )
         # Line voltages as a share of the nominal ones, where all three phases were seen.
         share = 1.0 / (math.sqrt(3.0) * nominal[k])
@@ -293,12 +296,12 @@ def observe(
                     areas[k, c] = devices[t, c]
                 areas[k, LEVEL] = math.nan
                 devices[t, READINGS] = 0.0  # judged as the area
-        if first < 0:
+        if first_run < 0:
             continue
-        for r in range(first, last + 1):
+        for r in range(first_run, last_run + 1):
             for c in range(10):
                 total[c] += sums[r, c]
-        for r in range(first, last + 1):
+        for r in range(first_run, last_run + 1):
             if not with_monitor:
                 for c in range(3):
                     areas[k, I_0 + c] += runs[r, I_0 + c]

@@ -170,6 +170,7 @@ class Engine:
                 bounds,
                 frames.shape,
                 frames.values,
+                frames.more,
                 frames.filled,
                 frames.reported,
                 accepted,

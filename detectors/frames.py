@@ -16,6 +16,7 @@ from detectors.compiled import I8, kernel
 from detectors.layout import (
     CHANNEL,
     FIRST_CHANNEL,
+    LINE_FLOATS,
     REGISTER_WORD,
     ROW_FLOATS,
     FleetLayout,
@@ -25,11 +26,11 @@ from detectors.settings import DetectorSettings
 from grid.quantities import INDEX, QUANTITIES
 
 REGISTERS: Final = ROW_FLOATS - 1  # no channel: in `Frame.reported` the register's place
-FIRST_LINE: Final = ROW_FLOATS // 2  # floats, a cache line
-ROW_WORDS: Final = ROW_FLOATS // 2
+LINE_WORDS: Final = LINE_FLOATS // 2
 STAMP, KNOWN = 0, 1  # words of a row
 NEVER: Final = -(2**62)
 FAR: Final = 2**62
+NO_NUMBER: Final = -1  # all bits set: not a number, read as two float32 or as one float64
 
 # Columns of `Frames.counters`.
 LATE, UNKNOWN, AHEAD, TAKEN = range(4)
@@ -43,7 +44,8 @@ class Frame:
     Attributes
     ----------
     tick_us, close_us : the tick; the event time at which the frame could be judged
-    values : float32[n, 32]           columns by `layout.CHANNEL`, NaN = not reported
+    values : float32[n, 16]           columns by `layout.CHANNEL`, NaN = not reported
+    more : float32[n, 16]             the channels of the second line, columns by `layout.MORE`
     time : int64[n]                   event time of the reading, `NEVER` = no reading
     known : int64[n]                  when it had arrived
     register : float64[n]             import register, Wh, NaN = not reported
@@ -51,6 +53,7 @@ class Frame:
     v, i, p : float32[n]              V and A of each device's first phase, W, as in `values`: side
                                       by side, so that who needs no more reads a tenth of the memory
     slot_v : float32[m]               V of every phase, see `GroupLayout.slots`
+    slot_i : float64[m]               A drawn in it, with its direction (`currents`)
     beyond : whether a device tells of phases that it is not held to have, which `slot_v` lacks
     """
 
@@ -58,6 +61,7 @@ class Frame:
     tick_us: int
     close_us: int
     values: NDArray[np.float32]
+    more: NDArray[np.float32]
     time: NDArray[np.int64]
     known: NDArray[np.int64]
     register: NDArray[np.float64]
@@ -66,33 +70,29 @@ class Frame:
     i: NDArray[np.float32]
     p: NDArray[np.float32]
     slot_v: NDArray[np.float32]
+    slot_i: NDArray[np.float64]
     beyond: bool
 
     def take_away(self, devices: NDArray[np.intp]) -> None:
         """Make some devices' readings unknown to whoever judges the frame from now on."""
         if devices.size:
             self.values[devices, FIRST_CHANNEL:] = np.nan
+            self.more.view(np.int64)[devices] = NO_NUMBER
             self.v[devices] = np.nan
             self.i[devices] = np.nan
             self.p[devices] = np.nan
-            self.slot_v[np.isin(self.layout.slots.device, devices)] = np.nan
+            slots = np.isin(self.layout.slots.device, devices)
+            self.slot_v[slots] = np.nan
+            self.slot_i[slots] = np.nan
 
 
 @kernel("void(int64[:, ::1], int64, int64, int64, int64, int64[::1])")
 def forget(words: I8, begin: int, end: int, tick: int, step: int, blank: I8) -> None:
-    """Make rows hold nothing, in their first line, where their reading is not of this tick."""
+    """Make first lines hold nothing where their reading is not of this tick."""
     for k in range(begin, end):
         if abs(tick - words[k, STAMP]) > step:
-            for c in range(FIRST_LINE // 2):
+            for c in range(LINE_WORDS):
                 words[k, c] = blank[c]
-
-
-@kernel("void(int64[:, ::1], int64, int64, int64[::1])")
-def clear_second(words: I8, begin: int, end: int, blank: I8) -> None:
-    """Make rows hold nothing in their second line."""
-    for k in range(begin, end):
-        for c in range(FIRST_LINE // 2, ROW_WORDS):
-            words[k, c] = blank[c]
 
 
 def pack_places(fleet: FleetLayout) -> NDArray[np.int64]:
@@ -132,13 +132,14 @@ class Frames:
             )
             cells += slots * layout.size
             frame_slots += slots
-        self.values = _lines(2 * cells).reshape(cells, ROW_FLOATS)
+        self.values = _lines(cells)
         self.words = self.values.view(np.int64)
-        self.doubles = self.values.view(np.float64)
-        self.blank = np.full(ROW_FLOATS, np.nan, np.float32).view(np.int64)
+        self.blank = np.full(LINE_FLOATS, np.nan, np.float32).view(np.int64)
         self.blank[: FIRST_CHANNEL // 2] = NEVER
-        self.blank[REGISTER_WORD] = np.array([np.nan]).view(np.int64)[0]
         self.words[:] = self.blank
+        self.more = _lines(cells)
+        self._further = self.more.view(np.int64)
+        self._further[:] = NO_NUMBER
         self.filled = np.zeros(frame_slots, np.int64)
         self.reported = np.zeros((frame_slots, ROW_FLOATS), np.uint8)
         self.counters = np.zeros(5, np.int64)
@@ -150,6 +151,7 @@ class Frames:
                 np.empty(g.size, np.float32),
                 np.empty(g.size, np.float32),
                 np.empty(g.slots.device.size, np.float32),
+                np.empty(g.slots.device.size, np.float64),
             )
             for g in fleet.groups
         ]
@@ -158,7 +160,8 @@ class Frames:
     @property
     def nbytes(self) -> int:
         """Memory of the open frames, and of what is gathered of the one that is judged."""
-        return self.values.nbytes + sum(x.nbytes for columns in self._columns for x in columns)
+        columns = sum(x.nbytes for columns in self._columns for x in columns)
+        return self.values.nbytes + self.more.nbytes + columns
 
     def close_us(self, g: int) -> int:
         """Event time at which the next frame of a group closes; a far future if none is open."""
@@ -197,22 +200,26 @@ class Frames:
         tick = int(self.shape[g, 6]) * layout.step_us
         if NEVER < self.shape[g, 6] and self.filled[slot] < layout.size:
             forget(self.words, rows.start, rows.stop, tick, layout.step_us, self.blank)
-        words = self.words[rows]
-        time, v, i, p, slot_v = self._columns[g]
-        beyond = gather(self.values[rows], words, layout.slots.first, time, v, i, p, slot_v)
+        values, words, more = self.values[rows], self.words[rows], self.more[rows]
+        columns = self._columns[g]
+        places = (layout.slots.first, layout.offsets, layout.nominal_v)
+        beyond = gather(values, words, *places, *columns)
+        time, v, i, p, slot_v, slot_i = columns
         frame = Frame(
             layout,
             tick,
             self.close_us(g),
-            self.values[rows],
+            values,
+            more,
             time,
             words[:, KNOWN],
-            self.doubles[rows, REGISTER_WORD],
+            more.view(np.float64)[:, REGISTER_WORD],
             self.reported[slot],
             v,
             i,
             p,
             slot_v,
+            slot_i,
             beyond > 0,
         )
         return frame, int(self.filled[slot])
@@ -223,8 +230,8 @@ class Frames:
         if self.filled[slot]:
             # The first line of a row is written as a whole, so what it holds may stay until then;
             # most frames hold nothing in the second.
-            if self.reported[slot, FIRST_LINE:].any():
-                clear_second(self.words, rows.start, rows.stop, self.blank)
+            if self.reported[slot, LINE_FLOATS:].any():
+                self._further[rows] = NO_NUMBER
             self.filled[slot] = 0
             self.reported[slot] = 0
         self.shape[g, 6] += 1
@@ -236,7 +243,9 @@ class Frames:
         ahead = (np.arange(slots) - following % slots) % slots
         stamps = self.words[cell : cell + slots * size, STAMP].reshape(slots, size)
         slot, position = np.nonzero(abs((following + ahead)[:, None] * step - stamps) <= step)
-        return following + ahead[slot], position, self.words[cell + slot * size + position]
+        at = cell + slot * size + position
+        words = np.concatenate((self.words[at], self._further[at]), axis=1)
+        return following + ahead[slot], position, words
 
     def reopen(
         self, g: int, frame: NDArray[np.int64], position: NDArray[np.int64], words: Any
@@ -244,16 +253,17 @@ class Frames:
         """Take the readings that `open_readings` gave."""
         slots, size, cell, first = (int(self.shape[g, k]) for k in (2, 3, 4, 5))
         slot = frame % slots
-        self.words[cell + slot * size + position] = words
+        at = cell + slot * size + position
+        self.words[at], self._further[at] = words[:, :LINE_WORDS], words[:, LINE_WORDS:]
         self.filled[first : first + slots] += np.bincount(slot, minlength=slots)
         self.reported[first + slot] = 1  # perhaps; it only saves looking
 
 
 def _lines(n: int) -> NDArray[np.float32]:
-    """float32[16 n], not yet filled, beginning where a cache line of the processor begins."""
-    room = np.empty(FIRST_LINE * (n + 1), np.float32)
-    skip = -room.ctypes.data % (4 * FIRST_LINE) // 4
-    return room[skip : skip + FIRST_LINE * n]
+    """float32[n, 16], not yet filled, each row a cache line of the processor."""
+    room = np.empty(LINE_FLOATS * (n + 1), np.float32)
+    skip = -room.ctypes.data % (4 * LINE_FLOATS) // 4
+    return room[skip : skip + LINE_FLOATS * n].reshape(n, LINE_FLOATS)
 
 
 def column_table(names: list[str]) -> NDArray[np.int32]:

@@ -124,6 +124,9 @@ class JointDetector(Detector):
         self.device = np.ascontiguousarray(table[:, 0])
         self.slot = table[:, 1].astype(np.int8)
         m, runs = len(rows), len(layout.run_area)
+        start = layout.slots.first
+        self._place = start[self.device] + self.slot.astype(np.int32)
+        self._monitor = np.where(layout.monitor >= 0, start[layout.monitor], np.int32(-1))
         self.at = table[:, 2].astype(np.int8)  # -1 until its phase is learned
         self.usual_i = self._array("usual_i", "service", m, np.float32, np.nan)
         self.service = self._array("service", "service", (m, N_STATE), np.float32)
@@ -230,13 +233,14 @@ class JointDetector(Detector):
                 self._deviation,
             )
         observe_drops(
-            frame.values,
-            layout.monitor,
+            frame.slot_v,
+            frame.slot_i,
+            self._monitor,
             layout.run_area,
             layout.nominal_v,
             self._first,
             self.device,
-            self.slot,
+            self._place,
             self.at,
             self.lone,
             self._deviation,

@@ -20,8 +20,10 @@ SECOND: Final = 1_000_000
 
 # What a frame holds. A device's row is two cache lines: event time and arrival (as int64, in the
 # place of four floats), then the channels, the most used in the first line; last the register.
+# First lines lie side by side, and so do second ones, which hardly any frame has use for.
 FIRST_CHANNEL: Final = 4
 ROW_FLOATS: Final = 32
+LINE_FLOATS: Final = ROW_FLOATS // 2
 CHANNELS: Final[tuple[str, ...]] = (
     *("v_a", "v_b", "v_c", "i_a", "i_b", "i_c", "p", "q"),
     *("p_a", "p_b", "p_c", "i_n", "v_n", "t_terminal", "i_residual", "pf"),
@@ -29,9 +31,10 @@ CHANNELS: Final[tuple[str, ...]] = (
     *("v_a_min", "v_b_min", "v_c_min", "f"),
 )
 CHANNEL: Final[dict[str, int]] = {name: FIRST_CHANNEL + i for i, name in enumerate(CHANNELS)}
+MORE: Final[dict[str, int]] = {q: x - LINE_FLOATS for q, x in CHANNEL.items() if x >= LINE_FLOATS}
 
-REGISTER: Final = "e_import"  # needs float64: the last word of a row
-REGISTER_WORD: Final = ROW_FLOATS // 2 - 1
+REGISTER: Final = "e_import"  # needs float64: the last word of a row's second line
+REGISTER_WORD: Final = LINE_FLOATS // 2 - 1
 
 PHASE_CODE: Final[dict[str, int]] = {"a": 0, "b": 1, "c": 2, "abc": 3, "unknown": -1}
 JUDGED_KINDS: Final = ("meter", "transformer_monitor")

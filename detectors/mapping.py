@@ -227,14 +227,14 @@ def own_places(
                 variance[begin + j, c] = total[j] / seen[j] + NOISE_V2 if enough else np.inf
 
 
-@kernel("int64(float32[:, ::1], int64, float32[:, ::1], int64, float64, float32[::1])")
-def _stage(meters: F4, i: int, by_time: F4, begin: int, most: float, total: F4) -> int:
-    """Add squared differences of meter i over the pairs from `begin`; returns how many are left.
+@kernel("int64(float32[::1], float32[:, ::1], int64, float64, float32[::1])")
+def _stage(own: F4, by_time: F4, begin: int, most: float, total: F4) -> int:
+    """Add squared differences of a meter over the pairs from `begin`; returns how many are left.
 
-    meters : float32[k, n], by_time : float32[k, m]; total : float32[m]  updated
+    own : float32[k], by_time : float32[k, m]; total : float32[m]  updated
     """
-    for t in range(begin, min(begin + STAGE, len(meters))):
-        x = meters[t, i]
+    for t in range(begin, min(begin + STAGE, own.size)):
+        x = own[t]
         if x == x:
             for r in range(total.size):
                 d = x - by_time[t, r]
@@ -258,17 +258,20 @@ def _find(meters: F4, references: F4, bound: F8, best: I8, least: F8, pairs: I8)
     k, n = meters.shape
     m = len(references)
     by_time = np.empty((k, m), np.float32)
-    for r in range(m):
-        for t in range(k):
+    for t in range(k):
+        for r in range(m):
             by_time[t, r] = references[r, t]
     rough = np.empty(m, np.float32)
+    own = np.empty(k, np.float32)
     for i in range(n):
         # All references together for a while, then only those that may still come below.
         most = (bound[i] - NOISE_V2) * k * (1.0 + 1e-9)
         rough.fill(0.0)
+        for t in range(k):
+            own[t] = meters[t, i]
         if bound[i] < np.inf:
             begin = 0
-            while begin < k and _stage(meters, i, by_time, begin, most, rough) * FEW > m:
+            while begin < k and _stage(own, by_time, begin, most, rough) * FEW > m:
                 begin += STAGE
         best[i] = -1
         least[i, 0] = least[i, 1] = np.inf
@@ -279,7 +282,7 @@ def _find(meters: F4, references: F4, bound: F8, best: I8, least: F8, pairs: I8)
             total = 0.0
             seen = 0
             for t in range(k):
-                d = np.float64(meters[t, i]) - np.float64(references[r, t])
+                d = np.float64(own[t]) - np.float64(references[r, t])
                 if d == d:
                     total += d * d
                     seen += 1

@@ -24,13 +24,12 @@ from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 STUCK, REGISTER, CLOCK, SILENT = range(4)
 NAMES: Final = ("stuck", "register", "clock", "silent")
-# Columns of a device's float state.
-SAME_H, RUN, LOW, HIGH, LAST_V, LAST_I, LAST_E, BACK_H, OFFSET, USUAL, JITTER, COUNT, FAST = range(
-    13
-)
-AFRESH_AT = 13  # 1 = the register began anew when it ran back
-GRAIN = 14  # the least by which the voltage has changed so far, V: what the meter shows at all
-N_STATE: Final = 15
+# A device's float state.
+SAME_H, RUN, LOW, HIGH, LAST_V, LAST_I = range(6)
+BACK_H, OFFSET, USUAL, JITTER, COUNT, FAST = range(6, 12)
+AFRESH_AT = 12  # 1 = the register began anew when it ran back
+GRAIN = 13  # the least by which the voltage has changed so far, V: what the meter shows at all
+N_STATE: Final = 14
 
 STUCK_HOURS: Final = 6.0
 STUCK_READINGS: Final = 12.0
@@ -70,7 +69,7 @@ def _rolls_over(e: float) -> bool:
 
 @kernel(
     "int64(int64, float64, float32[::1], float32[::1], float32[::1], float64[:], boolean,"
-    "int64[::1], int32[::1], float64[::1], int64[::1], int64[::1], float64, int64[::1],"
+    "int64[::1], int32[::1], float64[::1], int64[::1], int64[::1], float64, boolean, int64[::1],"
     "int64[::1], float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1])"
 )
 def judge_meters(
@@ -84,9 +83,10 @@ def judge_meters(
     time: I8,
     offsets: I4,
     nominal: F8,
-    interval: I8,
+    beat: I8,
     delivery: I8,
     memory: float,
+    asked: bool,
     last: I8,
     gap: I8,
     healed: F8,
@@ -100,17 +100,17 @@ def judge_meters(
     volts, amps, watts : float32[n]   V and A of the first phase, W
     register : float64[n]    import register, Wh; `registered` is false where there is none to read
     time : int64[n]          `NEVER` = nothing heard
-    interval : int64[n]      stated distance between readings, microseconds; 0 = not stated
+    beat : int64[n]          distance of readings that go by no ticks, microseconds; 0 = they do
     delivery : int64[n]      how far apart deliveries are, microseconds
     last, gap : int64[n]     last reading and usual distance between readings; updated
     healed : float64[areas]  longest silence that ended by itself, h, slowly forgotten; updated
-    last_e : float64[n]      register seen last, Wh; state : float32[n, 15]; updated
+    last_e : float64[n]      register seen last, Wh; state : float32[14, n]; updated
     repeating : uint8[n]     out: 1 = repeats one reading while the area moves, not yet for long
-    score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged
+    score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged; but
+                             for rows at the limit it is written only where all are `asked` for
     """
     hot = 0
     whole = step_h * 3600.0
-    step_us = round(step_h * 3.6e9)
     settled = 1.0 / memory
     for k in range(offsets.size - 1):
         u = nominal[k]
@@ -128,13 +128,13 @@ def judge_meters(
                 silent += 1
             v = float(volts[p])
             # Left out at their first repeat, coarse meters would move the middle by who is left.
-            if 0.7 * u < v < 1.4 * u and state[p, RUN] < REPEATS:
+            if 0.7 * u < v < 1.4 * u and state[RUN, p] < REPEATS:
                 total += v
                 number += 1
         middle = total / number if number >= 3 else math.nan
         longest = healed[k]
         for p in range(offsets[k], offsets[k + 1]):
-            s = state[p]
+            s = state[:, p]
             repeating[p] = 0
             if time[p] == NEVER:
                 quiet = math.nan
@@ -147,9 +147,10 @@ def judge_meters(
                         quiet = min(quiet_h / limit, 0.9)
                     elif heard >= SPEAKING * known or quiet_h < limit:
                         quiet = quiet_h / limit
-                score[p, STUCK] = score[p, REGISTER] = score[p, CLOCK] = math.nan
-                score[p, SILENT] = quiet
                 hot += quiet >= 1.0
+                if asked or quiet >= 1.0:
+                    score[p, STUCK] = score[p, REGISTER] = score[p, CLOCK] = math.nan
+                    score[p, SILENT] = quiet
                 continue
             pause_us = time[p] - last[p] if last[p] > NEVER else 0
             if pause_us > 0 and pause_us != gap[p]:
@@ -187,10 +188,11 @@ def judge_meters(
                     change = abs(v - float(s[LAST_V]))
                     if change > 0.0 and (change < s[GRAIN] or s[GRAIN] == 0.0):
                         s[GRAIN] = np.float32(change)
-                    s[SAME_H] = 0.0
-                    s[RUN] = 0.0
-                    s[LOW] = 1e9
-                    s[HIGH] = -1e9
+                    if s[RUN] > 0.0:
+                        s[SAME_H] = 0.0
+                        s[RUN] = 0.0
+                        s[LOW] = 1e9
+                        s[HIGH] = -1e9
                     s[LAST_V] = v
                     s[LAST_I] = i
             # Register: counted back while the meter kept reporting.
@@ -210,8 +212,8 @@ def judge_meters(
             clock = math.nan
             away = (time[p] - tick) * 1e-6
             turn = whole
-            own = interval[p]
-            if own % step_us != 0 and (step_us % own != 0 or own >= BEAT_US):
+            own = beat[p]
+            if own > 0:
                 turn = own * 1e-6
                 away = ((time[p] + own // 2) % own - own // 2) * 1e-6
             moved = s[OFFSET] - away
@@ -234,11 +236,13 @@ def judge_meters(
                 s[JITTER] += rate * (min(abs(d), 900.0) - s[JITTER])
             else:
                 drifting += 1
-            score[p, STUCK] = stuck
-            score[p, REGISTER] = back
-            score[p, CLOCK] = clock
-            score[p, SILENT] = 0.0
-            hot += (stuck >= 1.0) | (back >= 1.0) | (clock >= 1.0)
+            over = (stuck >= 1.0) | (back >= 1.0) | (clock >= 1.0)
+            hot += over
+            if asked or over:
+                score[p, STUCK] = stuck
+                score[p, REGISTER] = back
+                score[p, CLOCK] = clock
+                score[p, SILENT] = 0.0
         healed[k] = longest
         if drifting >= 3 and drifting > SHARED_DRIFT * heard:
             for p in range(offsets[k], offsets[k + 1]):
@@ -258,8 +262,10 @@ class MeterDetector(Detector):
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n = layout.size
-        self.track = self._array("track", "device", (n, N_STATE), np.float32)
+        # Side by side, as a frame touches only half of them.
+        self.track = self._array("track", "device", (n, N_STATE), np.float32, order="F")
         self.track[:, [LAST_V, LAST_I]] = np.nan
+        self.track[:, LOW], self.track[:, HIGH] = 1e9, -1e9
         self.last_e = self._array("last_e", "device", n, float, np.nan)
         self.last = self._array("last", "device", n, np.int64, NEVER)
         self.gap = self._array("gap", "device", n, np.int64)
@@ -271,13 +277,22 @@ class MeterDetector(Detector):
         self.supply: OutageDetector | None = None
         self._repeats = np.zeros(n, np.uint8)
         self._score = np.full((n, len(NAMES)), np.nan)
+        self._written = False  # whether it holds any
         self._hot = 0
+        interval, step = layout.interval_us, layout.step_us
+        parts = (step % np.maximum(interval, 1) == 0) & (interval < BEAT_US)
+        odd = (interval % step != 0) & ~parts
+        self._beat = np.where(odd, interval, 0)
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
 
     def look(self, frame: Frame) -> None:
         layout = self.layout
+        # Of nearly all frames nobody reads a score: then they are not written either.
+        asked = self.near is not None or self.raised()
+        if self._written:
+            self._score.fill(np.nan)
         self._hot = judge_meters(
             frame.tick_us,
             layout.step_us / 3.6e9,
@@ -289,17 +304,19 @@ class MeterDetector(Detector):
             frame.time,
             layout.offsets,
             layout.nominal_v,
-            layout.interval_us,
+            self._beat,
             layout.delivery_us,
             self.memory,
+            asked,
             self.last,
             self.gap,
             self.healed,
             self.last_e,
-            self.track,
+            self.track.T,
             self._repeats,
             self._score,
         )
+        self._written = asked or self._hot > 0
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, score = self.layout, self._score

@@ -16,13 +16,14 @@ import numpy as np
 from detectors.base import Array, Axis, Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.frames import NEVER, Frame
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import CHANNEL, MORE, GroupLayout
 from detectors.localise import locate_kernel
 from detectors.settings import DetectorSettings
 from grid.network import TREE_KINDS
 from grid.records import Evidence, Finding
 
-V, V_MIN, DOWNS = CHANNEL["v_a"], CHANNEL["v_a_min"], CHANNEL["power_downs"]
+V, V_MIN, DOWNS = CHANNEL["v_a"], MORE["v_a_min"], MORE["power_downs"]
+TELLS: Final = [CHANNEL[q] for q in ("v_a_min", "v_b_min", "v_c_min", "power_downs")]
 
 DEEP: Final = 0.75  # of nominal: so low only a contact or a fault brings it
 SOUND: Final = 0.85  # of nominal: and the reading itself shows nothing
@@ -39,13 +40,14 @@ KINDS: Final = ("abc", "a", "b", "c")
 
 
 @kernel(
-    "int64(int64, int64, float32[:, ::1], int64[::1], boolean, int8[::1], int32[::1], float64[::1],"
-    "int64[::1], float64[:, ::1], float64[::1])"
+    "int64(int64, int64, float32[:, ::1], float32[:, ::1], int64[::1], boolean, int8[::1],"
+    "int32[::1], float64[::1], int64[::1], float64[:, ::1], float64[::1])"
 )
 def find_dips(
     tick: int,
     step: int,
     values: F4,
+    more: F4,
     time: I8,
     told: bool,
     phase: I1,
@@ -57,6 +59,7 @@ def find_dips(
 ) -> int:
     """How deep each device dipped within the frame; returns how many did.
 
+    values, more : as a `Frame` has them
     told : whether any device tells of dips; if none does, `depth` stays as it is
     last : int64[n]       last reading; updated. After a pause dips belong to the outage before.
     downs : float64[n, 2] power-down counter and lowest reading seen last; updated
@@ -80,10 +83,10 @@ def find_dips(
             for c in range(3 if phase[p] == 3 else 1):
                 v = float(values[p, V + c])
                 sound = sound and not v < SOUND * u
-                low = float(values[p, V_MIN + c])
+                low = float(more[p, V_MIN + c])
                 if not math.isnan(low) and not low >= lowest:
                     lowest = low
-            counter = float(values[p, DOWNS])
+            counter = float(more[p, DOWNS])
             counted = counter > downs[p, 0] and counter - downs[p, 0] < 1000.0
             if not math.isnan(counter):
                 downs[p, 0] = counter
@@ -147,8 +150,9 @@ class MomentaryDetector(Detector):
             frame.tick_us,
             layout.step_us,
             frame.values,
+            frame.more,
             frame.time,
-            bool(frame.reported[V_MIN : V_MIN + 3].any() or frame.reported[DOWNS]),
+            bool(frame.reported[TELLS].any()),
             layout.phase,
             layout.offsets,
             layout.nominal_v,

@@ -148,9 +148,10 @@ class NeutralDetector(Detector):
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n, runs, areas = layout.size, len(layout.run_area), layout.n_areas
-        self.offset = self._array("offset", "device", (n, 3), np.float32)
+        slots = layout.slots.device.size
+        self.offset = self._array("offset", "voltage", slots, np.float32)
         self.heard = self._array("heard", "device", n, np.int32)
-        self.usual_i = self._array("usual_i", "device", (n, 3), np.float32, np.nan)
+        self.usual_i = self._array("usual_i", "voltage", slots, np.float32, np.nan)
         # Only three-phase devices are places of their own; the others share row 0 of nothing.
         self.three = np.flatnonzero(layout.phase == 3).astype(np.int32)
         self.device_state = self._array("device_state", "three", (self.three.size, N_STATE), float)
@@ -223,7 +224,9 @@ class NeutralDetector(Detector):
             self.area_state[self._run_area, FROZEN] > 0
         )
         observe(
-            frame.values,
+            frame.slot_v,
+            frame.slot_i,
+            layout.slots.first,
             layout.phase,
             layout.offsets,
             layout.monitor,

@@ -11,10 +11,6 @@ from typing import Final
 import numpy as np
 
 from detectors.compiled import F4, F8, I1, I4, U1, kernel
-from detectors.currents import phase_current
-from detectors.layout import CHANNEL
-
-V: Final = CHANNEL["v_a"]
 
 # Columns of what is seen: drop, own current, the branch's current, which reference was used; and,
 # once tested, what of the drop the usual one does not explain.
@@ -26,18 +22,19 @@ ODD_V: Final = 6.0  # a meter farther from its phase's mean is no reference for 
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1],"
-    "int32[::1], int8[::1], int8[::1], int32[::1], float64[::1], uint8[::1], float32[::1],"
+    "void(float32[::1], float64[::1], int32[::1], int32[::1], float64[::1], int32[::1],"
+    "int32[::1], int32[::1], int8[::1], int32[::1], float64[::1], uint8[::1], float32[::1],"
     "float64[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 def observe_drops(
-    values: F4,
+    slot_v: F4,
+    slot_i: F8,
     monitor: I4,
     run_area: I4,
     nominal: F8,
     first: I4,
     device: I4,
-    slot: I1,
+    place: I4,
     at: I1,
     lone: I4,
     deviation: F8,
@@ -49,8 +46,11 @@ def observe_drops(
 ) -> None:
     """What each service (a device's phase slot) and each phase of each branch shows in a frame.
 
+    slot_v : float32[.], slot_i : float64[.]   see `Frame`
+    monitor : int32[n_areas]       the first of an area's monitor's three there; -1 for none
     first : int32[n_runs + 1]      run r has the services first[r]:first[r + 1]
-    device, slot, at : int32[m], int8[m], int8[m]  the services: device, its slot, network phase
+    device, place, at : int32[m], int32[m], int8[m]  the services: device, where it is in `slot_v`,
+                                   network phase
     stuck : uint8[n]               1 = repeats itself: neither judged nor a reference for others
     lone : int32[m]                place in `deviation` (see `expected`), -1 for those with siblings
     sums : float64[3, 8]           scratch by phase: volt, number, ampere, mean, odd ones' volt and
@@ -69,10 +69,10 @@ def observe_drops(
             sums[c, 7] = -math.inf
         begin, end = np.uint32(first[r]), np.uint32(first[r + 1])
         for j in range(begin, end):
-            p = np.uint32(device[j])
-            s = np.uint32(slot[j])
-            i = math.nan if stuck[p] else phase_current(values, p, s, u)
-            v = math.nan if stuck[p] else float(values[p, V + s])
+            s = np.uint32(place[j])
+            believed = stuck[np.uint32(device[j])] == 0
+            i = slot_i[s] if believed else math.nan
+            v = float(slot_v[s]) if believed else math.nan
             seen = low < v < high
             services[j, DROP] = np.float32(v if seen else math.nan)  # its voltage, for now
             services[j, OWN] = np.float32(i if seen else math.nan)
@@ -146,7 +146,7 @@ def observe_drops(
                 row[x] = math.nan
             if monitor[k] < 0 or sums[c, 1] < 1.0:
                 continue
-            v = float(values[np.uint32(monitor[k]), V + c])
+            v = float(slot_v[np.uint32(monitor[k] + c)])
             if low < v < high:
                 row[DROP] = v - sums[c, 0] / sums[c, 1]
                 row[OWN] = sums[c, 2] if sums[c, 2] != 0.0 else math.nan

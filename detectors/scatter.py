@@ -11,16 +11,15 @@ from detectors.compiled import F4, F8, I4, I8, U1, U2, kernel
 from detectors.frames import (
     AHEAD,
     BLOCK,
-    FIRST_LINE,
     KNOWN,
     LATE,
+    LINE_WORDS,
     NEVER,
     REGISTERS,
-    ROW_WORDS,
     TAKEN,
     UNKNOWN,
 )
-from detectors.layout import FIRST_CHANNEL, REGISTER_WORD, ROW_FLOATS
+from detectors.layout import FIRST_CHANNEL, LINE_FLOATS, REGISTER_WORD
 
 U8 = NDArray[np.uint64]
 u8 = np.uint64  # an index of this kind cannot be negative, which numba would look for each time
@@ -43,7 +42,7 @@ def mark_of(newest: I8, lateness: int, patience: int) -> int:
 
 @kernel(
     "void(int64, int64, uint64[::1], uint64[::1], float32[:, ::1], float64[::1], int32[::1],"
-    "float32[:, ::1], float32[::1], int64[::1], uint8[:, ::1])"
+    "float32[:, ::1], float32[::1], float32[::1], int64[::1], uint8[:, ::1])"
 )
 def write_rows(
     n: int,
@@ -55,11 +54,12 @@ def write_rows(
     channel: I4,
     bounds: F4,
     flat: F4,
+    more: F4,
     filled: I8,
     reported: U1,
 ) -> None:
-    """Write rows `source[:n]` of the batch over rows of one frame, in slot `held`, that begin at
-    `target[:n]` in `flat`.
+    """Write rows `source[:n]` of the batch over rows of one frame, in slot `held`, whose lines
+    begin at `target[:n]` in `flat` and in `more`.
 
     Column by column: what is believable is then looked up once for all of them, and nothing
     branches; their rows are in the nearest cache meanwhile.
@@ -67,21 +67,23 @@ def write_rows(
     filled[held] += n
     for k in range(n):
         begin = target[k]
-        for free in range(FIRST_CHANNEL, FIRST_LINE):
+        for free in range(FIRST_CHANNEL, LINE_FLOATS):
             flat[begin + u8(free)] = np.nan
     for c in range(channel.size):
         column, x = columns[c], u8(channel[c])
         low, high = bounds[c, 0], bounds[c, 1]
+        line = flat if channel[c] < LINE_FLOATS else more
+        at = x % u8(LINE_FLOATS)
         found = False
         for k in range(n):
             v = column[source[k]]
             good = (v >= low) & (v <= high)  # not a number fails both
-            flat[target[k] + x] = v if good else np.float32(np.nan)
+            line[target[k] + at] = v if good else np.float32(np.nan)
             found |= good
         if found:
             reported[held, x] = 1
     if register.size > 0:
-        doubles = flat.view(np.float64)
+        doubles = more.view(np.float64)
         for k in range(n):
             e = register[source[k]]
             if e >= 0.0:
@@ -93,7 +95,7 @@ def write_rows(
     "Tuple((int64, int64))(int64, int64, int64, int64, int64[::1], int64[::1], int64[::1],"
     "int32[::1],"
     "int64[::1], int64[::1], uint16[::1], uint8[::1], float32[:, ::1], float64[::1], int32[::1],"
-    "float32[:, ::1], int64[:, ::1], float32[:, ::1],"
+    "float32[:, ::1], int64[:, ::1], float32[:, ::1], float32[:, ::1],"
     "int64[::1], uint8[:, ::1], uint8[::1], uint64[:, ::1], int64[::1])"
 )
 def scatter(
@@ -115,6 +117,7 @@ def scatter(
     bounds: F4,
     shape: I8,
     values: F4,
+    more: F4,
     filled: I8,
     reported: U1,
     accepted: U1,
@@ -131,7 +134,7 @@ def scatter(
     place : int64[n_names]     `pack_places`, for the names of the batch; -1 not judged
     shape : int64[n_groups, 7] step, delay, slots, devices, first row, first slot, next frame
     register : float64[n or 0] import register of each row, Wh
-    values : float32[rows, 32] the open frames
+    values, more : float32[rows, 16]   the open frames, first and second lines
     filled : int64[slots], reported : uint8[slots, 32]   readings, and channels that have any
     accepted : uint8[n]        out: 1 for events in time
     block : uint64[2, BLOCK]   room to work in
@@ -143,7 +146,8 @@ def scatter(
     source, target = block[0], block[1]
     flat = values.reshape(values.size)
     words = flat.view(np.int64)
-    rest = (source, target, columns, register, channel, bounds, flat, filled, reported)
+    second = more.reshape(more.size)
+    rest = (source, target, columns, register, channel, bounds, flat, second, filled, reported)
     waiting = 0  # rows of the block whose values are still to be written
     last_t = NEVER
     last_g = -1
@@ -167,7 +171,7 @@ def scatter(
             for q in range(r, touched):
                 packed = place[u8(device[u8(q)])]
                 if packed >= 0 and (packed >> 32) & 0xFFFF == last_g:
-                    sink ^= words[u8((slot + (packed & 0xFFFFFFFF)) * ROW_WORDS)]
+                    sink ^= words[u8((slot + (packed & 0xFFFFFFFF)) * LINE_WORDS)]
             counters[4] = sink
         i = u8(r)
         t = time[i]
@@ -229,7 +233,7 @@ def scatter(
             counters[AHEAD] += 1
             r += 1
             continue
-        at = u8((slot + (packed & 0xFFFFFFFF)) * ROW_WORDS)
+        at = u8((slot + (packed & 0xFFFFFFFF)) * LINE_WORDS)
         old = words[at]
         # What an earlier frame left there has not been cleared; its time tells.
         first = abs(tick - old) > step
@@ -250,23 +254,26 @@ def scatter(
             write_rows(waiting, held, *rest)
             waiting = 0
             taken += 1
-            row = values[slot + (packed & 0xFFFFFFFF)]
-            doubles = row.view(np.float64)
+            row, further = values[slot + (packed & 0xFFFFFFFF)], more[slot + (packed & 0xFFFFFFFF)]
+            doubles = further.view(np.float64)
             if take:
                 words[at] = t
                 words[at + u8(KNOWN)] = received[i]
-                for x in range(FIRST_CHANNEL, ROW_FLOATS):
+                for x in range(FIRST_CHANNEL, LINE_FLOATS):
                     row[x] = np.nan
+                for x in range(LINE_FLOATS):
+                    further[x] = np.nan
                 doubles[REGISTER_WORD] = np.nan
             else:
                 words[at + u8(KNOWN)] = min(words[at + u8(KNOWN)], received[i])
             for c in range(channel.size):
                 v = columns[c, i]
                 if v >= bounds[c, 0] and v <= bounds[c, 1]:
-                    x = channel[c]
-                    reported[held, x] = 1
-                    if not row[x] >= v:  # nothing yet, or less
-                        row[x] = v
+                    reported[held, channel[c]] = 1
+                    line = row if channel[c] < LINE_FLOATS else further
+                    x = channel[c] % LINE_FLOATS
+                    if not line[x] >= v:  # nothing yet, or less
+                        line[x] = v
             if register.size > 0:
                 e = register[i]
                 if e >= 0.0 and (take or not e <= doubles[REGISTER_WORD]):

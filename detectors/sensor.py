@@ -14,9 +14,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Axis, Detector, known_at, rounded
+from detectors.base import Detector, known_at, rounded
 from detectors.columns import LANES
 from detectors.compiled import F4, F8, I4, kernel
+from detectors.currents import phase_current
 from detectors.frames import Frame
 from detectors.layout import CHANNEL, GroupLayout
 from detectors.measuring_words import RULES
@@ -140,14 +141,15 @@ def follow_calm(
 
 
 @kernel(
-    "int64(float32[:, ::1], float32[::1], float32[::1], int32[::1], int32[::1], int32[::1],"
-    "int32[::1], int32[::1], float64[::1], float64, float32[:, ::1], float64[:, ::1], int32[::1],"
-    "float64[::1], float32[::1])"
+    "int64(float32[:, ::1], float32[::1], float32[::1], float64[::1], int32[::1], int32[::1],"
+    "int32[::1], int32[::1], int32[::1], float64[::1], float64, float32[:, ::1], float64[:, ::1],"
+    "int32[::1], float64[::1], float32[::1])"
 )
 def judge_voltages(
     values: F4,
     v: F4,
     slot_v: F4,
+    slot_i: F8,
     device: I4,
     first: I4,
     offsets: I4,
@@ -164,7 +166,7 @@ def judge_voltages(
     """Judge every phase voltage and take the impossible ones from the frame; returns how many
     scores are at the limit.
 
-    values, v, slot_v : as a `Frame` has them; updated
+    values, v, slot_v, slot_i : as a `Frame` has them; updated
     device : int32[m], first : int32[n + 1]   see `GroupLayout.slots`
     state : float32[7, m]      see the column names; updated
     distance : float64[., 3], strays : int32[.]   scratch of the largest area: V less the usual
@@ -255,6 +257,9 @@ def judge_voltages(
                     slot_v[j] = math.nan
                     if c == 0:
                         v[p] = math.nan
+                    # Currents that powers tell are worked out without it.
+                    for q in range(first[p + 1] - first[p]):
+                        slot_i[first[p] + q] = phase_current(values, p, q, u)
                 if s[FROZEN] < FREEZE_FRAMES:
                     s[FROZEN] += 1.0
                     continue
@@ -307,6 +312,7 @@ class SensorDetector(Detector):
             frame.values,
             frame.v,
             frame.slot_v,
+            frame.slot_i,
             layout.slots.device,
             layout.slots.first,
             layout.offsets,
@@ -323,12 +329,6 @@ class SensorDetector(Detector):
         if self.quiet(hot):
             return []
         return self.over(frame, self._score, self.open, CLEAR, partial(self._finding, frame))
-
-    def keys(self, axis: Axis) -> list[str]:
-        if axis != "voltage":
-            return super().keys(axis)
-        keys, (device, slot, _) = self.layout.device_keys(), self.layout.slots
-        return [f"{keys[p]}\0{c}" for p, c in zip(device.tolist(), slot.tolist(), strict=True)]
 
     def _of(self, p: int) -> F4:
         """State of the phases of a device."""

@@ -21,7 +21,7 @@ from detectors.currents import phase_current
 from detectors.displacement import COS, SIN
 from detectors.frames import NEVER, Frame
 from detectors.horizon import NOTHING, Growth
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import CHANNEL, MORE, GroupLayout
 from detectors.leakage import (
     APART_A,
     APART_HOURS,
@@ -36,7 +36,7 @@ from detectors.transformer import TransformerDetector
 from grid.faults import Severity
 from grid.records import Evidence, Finding
 
-V, I_A, LEAK = CHANNEL["v_a"], CHANNEL["i_a"], CHANNEL["i_residual"]
+V, I_A, LEAK = CHANNEL["v_a"], CHANNEL["i_a"], MORE["i_residual"]
 
 # Columns of an area's state.
 HIGH, LOW, LEVEL, LEVEL_BASE, COUNT = range(5)
@@ -90,14 +90,15 @@ CLEAR: Final = 0.6
 
 
 @kernel(
-    "UniTuple(int64, 4)(int64, float64, float32[:, ::1], float32[::1], int32[::1], int32[::1],"
-    "int32[::1], float64[::1], float64[::1], float64, float64, float64[:, ::1], int64[::1],"
-    "float64[:, ::1])"
+    "UniTuple(int64, 4)(int64, float64, float32[:, ::1], float32[:, ::1], float32[::1],"
+    "int32[::1], int32[::1], int32[::1], float64[::1], float64[::1], float64, float64,"
+    "float64[:, ::1], int64[::1], float64[:, ::1])"
 )
 def follow_supply(
     tick: int,
     step_h: float,
     values: F4,
+    more: F4,
     slot_v: F4,
     first: I4,
     offsets: I4,
@@ -113,6 +114,7 @@ def follow_supply(
     """Advance every area by one frame; returns how many scores are at the limit, how many of
     windings are near it, of unbalanced load above 0 and of leakage from `SUSPECT` on.
 
+    values, more : as a `Frame` has them
     slot_v : float32[m], first : int32[n + 1]   V of every phase, see `GroupLayout.slots`
     high, low : limits, per unit of nominal
     state : float64[areas, 35], last : int64[areas]  tick last seen; both updated
@@ -269,7 +271,7 @@ def follow_supply(
             if not math.isnan(s[LOAD]):
                 score[k, 3] = s[UNBALANCE_MIN] / UNBALANCE_DOSE_MIN
         # Leakage to earth.
-        x = float(values[m, LEAK])
+        x = float(more[m, LEAK])
         if not math.isnan(x):
             s[LEAK_COUNT] += 1.0
             if s[LEAK_COUNT] == 1.0:
@@ -362,6 +364,7 @@ class SupplyDetector(Detector):
             frame.tick_us,
             layout.step_us / 3.6e9,
             frame.values,
+            frame.more,
             frame.slot_v,
             layout.slots.first,
             layout.offsets,

@@ -24,7 +24,7 @@ from detectors.drops import (
 )
 from detectors.frames import Frame
 from detectors.horizon import Growth
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import CHANNEL, MORE, GroupLayout
 from detectors.observed import (
     DROP,
     LEFT,
@@ -38,7 +38,7 @@ from detectors.settings import DetectorSettings
 from grid.faults import Severity
 from grid.records import Evidence, Finding
 
-T: Final = CHANNEL["t_terminal"]
+T: Final = MORE["t_terminal"]
 LIMIT_C: Final = 90.0  # alarm of a well-known maker
 TRIP_C: Final = 110.0  # where the same maker's trips
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
@@ -53,11 +53,13 @@ KELVIN_BLIND: Final = 5.0
 
 
 @kernel(
-    "void(float32[:, ::1], int32[::1], float64[::1], float32[:, ::1], float64[::1])",
+    "void(float32[:, ::1], float32[:, ::1], int32[::1], float64[::1], float32[:, ::1],"
+    "float64[::1])",
 )
-def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) -> None:
+def observe_terminals(values: F4, more: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) -> None:
     """Excess over the area's middle and squared current of every device.
 
+    values, more : as a `Frame` has them
     seen : float32[n, 5]  columns of `observed.observe_drops`; warm : float64[n]  degC, NaN unknown
     """
     seen.fill(math.nan)
@@ -70,7 +72,7 @@ def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) 
             total = 0.0
             number = 0
             for p in range(offsets[k], offsets[k + 1]):
-                t = float(values[p, T])
+                t = float(more[p, T])
                 if not math.isnan(t) and (math.isnan(middle) or abs(t - middle) < band):
                     total += t
                     number += 1
@@ -79,7 +81,7 @@ def observe_terminals(values: F4, offsets: I4, nominal: F8, seen: F4, warm: F8) 
             middle = total / number
             band = 8.0 if band > 8.0 else 4.0
         for p in range(offsets[k], offsets[k + 1]):
-            t = float(values[p, T])
+            t = float(more[p, T])
             warm[p] = t
             if math.isnan(t) or number < 3:
                 continue
@@ -125,9 +127,10 @@ class TerminalDetector(Detector):
 
     def step(self, frame: Frame) -> list[Finding]:
         layout = self.layout
-        if not frame.reported[T]:
+        if not frame.reported[CHANNEL["t_terminal"]]:
             return []
-        observe_terminals(frame.values, layout.offsets, layout.nominal_v, self._seen, self._warm)
+        lines = (frame.values, frame.more)
+        observe_terminals(*lines, layout.offsets, layout.nominal_v, self._seen, self._warm)
         args = (self.memory, self.learn, self.decay, LIMITS, False, 0.0)
         test_drops(self._seen, self.track, self._score, self.open, *args)
         rows = np.flatnonzero(self._score >= SUSPECT)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detectors.base import Detector, known_at, rounded
 from detectors.compiled import F4, F8, I1, I4, I8, kernel
 from detectors.frames import NEVER, Frame
-from detectors.layout import CHANNEL, GroupLayout
+from detectors.layout import CHANNEL, MORE, GroupLayout
 from detectors.settings import DetectorSettings
 from detectors.thermal import (
     DISTRIBUTION,
@@ -69,7 +69,7 @@ AMBIENT, EXCESS, HOT, MODEL, S_MM, S_MY = range(12, 18)
 N_STATE: Final = 18
 
 V_A, I_A, P_ALL, Q_ALL, P_A = (CHANNEL[k] for k in ("v_a", "i_a", "p", "q", "p_a"))
-T_OIL, T_AMBIENT = CHANNEL["t_oil"], CHANNEL["t_ambient"]
+T_OIL, T_AMBIENT = MORE["t_oil"], MORE["t_ambient"]
 
 
 @kernel("float64(float32[:, ::1], int64, float64)")
@@ -128,12 +128,13 @@ def metered_power(
 
 
 @kernel(
-    "UniTuple(int64, 2)(int64, float32[:, ::1], int8[::1], int32[::1], int32[::1], float64[::1],"
-    "float64[::1], float64[::1], float64[:, ::1], int64[:, ::1], float64[:, ::1])"
+    "UniTuple(int64, 2)(int64, float32[:, ::1], float32[:, ::1], int8[::1], int32[::1], int32[::1],"
+    "float64[::1], float64[::1], float64[::1], float64[:, ::1], int64[:, ::1], float64[:, ::1])"
 )
 def advance(
     tick: int,
     values: F4,
+    more: F4,
     phase: I1,
     offsets: I4,
     monitor: I4,
@@ -147,6 +148,7 @@ def advance(
     """Advance every transformer by one frame; returns how many scores are at the limit, and how
     many overloads are found or gathering.
 
+    values, more : as a `Frame` has them
     state : float64[areas, 18]  see the column names above
     when : int64[areas, 4]      last tick with load; start of load history; start of oil history;
                                 last oil reading
@@ -162,8 +164,8 @@ def advance(
         ambient = math.nan
         if m >= 0:
             va = apparent_power(values, m, nominal[k])
-            oil = values[m, T_OIL]
-            ambient = values[m, T_AMBIENT]
+            oil = more[m, T_OIL]
+            ambient = more[m, T_AMBIENT]
         if math.isnan(va):
             first = offsets[k]
             while first < offsets[k + 1] and m >= 0 and first <= m:
@@ -310,6 +312,7 @@ class TransformerDetector(Detector):
         hot, loaded = advance(
             frame.tick_us,
             frame.values,
+            frame.more,
             layout.phase,
             layout.offsets,
             layout.monitor,

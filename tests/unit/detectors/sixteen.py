@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.layout import CHANNEL, ROW_FLOATS
+from detectors.currents import phase_current
+from detectors.layout import CHANNEL, LINE_FLOATS, ROW_FLOATS
 
 SEEDS = range(4)
 U = 230.0
@@ -39,12 +40,19 @@ def frame(rng: np.random.Generator, phase: NDArray[np.int8], holes: float = 0.2)
     return values
 
 
-def beside(values: Any, phase: NDArray[np.int8]) -> tuple[Any, Any, Any]:
-    """First phase and device of the slots (`GroupLayout.slots`), and their voltages."""
+def beside(values: Any, phase: NDArray[np.int8]) -> tuple[Any, Any, Any, Any]:
+    """First phase and device of the slots (`GroupLayout.slots`), their voltages and currents."""
     device = np.repeat(np.arange(N, dtype=np.int32), np.where(phase == 3, 3, 1))
     first = np.searchsorted(device, np.arange(N + 1)).astype(np.int32)
     slot = np.arange(device.size) - first[device]
-    return first, device, np.ascontiguousarray(values[device, CHANNEL["v_a"] + slot])
+    amps = [phase_current(values, p, c, U) for p, c in zip(device, slot, strict=True)]
+    volts = np.ascontiguousarray(values[device, CHANNEL["v_a"] + slot])
+    return first, device, volts, np.array(amps)
+
+
+def more(values: Any) -> Any:
+    """The second lines of a frame's rows."""
+    return np.ascontiguousarray(values[:, LINE_FLOATS:])
 
 
 def column(values: Any, name: str) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from detectors.currents import phase_current
 from detectors.engine import Engine
 from detectors.frames import NEVER, Frame, Frames
 from detectors.layout import CHANNEL
@@ -236,12 +237,13 @@ SOME = ("v_a", "i_b", "p_b", "t_oil", "e_import")
 def whole(frame: Frame) -> dict[str, list[float]]:
     """What a frame holds of each device, `SOME` of it told; nothing where it heard nothing."""
     silent = frame.time == NEVER
-    assert np.isnan(frame.values[silent][:, list(CHANNEL.values())]).all()
+    values = np.concatenate((frame.values, frame.more), axis=1)
+    assert np.isnan(values[silent][:, list(CHANNEL.values())]).all()
     assert np.isnan(frame.register[silent]).all()
     others = [x for q, x in CHANNEL.items() if q not in SOME]
-    assert np.isnan(frame.values[:, others]).all()
+    assert np.isnan(values[:, others]).all()
     return {
-        name: [*(float(frame.values[p, CHANNEL[q]]) for q in SOME[:-1]), float(frame.register[p])]
+        name: [*(float(values[p, CHANNEL[q]]) for q in SOME[:-1]), float(frame.register[p])]
         for p, name in sorted(enumerate(frame.layout.names), key=lambda x: x[1])
         if not silent[p]
     }
@@ -263,6 +265,8 @@ def test_what_is_gathered_is_what_the_frame_holds() -> None:
         for beside, name in ((frame.v, "v_a"), (frame.i, "i_a"), (frame.p, "p")):
             np.testing.assert_array_equal(beside, frame.values[:, CHANNEL[name]])
         np.testing.assert_array_equal(frame.slot_v, frame.values[device, CHANNEL["v_a"] + slot])
+        amps = [phase_current(frame.values, p, c, 230.0) for p, c in zip(device, slot, strict=True)]
+        np.testing.assert_array_equal(frame.slot_i, amps)
 
     assert np.flatnonzero(frame.time > NEVER).tolist() == [layout.names.index(x) for x in names]
     assert np.diff(first).tolist() == [3 if x == 3 else 1 for x in layout.phase]
@@ -270,4 +274,5 @@ def test_what_is_gathered_is_what_the_frame_holds() -> None:
     agrees()
     frame.take_away(np.arange(3))
     agrees()
-    assert np.isnan(frame.values[:3, CHANNEL["v_a"] :]).all()
+    assert np.isnan(frame.values[:3, CHANNEL["v_a"] :]).all() and np.isnan(frame.more[:3]).all()
+    assert np.isnan(frame.register[:3]).all()

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.engine import Engine
 from detectors.frames import NEVER
-from detectors.layout import CHANNEL
+from detectors.layout import CHANNEL, LINE_FLOATS, MORE
 from detectors.momentary import find_dips
 from grid.readings import ReadingBatch
 from grid.records import Finding
@@ -53,8 +53,8 @@ def test_two_dips_a_day_are_no_finding() -> None:
 
 
 def test_dips_after_a_pause_belong_to_the_outage_before() -> None:
-    values = np.full((1, 32), np.nan, np.float32)
-    values[0, CHANNEL["v_a"]], values[0, CHANNEL["v_a_min"]] = 230.0, 0.0
+    values, more = np.full((2, 1, LINE_FLOATS), np.nan, np.float32)
+    values[0, CHANNEL["v_a"]], more[0, MORE["v_a_min"]] = 230.0, 0.0
     last, depth = np.array([START_US]), np.zeros(1)
     args = (np.zeros(1, np.int8), np.array([0, 1], np.int32), np.array([230.0]))
 
@@ -62,6 +62,7 @@ def test_dips_after_a_pause_belong_to_the_outage_before() -> None:
         START_US + 3 * STEP_US,
         STEP_US,
         values,
+        more,
         np.array([START_US + 3 * STEP_US]),
         True,
         *args,
@@ -80,7 +81,7 @@ def test_a_device_not_heard_says_nothing() -> None:
     find_dips(
         START_US,
         STEP_US,
-        np.full((1, 32), np.nan, np.float32),
+        *np.full((2, 1, LINE_FLOATS), np.nan, np.float32),
         np.array([NEVER]),
         True,
         *args,

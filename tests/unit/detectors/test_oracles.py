@@ -21,7 +21,9 @@ from tests.unit.detectors.sixteen import (
     SEEDS,
     N,
     U,
+    beside,
     frame,
+    more,
     phases,
     slots,
     volts,
@@ -136,10 +138,11 @@ def test_a_place_is_displaced_by_the_phasor_sum_of_its_phases(seed: int) -> None
     n_place = displacement.N_PLACE
     sums, runs, areas = np.zeros((3, 10)), np.zeros((3, n_place)), np.zeros((2, n_place))
     three = np.flatnonzero(phase == 3).astype(np.int32)
-    devices, offset = np.zeros((three.size, n_place)), np.zeros((N, 3), np.float32)
-    heard, usual = np.ones(N, np.int32), np.full((N, 3), np.nan, np.float32)
+    first, device, slot_v, slot_i = beside(values, phase)
+    devices, offset = np.zeros((three.size, n_place)), np.zeros(device.size, np.float32)
+    heard, usual = np.ones(N, np.int32), np.full(device.size, np.nan, np.float32)
     displacement.observe(
-        values, phase, OFFSETS, MONITOR, RUN, three, NOMINAL, offset, heard, usual,
+        slot_v, slot_i, first, phase, OFFSETS, MONITOR, RUN, three, NOMINAL, offset, heard, usual,
         np.ones(3, np.uint8), sums, runs, areas, devices, np.zeros((3, 10)), 1e9,
         np.zeros(2, np.int32), 4,
     )  # fmt: skip
@@ -200,10 +203,12 @@ def test_a_drop_is_the_mean_of_the_siblings_less_the_own_voltage(seed: int) -> N
     device, slot, at = (np.array(x) for x in zip(*table, strict=True))
     services, branches = (np.zeros((m, observed.N_SEEN), np.float32) for m in (len(table), 9))
     first = np.searchsorted(RUN[device], np.arange(4)).astype(np.int32)
+    start, _, slot_v, slot_i = beside(values, phase)
     observed.observe_drops(
-        values, MONITOR, np.array([0, 0, 1], np.int32), NOMINAL, first, device.astype(np.int32),
-        slot.astype(np.int8), at.astype(np.int8), np.full(len(table), -1, np.int32), np.zeros(0),
-        stuck, np.full(len(table), np.nan, np.float32), np.zeros((3, 8)), services, branches,
+        slot_v, slot_i, start[MONITOR], np.array([0, 0, 1], np.int32), NOMINAL, first,
+        device.astype(np.int32), (start[device] + slot).astype(np.int32), at.astype(np.int8),
+        np.full(len(table), -1, np.int32), np.zeros(0), stuck,
+        np.full(len(table), np.nan, np.float32), np.zeros((3, 8)), services, branches,
     )  # fmt: skip
     v = np.array([np.nan if stuck[p] else volts(values, c)[p] for p, c, _ in table])
     for j, (p, _, c) in enumerate(table):
@@ -263,7 +268,7 @@ def test_a_terminal_is_compared_with_the_middle_of_its_area(seed: int) -> None:
     t[3] += 40
     values[:, CHANNEL["t_terminal"]] = t
     seen, warm = np.zeros((N, observed.N_SEEN), np.float32), np.zeros(N)
-    terminal.observe_terminals(values, OFFSETS, NOMINAL, seen, warm)
+    terminal.observe_terminals(values, more(values), OFFSETS, NOMINAL, seen, warm)
     for k in range(2):
         mine = t[AREA == k]
         middle = np.nanmean(mine)

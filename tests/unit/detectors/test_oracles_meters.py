@@ -32,6 +32,7 @@ from tests.unit.detectors.sixteen import (
     beside,
     column,
     frame,
+    more,
     phases,
     volts,
 )
@@ -68,7 +69,7 @@ def test_the_overload_dose_gathers_above_rating_and_melts_below() -> None:
     for k, load in enumerate(loads):
         values[0, CHANNEL["p"]], values[0, CHANNEL["q"]] = load * 1e5, 0.0
         transformer.advance(
-            k * STEP_US, values, np.array([3], np.int8), np.array([0, 1], np.int32),
+            k * STEP_US, values, more(values), np.array([3], np.int8), np.array([0, 1], np.int32),
             np.zeros(1, np.int32), np.array([U]), np.array([1e5]),
             DISTRIBUTION.array(), state, when, score,
         )  # fmt: skip
@@ -88,9 +89,9 @@ def test_a_supply_is_outside_as_long_as_most_of_it_is() -> None:
     for k in range(40):
         values = frame(rng, phase)
         values[:, CHANNEL["v_a"]] += 25.0 if k > 10 else 0.0
-        first, _, slot_v = beside(values, phase)
+        first, _, slot_v, _ = beside(values, phase)
         supply.follow_supply(
-            k * STEP_US, 0.25, values, slot_v, first, OFFSETS, MONITOR, NOMINAL,
+            k * STEP_US, 0.25, values, more(values), slot_v, first, OFFSETS, MONITOR, NOMINAL,
             np.array([1e5, 1e5]), 1.07, 0.9, state, last, score,
         )  # fmt: skip
         mine = np.r_[volts(values, 0)[:11], volts(values, 1)[0], volts(values, 2)[0]]
@@ -107,7 +108,7 @@ def test_voltages_are_remembered_and_their_level_is_mean_and_variance() -> None:
     ring, level = np.zeros((192, 48), np.int16), np.zeros((3, 48), np.float32)
     seen = []
     for k in range(60):
-        first, _, slot_v = beside(frame(rng, phase), phase)
+        first, _, slot_v, _ = beside(frame(rng, phase), phase)
         seen.append(slot_v.astype(float))
         records.remember(slot_v, first, OFFSETS, NOMINAL, k, 50, True, 1e9, ring, level)
     ring, level = ring[:, : len(seen[0])], level[:, : len(seen[0])]
@@ -199,8 +200,9 @@ def test_the_drop_varies_least_below_the_bus_that_a_meter_hangs_on(seed: int) ->
 
 def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> None:
     rng = np.random.default_rng(1)
-    state, last = np.zeros((N, meter.N_STATE), np.float32), np.full(N, NEVER)
-    state[:, [meter.LAST_V, meter.LAST_I]] = np.nan
+    state, last = np.zeros((meter.N_STATE, N), np.float32), np.full(N, NEVER)
+    state[[meter.LAST_V, meter.LAST_I]] = np.nan
+    state[meter.LOW], state[meter.HIGH] = 1e9, -1e9
     gap, last_e = np.full(N, STEP_US), np.full(N, np.nan)
     healed, score, same, last_row = np.zeros(2), np.zeros((N, 4)), 0.0, (0.0, 0.0)
     repeating, early = np.zeros(N, np.uint8), []
@@ -211,11 +213,18 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
             values[5, CHANNEL["v_a"]], values[5, CHANNEL["i_a"]] = 231.5, 4.0
         register = np.full(N, 1000.0 + 100 * k - (500.0 if k > 40 else 0.0))
         time = np.full(N, k * STEP_US)
-        meter.judge_meters(
+        given = (
             k * STEP_US, 0.25, column(values, "v_a"), column(values, "i_a"), column(values, "p"),
-            register, True, time, OFFSETS, NOMINAL, np.full(N, STEP_US),
-            np.zeros(N, np.int64), 1e9, last, gap, healed, last_e, state, repeating, score,
+            register, True, time, OFFSETS, NOMINAL, np.zeros(N, np.int64), np.zeros(N, np.int64),
         )  # fmt: skip
+        kept = (last, gap, healed, last_e, state, repeating)
+        alone, others = np.full((N, 4), -1.0), [x.copy() for x in kept]
+        count = meter.judge_meters(*given, 1e9, False, *others, alone)
+        assert count == meter.judge_meters(*given, 1e9, True, *kept, score)
+        # Where not all are asked for, those at the limit are told.
+        hot = np.any(score >= 1.0, axis=1)
+        np.testing.assert_array_equal(alone, np.where(hot[:, None], score, -1.0))
+        assert count == hot.sum()
         row = (float(values[5, CHANNEL["v_a"]]), float(values[5, CHANNEL["i_a"]]))
         same = same + 0.25 if row == last_row else 0.0
         last_row = row
@@ -244,8 +253,9 @@ def test_a_dip_is_a_low_half_cycle_under_a_sound_reading(seed: int) -> None:
     values = frame(rng, phase)
     time = np.where(rng.random(N) < 0.2, NEVER, STEP_US)
     found = momentary.find_dips(
-        STEP_US, STEP_US, values, time, True, phase, OFFSETS, NOMINAL, last, downs, depth
-    )
+        STEP_US, STEP_US, values, more(values), time, True, phase, OFFSETS, NOMINAL, last, downs,
+        depth,
+    )  # fmt: skip
     v, low = volts(values), values[:, CHANNEL["v_a_min"]].astype(float)
     for p in range(N):
         slow = math.nan
@@ -290,7 +300,7 @@ def test_silence_is_counted_in_whole_intervals() -> None:
     for k in range(30):
         values = frame(rng, phase, 0.0)
         time = np.where(rng.random(N) < 0.4, NEVER, k * STEP_US)
-        first, _, slot_v = beside(values, phase)
+        first, _, slot_v, _ = beside(values, phase)
         outage.listen(
             k * STEP_US, STEP_US, device, time, values, slot_v, first, False,
             np.full(N, STEP_US), zero, NOMINAL, phase, OFFSETS, 1e12, alive, gap, missed, rate,
@@ -335,17 +345,19 @@ def test_a_sensor_leaps_alone_and_its_usual_distance_is_a_mean() -> None:
         values[:, CHANNEL["v_a"]] = (
             U + own + rng.normal(0, 0.3, N) + (k > 105) * 25.0 * (np.arange(N) == 4)
         )
-        first, device, slot_v = beside(values, phase)
+        values[4, CHANNEL["i_a"]] = np.nan  # its current follows from power and voltage
+        first, device, slot_v, slot_i = beside(values, phase)
         v = column(values, "v_a")
         sensor.judge_voltages(
-            values, v, slot_v, device, first, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, state, distance,
-            strays, score, by,
+            values, v, slot_v, slot_i, device, first, OFFSETS, MONITOR, RUN, NOMINAL, 1e9, state,
+            distance, strays, score, by,
         )  # fmt: skip
         if k == 100:
             middle = np.r_[U + own, U, U][:11].mean()  # the monitor's b and c stand at U
             assert U + own[4] - middle == pytest.approx(state[sensor.USUAL, first[4]], abs=1.5)
         leaps.append(score[4])
         assert np.isnan([values[4, CHANNEL["v_a"]], v[4], slot_v[first[4]]]).all() == (k > 105)
+        np.testing.assert_array_equal(slot_i, beside(values, phase)[3])
     assert leaps[105] == 0.0
     assert leaps[106:] == pytest.approx([(k + 1) / sensor.UP_RUN for k in range(14)])
     assert by[4] == pytest.approx(25.0, abs=3.0)

@@ -325,7 +325,7 @@ class MeterDetector(Detector):
             return []
         for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
             dark = self.supply is not None and self.supply.explains(int(layout.device[p]))
-            if dark or self._runs_ahead(p):
+            if dark or self._runs_ahead(p) or self._succeeded(p):
                 score[p, SILENT] = np.nan
         if self.supply is not None:
             back = (score[:, REGISTER] >= 1.0) & (self.open[:, REGISTER] == 0)
@@ -346,6 +346,18 @@ class MeterDetector(Detector):
         """Whether the clock is known to run ahead: the way in refuses readings from the future, so
         it is the clock that silences this meter, and nobody shall look for a modem."""
         return bool(self.open[p, CLOCK] > 0 and self.track[p, FAST] > 0.0)
+
+    def _succeeded(self, p: int) -> bool:
+        """Whether another meter has come to its usage point and speaks since: it was exchanged."""
+        devices = self.layout.network.devices
+        point = devices[self.layout.device[p]].usage_point
+        if point is None:
+            return False
+        return any(
+            devices[self.layout.device[q]].usage_point == point and self.last[q] > self.last[p]
+            for q in self.layout.devices_of(int(self.layout.area[p]))
+            if q != p
+        )
 
     def _began_anew(self, p: int) -> bool:
         """Whether a register started from nothing while readings come too rarely to show the

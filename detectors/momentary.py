@@ -32,6 +32,7 @@ HIT, MISS = 3.0, 2.0  # log-likelihood of a dip, and of none, below the faulted 
 # What a fault costs a priori at feeder, section, transformer, branch, usage point; a phase more.
 PRIOR: Final = (6.0, 6.0, 4.5, 3.5, 2.0)
 ONE_PHASE: Final = 1.0
+COUNTED: Final = 1.0 - DEEP  # depth of what was only counted: a counter tells no volts
 EVENTS: Final = 3.0
 DAY_H: Final = 24.0
 CLEAR: Final = 0.4
@@ -61,9 +62,11 @@ def find_dips(
 
     values, more : as a `Frame` has them
     told : whether any device tells of dips; if none does, `depth` stays as it is
-    last : int64[n]       last reading; updated. After a pause dips belong to the outage before.
+    last : int64[n]       last reading; updated. After a pause dips belong to the outage before,
+                          and a device that reads less often than the area cannot tell the frame.
     downs : float64[n, 2] power-down counter and lowest reading seen last; updated
-    depth : float64[n]    out: share of nominal lost, 0 = no dip, NaN = not heard
+    depth : float64[n]    out: share of nominal lost, `COUNTED` = not known how much, 0 = no dip,
+                          NaN = not heard, or cannot tell
     """
     found = 0
     if not told:
@@ -92,13 +95,15 @@ def find_dips(
                 downs[p, 0] = counter
             elif math.isnan(lowest):
                 continue  # this device cannot tell
+            if not went_on:
+                continue
             depth[p] = 0.0
-            if not went_on or not sound:
+            if not sound:
                 continue
             if lowest < DEEP * u:
                 depth[p] = 1.0 - lowest / u
             elif counted and math.isnan(lowest):
-                depth[p] = 1.0 - DEEP
+                depth[p] = COUNTED
             if depth[p] > 0.0:
                 found += 1
     return found
@@ -177,7 +182,7 @@ class MomentaryDetector(Detector):
         deepest = np.zeros(layout.n_areas)
         np.fmax.at(deepest, layout.area, depth)
         with np.errstate(invalid="ignore"):
-            hit = (depth > 0.0) & (depth >= SHARE * deepest[layout.area])
+            hit = (depth > 0.0) & ((depth >= SHARE * deepest[layout.area]) | (depth == COUNTED))
         heard = ~np.isnan(depth) & (self.node >= 0)
         self._weight.fill(0.0)
         for row, kind in enumerate(KINDS):

@@ -223,6 +223,17 @@ def test_whole_volts_that_stand_still_for_a_night_are_no_stuck_meter() -> None:
     assert said(judge("meter", net, changed(batch, v_a=np.where(mine, np.round(v), v * 2 - 228))))
 
 
+def test_a_silent_meter_whose_usage_point_has_a_new_one_was_exchanged() -> None:
+    net, batch = street()
+    old = next(d for d in net.devices if d.id == WHO)
+    net = replace(net, devices=(*net.devices, replace(old, id="NEW")))
+    after = rows_of(batch, WHO, 3.0)
+    device = np.where(after, len(batch.names), batch.device)
+    batch = ReadingBatch.of((*batch.names, "NEW"), device, batch.time, batch.values)
+
+    assert judge("meter", net, batch) == []
+
+
 def test_half_a_street_silent_at_once_is_the_path_they_share() -> None:
     net, batch = street()
     mute = np.zeros(len(batch), bool)

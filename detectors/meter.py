@@ -283,6 +283,10 @@ class MeterDetector(Detector):
         parts = (step % np.maximum(interval, 1) == 0) & (interval < BEAT_US)
         odd = (interval % step != 0) & ~parts
         self._beat = np.where(odd, interval, 0)
+        devices = [layout.network.devices[i] for i in layout.device.tolist()]
+        # What is polled has no clock of its own in its readings: the collector times them, and a
+        # poll that waits for a busy bus is no drift.
+        self._polled = np.array([d.profile is not None for d in devices], bool)
 
     def link(self, others: Sequence[Stateful]) -> None:
         self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
@@ -323,6 +327,7 @@ class MeterDetector(Detector):
         self.repeating[:] = self._repeats  # for the next frame: others may run beside `look`
         if self.quiet(self._hot):
             return []
+        score[self._polled, CLOCK] = np.nan
         for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
             dark = self.supply is not None and self.supply.explains(int(layout.device[p]))
             if dark or self._runs_ahead(p) or self._succeeded(p):

@@ -4,7 +4,7 @@ The network comes from the configured folder, else from the database; the last o
 beside the journal, so that a collector starts while the database is away.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -79,8 +79,19 @@ def site_network(config: Config, database: Database | None = None) -> Network:
         network = load_network(config.network.path)
     else:
         network = _stored(config, database)
+    network = _with_polled(config, network)
     keep_network(Place.of(config).network, network)
     return network
+
+
+def _with_polled(config: Config, network: Network) -> Network:
+    """The network, with the profile of each unit that the site polls on the device's record."""
+    units = {unit.device: unit for bus in config.modbus for unit in bus.units}
+    devices = tuple(
+        replace(d, profile=units[d.id].profile) if d.id in units and d.profile is None else d
+        for d in network.devices
+    )
+    return network if devices == network.devices else replace(network, devices=devices)
 
 
 def _stored(config: Config, database: Database | None) -> Network:

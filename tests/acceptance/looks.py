@@ -41,6 +41,10 @@ def violations(page: Page) -> list[tuple[Any, ...]]:
 
 
 def past_the_edge(page: Page) -> list[tuple[Any, ...]]:
-    """How many pixels the page is wider than its window, if it is."""
+    """How many pixels the page is wider than its window, and lists of facts than their card."""
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    return [("px too wide", over)] if over > 0 else []
+    lists = page.evaluate(
+        "[...document.querySelectorAll('dl')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+        ".map(e => `${e.className}: ${e.innerText.slice(0, 60)}`)"
+    )
+    return [("px too wide", over)] * (over > 0) + [("facts cut off", text) for text in lists]

@@ -143,6 +143,17 @@ def test_a_clock_that_runs_away_from_its_siblings_is_found_within_a_day() -> Non
     assert found[0].tick_us <= START_US + 3 * 86_400_000_000
 
 
+def test_what_the_collector_polls_and_times_has_no_clock_that_drifts() -> None:
+    net, batch = street()
+    polled = tuple(replace(d, profile="sdm630") if d.id == WHO else d for d in net.devices)
+    rows = rows_of(batch, WHO, 2.0)
+    time = batch.time + np.where(rows, 400_000_000, 0)
+    late = ReadingBatch.of(batch.names, batch.device, time, batch.values, received=time + 1_000)
+
+    assert said(judge("meter", net, late)) == {("meter_health", WHO)}
+    assert not judge("meter", replace(net, devices=polled), late)
+
+
 @pytest.mark.parametrize(("away_s", "told"), [(3600, "meter_health"), (0, "comms_failure")])
 def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told: str) -> None:
     net, batch = street()

@@ -42,6 +42,7 @@ LINE_BAND: Final = 0.06  # of the usual line voltage, which taps and feeders mov
 LINE_FIRST: Final = 0.15  # of nominal, until the usual one is known
 STEADY_V, STEADY_SIGMA = 2.0, 2.5  # a frame displaced by so much counts towards the share of them
 OTHERS: Final = 0.4  # of an area's readings on other branches: enough to compare a level with
+AGREES: Final = 0.25  # of a phase's shift that must be left without its one most shifted reading
 OPPOSED: Final = 0.15  # share of the displacement that must rise, and fall, somewhere
 FREEZE_FRAMES: Final = 2880  # a month of quarter-hours: then the new state is the usual one
 
@@ -74,7 +75,8 @@ def turn(
 ) -> None:
     """Sums by phase into the displacement of a place.
 
-    `sums`: deviations (0..2), their numbers (3..5), voltages (6..8), lost phases (9); `d`: scratch.
+    `sums`: deviations (0..2), their numbers (3..5), voltages (6..8), lost phases (9), of each phase
+    the deviation of the reading that strays most (10..12); `d`: scratch.
 
     Two phases suffice: a displacement sums to zero over the three.
     """
@@ -99,6 +101,16 @@ def turn(
         row[LINE] = line_voltage(sums[6] / sums[3], sums[7] / sums[4], sums[8] / sums[5])
     if sums[9] > 0:
         row[LINE] = 0.0
+    top = 0
+    for c in range(3):
+        if sums[3 + c] > 0 and abs(d[c]) >= abs(d[top]):
+            top = c
+    # A neutral moves all that hangs on a phase. What one reading alone moves tells of its meter,
+    # and nothing of the place.
+    rest = (sums[top] - sums[10 + top]) / max(sums[3 + top] - 1.0, 1.0)
+    if abs(d[top]) > BLIND_SHIFT and sums[3 + top] > 1.0 and rest / d[top] < AGREES:
+        row[READINGS] = 0.0
+        return
     for c in range(3):
         row[Z_RE] += d[c] * COS[c] * 2.0 / 3.0
         row[Z_IM] += d[c] * SIN[c] * 2.0 / 3.0
@@ -132,6 +144,8 @@ def add_deviation(
     sums[at] += e
     sums[3 + at] += 1.0
     sums[6 + at] += v
+    if abs(e) > abs(sums[10 + at]):
+        sums[10 + at] = e
     offset[j] += np.float32(rate * max(-10.0, min(10.0, e)))
 
 
@@ -139,7 +153,7 @@ def add_deviation(
     "void(float32[::1], float64[::1], int32[::1], int8[::1], int32[::1], int32[::1], int32[::1],"
     "int32[::1], float64[::1], float32[::1], int32[::1], float32[::1], uint8[::1],"
     "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64,"
-    "int32[::1], int64)"
+    "int32[::1], int64, uint8[::1])"
 )
 def observe(
     slot_v: F4,
@@ -163,6 +177,7 @@ def observe(
     memory: float,
     absent: I4,
     patience: int,
+    unbranched: U1,
 ) -> None:
     """Gather displacement and currents of every place.
 
@@ -171,12 +186,14 @@ def observe(
     offset : float32[m]      usual voltage of each slot above its reference, updated
     heard : int32[n]         frames learned from; usual_i : float32[m]  usual current, updated
     frozen : uint8[n_runs]   1 = do not learn there now
-    sums : float64[n_runs, 10]  scratch, see `turn`
+    sums : float64[n_runs, 13]  scratch, see `turn`
     runs, areas, devices : float64[n_runs, n_areas, n_three; 12]  out, columns of `place`; READINGS
                              0 = not seen
-    scratch : float64[3, 10]  for an area: its sums, its reference, and what `turn` needs
+    scratch : float64[3, 13]  for an area: its sums, its reference, and what `turn` needs
     absent : int32[n_areas]  frames since the monitor told its voltages, updated; up to `patience`
                              of them nothing of the area is seen
+    unbranched : uint8[n_areas]  1 = no branch is on record: what hangs there hangs on the
+                             transformer's own line, whose currents the monitor tells
     """
     # `fill` and loops instead of slices: numba takes seconds to compile a slice assignment.
     # Indexes are unsigned: numba looks at each signed one whether it counts from the end.
@@ -301,6 +318,15 @@ def observe(
         for r in range(first_run, last_run + 1):
             for c in range(10):
                 total[c] += sums[r, c]
+            for c in range(10, 13):
+                if abs(sums[r, c]) > abs(total[c]):
+                    total[c] = sums[r, c]
+            if with_monitor and unbranched[k]:
+                # Customers without a meter here draw through the same neutral.
+                for c in range(3):
+                    i = slot_i[np.uint32(first[m]) + np.uint32(c)]
+                    if not math.isnan(i):
+                        runs[r, I_0 + c] = i
         for r in range(first_run, last_run + 1):
             if not with_monitor:
                 for c in range(3):

@@ -142,7 +142,7 @@ class NeutralDetector(Detector):
     """Follows every three-phase device, branch and area of a group."""
 
     name: ClassVar[str] = "neutral"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     faults: ClassVar[tuple[str, ...]] = FAULTS
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
@@ -176,17 +176,21 @@ class NeutralDetector(Detector):
         self._run_limits = LIMITS if watched else BARE_LIMITS
         self._area_limits = MONITOR_LIMITS if watched else BARE_LIMITS
         self._frozen = np.zeros(runs, np.uint8)
-        self._sums = np.zeros((runs, 10))
+        self._sums = np.zeros((runs, 13))
         self._runs = np.zeros((runs, N_PLACE))
         self._areas = np.zeros((areas, N_PLACE))
         self._devices = np.zeros((self.three.size, N_PLACE))
-        self._scratch = np.zeros((3, 10))
+        self._scratch = np.zeros((3, 13))
         self._run_score = np.full((runs, 2), np.nan)
         self._area_score = np.full((areas, 2), np.nan)
         self._device_score = np.full((self.three.size, 2), np.nan)
         self._three_area = layout.area[self.three]
         self._three_run = layout.run[self.three]
         self._run_area = layout.run_area
+        named = np.zeros(areas, np.bool_)
+        named[layout.run_area[layout.run_node >= 0]] = True
+        # No branch on record, and a monitor: what its meters share is the transformer's own line.
+        self._unbranched = (~named & (layout.monitor >= 0)).astype(np.uint8)
 
     def moved_runs(self) -> NDArray[np.bool_]:
         """Branches whose star point is, or may be, displaced now."""
@@ -245,6 +249,7 @@ class NeutralDetector(Detector):
             self.memory,
             self.absent,
             self.patience,
+            self._unbranched,
         )
         args = (self.memory, self.learn, self.decay)
         test_places(self._runs, self.run_state, self._run_score, *args, self._run_limits)
@@ -274,7 +279,7 @@ class NeutralDetector(Detector):
         layout = self.layout
         axes: tuple[tuple[Axis, F8, F8, NDArray[np.bool_]], ...] = (
             ("area", self._area_score, self._areas, layout.transformer >= 0),
-            ("run", self._run_score, self._runs, layout.run_node >= 0),
+            ("run", self._run_score, self._runs, self._has_place(slice(None))),
             ("three", self._device_score, places, np.ones(self.three.size, bool)),
         )
         for axis, score, seen, known in axes:
@@ -319,7 +324,7 @@ class NeutralDetector(Detector):
         branch = self._run_score[runs, what]
         device = self._device_score[three, what]
         monitor = int(self.layout.monitor[area]) >= 0
-        real = self.layout.run_node[runs] >= 0
+        real = self._has_place(runs)
         explained_area = False
         judged = ~np.isnan(branch)
         if above >= CLEAR:
@@ -354,6 +359,12 @@ class NeutralDetector(Detector):
             out += self._report(frame, "three", t, what, score, places)
         return out
 
+    def _has_place(self, runs: Index | slice) -> NDArray[np.bool_]:
+        """Whether there is an asset to point at: a branch on record, else the line of a monitored
+        transformer of which no branch is."""
+        unbranched = self._unbranched[self._run_area[runs]] > 0
+        return np.asarray((self.layout.run_node[runs] >= 0) | unbranched)
+
     @staticmethod
     def _strength(state: F8, what: int) -> F8:
         return np.asarray(state[:, RESISTANCE] if what == 0 else state[:, SIZE])
@@ -385,7 +396,10 @@ class NeutralDetector(Detector):
             members = list(layout.devices_of(index))
             state = self.area_state[index]
         elif axis == "run":
-            kind, asset = "branch", layout.network.tree.ids[int(layout.run_node[index])]
+            node = int(layout.run_node[index])
+            kind, asset = "transformer", layout.area_id(int(layout.run_area[index]))
+            if node >= 0:
+                kind, asset = "branch", layout.network.tree.ids[node]
             members = np.flatnonzero(layout.run == index).tolist()
             state = self.run_state[index]
         else:

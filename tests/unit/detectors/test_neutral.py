@@ -1,5 +1,7 @@
 """Neutral faults are found while they grow, at the right place, and nothing else is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,37 @@ def test_without_a_monitor_one_branch_means_the_branch() -> None:
     street = Street(network(monitor=False), 4.0, neutral={"T1-B2": growing(3.0, 3.6, 1.0)})
 
     assert {(k, a) for _, k, a in raised(judge(street))} == {("branch", "T1-B2")}
+
+
+def test_of_no_branch_on_record_it_is_the_line_of_the_transformer() -> None:
+    """Half of the customers have no meter: the monitor's currents tell what the neutral carries."""
+    net = network(areas=1, branches=1, meters=12)
+    points = tuple(replace(u, branch=None) for u in net.usage_points)
+    rows = Street(net, 4.5, neutral={"T1-B1": growing(3.0, 4.0, 1.0)}).readings()
+    dumb = np.array([n.endswith(tuple("123456")) and "12" not in n for n in rows.names])
+    engine = Engine(replace(net, usage_points=points), only("neutral"))
+
+    found = engine.feed("s", rows.select(~dumb[rows.device])) + engine.flush()
+
+    assert {(k, a) for _, k, a in raised(found)} == {("transformer", "T1")}
+    first = next(f for f in found if f.score >= 1)
+    assert first.fault == "neutral_loose"
+    assert first.devices == tuple(f"T1-B1-{k}" for k in range(1, 13))
+
+
+def test_one_meter_that_reads_nonsense_twice_is_no_broken_neutral() -> None:
+    """Half as much again, at one of three meters on its phase; no monitor holds the others."""
+    street = Street(network(areas=1, branches=1, meters=9, monitor=False), 5.0)
+    rows = street.readings()
+    twice = np.abs(rows.time - START_US - round(4.5 * 86400e6)) < 1_000_000_000
+    mine = twice & (rows.device == rows.names.index("T1-B1-1"))
+    v = np.array(rows.value("v_a"), float) * np.where(mine, 1.5, 1.0)
+    engine = Engine(street.net, only("neutral"))
+
+    found = engine.feed("s", ReadingBatch.of(rows.names, rows.device, rows.time, {"v_a": v}))
+
+    assert mine.sum() >= 2
+    assert raised(found + engine.flush()) == set()
 
 
 def test_a_joint_in_one_phase_is_not_a_neutral() -> None:

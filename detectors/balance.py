@@ -23,9 +23,10 @@ HANDED, SQUARE = 17, 18  # what the monitor told in the frame before, which is t
 WHOLE: Final = 19  # share of frames in which nothing much was guessed
 N_AREA: Final = 20
 # Columns of a device's state: usual and mean power, moments of its changes with the excess's,
-# its mean of the last hour and of the last hours; what it told last, frames ago.
-USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS, TOLD, MISSED = range(9)
-N_DEVICE: Final = 9
+# its mean of the last hour and of the last hours; what it told last, frames ago; how far (squared)
+# its day's mean usually strays from its long one.
+USUAL, M_P, V_P, C_RP, LONG, HOUR, HOURS, TOLD, MISSED, STRAYED = range(10)
+N_DEVICE: Final = 10
 
 COVERAGE: Final = 0.85  # of the meters must be known; the others count with their usual power,
 HELD_H: Final = 1.0  # so long with what they told last, until their next reading tells what it was
@@ -55,7 +56,7 @@ def go_on(x: F8, rate: float, begin: int, end: int, devices: F4, used: F8) -> tu
     """Let the meters that told their power in the frame before have used that; returns its sum and
     their number.
 
-    x : float64[n]  power told now, W; devices : float32[9, n], used : float64[n]  updated
+    x : float64[n]  power told now, W; devices : float32[10, n], used : float64[n]  updated
     """
     told, missed = devices[TOLD, begin:end], devices[MISSED, begin:end]
     usual = devices[USUAL, begin:end]
@@ -100,7 +101,7 @@ def follow_meters(
 ) -> None:
     """Follow what each meter counts, and whether its changes go with the excess's.
 
-    used : float64[n]  power, W, NaN = not known; devices : float32[9, n]  updated
+    used : float64[n]  power, W, NaN = not known; devices : float32[10, n]  updated
     """
     column = devices[M_P, begin:end]
     for p in range(used.size):
@@ -174,7 +175,7 @@ def balance(
     register : float64[n]  import register, Wh; `registered` is false where there is none to read
     ratio : float64[n]     of the instrument transformers, 1 = none: who has them may draw more
     repeating : uint8[n]   1 = says what it said before while the area moves: not believed
-    areas : float64[areas, 20], devices : float32[9, n]   updated
+    areas : float64[areas, 20], devices : float32[10, n]   updated
     energy : float64[n]    register when the power was told last; updated
     kept : uint8[areas]    0 where `energy` certainly holds nothing; updated
     scratch : float64[2, .], late : int32[.]   of the largest area
@@ -330,6 +331,12 @@ def balance(
             usual_w, long_w = devices[USUAL, begin:end], devices[LONG, begin:end]
             for j in range(size):
                 long_w[j] += a * (usual_w[j] - long_w[j])
+            if learned:
+                day_w, strayed = devices[M_P, begin:end], devices[STRAYED, begin:end]
+                rate = max(1.0 / (s[COUNT] - learn + 10.0), 1.0 / memory)
+                for j in range(size):
+                    off_w = day_w[j] - long_w[j]
+                    strayed[j] += rate * (off_w * off_w - strayed[j])
         if frozen:
             s[FROZEN] += 1.0
             continue

@@ -1,10 +1,10 @@
 """Energy that leaves the transformer and reaches no meter: theft, a meter that counts too little.
 
 Per area the monitor's power less the sum of its meters is followed as `a + b M^2` (constant and
-copper losses), learned on healthy days. A lasting excess over a day is a finding. Where the excess
-rises and falls with what one meter still counts, that meter counts a part of what it should, and
-its usage point is the place; otherwise the area is, and the mapping is to be checked first. Where
-meters tell no power, their registers are balanced day by day instead (`daily.py`).
+copper losses), learned on healthy days. A lasting excess over a day is a finding. Where it rises
+and falls with what one meter still counts, and is what that meter misses, its usage point is the
+place (`culprit.py`); otherwise the area is, and the mapping is to be checked first. Where meters
+tell no power, their registers are balanced day by day instead (`daily.py`).
 """
 
 import math
@@ -13,22 +13,17 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors import daily
 from detectors.balance import (
     C_RP,
-    CHANGE_HOURS,
-    CULPRIT_HOURS,
     EXCESS,
-    FROZEN,
     LEVEL_VAR,
     LOAD,
     LONG,
     LOSS_SHARE,
     LOSS_W,
     M_P,
-    MEAN_HOURS,
     N_AREA,
     N_DEVICE,
     SUSPECT,
@@ -37,7 +32,7 @@ from detectors.balance import (
     balance,
 )
 from detectors.base import Array, Detector, Stateful, known_at, rounded
-from detectors.compiled import F8
+from detectors.culprit import log_odds, stands_out
 from detectors.daily import balance_days
 from detectors.frames import NEVER, REGISTERS, Frame
 from detectors.layout import GroupLayout
@@ -48,19 +43,14 @@ from detectors.supply import SupplyDetector
 from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 AREA_SHARE: Final = 0.08  # where none does: uneven load too costs some copper
-CULPRIT: Final = 0.3  # share of the excess's variance that one meter explains,
-CHANCE: Final = 8.0  # or so much divided by the changes seen since: one of many fits by luck
-LEAD: Final = 1.5  # and so much more than the next
-FALLEN: Final = (0.4, 1.8)  # a meter that lost so much of the excess, and 40 % of its usual,
-HINT: Final = 0.08  # needs to explain but this
-# One meter's counting fell by the excess and explains most of its changes for a day: then the
-# excess need not stand out so far by itself.
-SURE: Final = (1.0, 0.6, 0.75)
+# Log odds that one meter must have against any other and nobody to be named (20 to 1); the surer
+# it is, the less the excess needs to stand out by itself.
+NAMED: Final = 3.0
+SURE: Final = (6.0, 9.0)
 SURE_GAIN: Final = (1.0, 1.6, 2.4)
-# Whoever else is named has lost so much of the excess, and of its own.
-PLAUSIBLE: Final = (0.3, 2.5)
-PLAUSIBLE_FALL: Final = 0.25
+# So long a name is waited for, and longer while one meter is likelier than all others and nobody.
 WAIT_US: Final = 24 * 3600 * 1_000_000
+LEADS_US: Final = 3 * WAIT_US
 CLEAR: Final = 0.5
 
 
@@ -68,7 +58,7 @@ class EnergyDetector(Detector):
     """The balance of every area with a monitor."""
 
     name: ClassVar[str] = "energy"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     faults: ClassVar[tuple[str, ...]] = ("energy_loss",)
     listens: ClassVar[tuple[str, ...]] = ("neutral", "supply", "meter")
 
@@ -166,13 +156,15 @@ class EnergyDetector(Detector):
                 excess, _ = self._excess(k)
                 score[k] *= max(0.0, 1.0 - leaking_w[k] / max(excess, 1.0))
         for k in np.flatnonzero((score >= 1.0 / SURE_GAIN[-1]) & (self.by_day == 0)).tolist():
-            if not self.open[k] and score[k] < 1.0:
-                self.sure[k] = self._sureness(k)
+            if not self.open[k]:
+                sure = self._named(k)[1]
+                self.sure[k] = sum(sure >= least for least in SURE)
             # It stays so while it lasts: a site may ask for hours of it.
             score[k] *= SURE_GAIN[self.sure[k]]
         if self.neutral is not None:
-            # A bad neutral heats: its losses are its own finding.
+            # A bad neutral heats: its losses are its own finding; they follow no meter's counting.
             moved = layout.run_area[self.neutral.moved_runs()]
+            moved = moved[self.sure[moved] < len(SURE)]
             score[moved] = np.minimum(score[moved], 0.95)
         for k in np.flatnonzero(score >= 1.0).tolist():
             if self.open[k]:
@@ -180,13 +172,13 @@ class EnergyDetector(Detector):
             # The culprit shows by and by: a day is granted before the area itself is named.
             self.first[k] = self.first[k] or frame.tick_us
             self.suspect[layout.offsets[k] : layout.offsets[k + 1]] = 0
-            p = self._whose(k)
-            if p >= 0:
+            p, sure = self._whose(k)
+            if sure >= NAMED:
                 self.suspect[p] = 1
             else:
-                waited = frame.tick_us - self.first[k] >= WAIT_US
+                wait_us = LEADS_US if sure > 0.0 else WAIT_US
                 excess, load = self._excess(k)
-                if not waited or excess < AREA_SHARE * load:
+                if frame.tick_us - self.first[k] < wait_us or excess < AREA_SHARE * load:
                     score[k] = 0.95
         self.first[score < CLEAR] = 0
         found = self.over(frame, score, self.open, CLEAR, partial(self._finding, frame))
@@ -233,9 +225,13 @@ class EnergyDetector(Detector):
             return float(self.day_areas[k, daily.EXCESS]), float(self.day_areas[k, daily.LOAD])
         return float(self.areas[k, EXCESS]), float(self.areas[k, LOAD])
 
-    def _whose(self, k: int) -> int:
-        """The device whose counting explains the excess of an area; -1 if none stands out."""
-        return self._culprit_by_day(k) if self.by_day[k] else self._culprit(k)
+    def _whose(self, k: int) -> tuple[int, float]:
+        """(device, log odds) of who explains the excess of an area best; to be named from `NAMED`
+        on."""
+        if self.by_day[k]:
+            p = self._culprit_by_day(k)
+            return p, NAMED if p >= 0 else 0.0
+        return self._named(k)
 
     def _culprit_by_day(self, k: int) -> int:
         """The device that misses, day by day, about what is lost; -1 if none stands out."""
@@ -257,51 +253,14 @@ class EnergyDetector(Detector):
         second = fits[order[-2]] if order.size > 1 else 0.0
         return int(rows[order[-1]]) if best >= max(daily.FIT, daily.LEAD * second) else -1
 
-    def _explained(self, k: int) -> tuple[NDArray[np.intp], F8, NDArray[Any], NDArray[Any]]:
-        """(rows, share of the excess's changes that each explains, whether each lost a part of the
-        excess, whether about all of it and much of its own) of an area's devices."""
-        layout = self.layout
-        rows = np.arange(int(layout.offsets[k]), int(layout.offsets[k + 1]))
-        d = self.devices[rows].astype(float)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            explained = d[:, C_RP] ** 2 / (d[:, V_P] * self.areas[k, V_R])
-        explained[~np.isfinite(explained) | (d[:, C_RP] <= 0.0)] = 0.0
-        explained[rows == layout.monitor[k]] = 0.0
-        # A part of what is drawn is never less than nothing: panels feed in when they please.
-        explained[d[:, M_P] <= 0.0] = 0.0
-        fell = d[:, LONG] - d[:, M_P]
-        share = fell / max(float(self.areas[k, EXCESS]), 1.0)
-        plausible = (share > PLAUSIBLE[0]) & (share < PLAUSIBLE[1])
-        plausible &= fell > PLAUSIBLE_FALL * d[:, LONG]
-        likely = (share > FALLEN[0]) & (share < FALLEN[1]) & (fell > 0.4 * d[:, LONG])
-        return rows, explained, plausible, likely & (d[:, M_P] > 0.0)
-
-    def _sureness(self, k: int) -> int:
-        """How surely one meter has lost the excess and explains its changes, for a day: 0, 1, 2."""
-        if float(self.areas[k, FROZEN]) * self.layout.step_us < MEAN_HOURS * 3.6e9:
-            return 0
-        _, explained, _, likely = self._explained(k)
-        at = int(np.argmax(explained))
-        rest = np.delete(explained, at).max(initial=0.0)
-        if not likely[at] or explained[at] < LEAD * rest:
-            return 0
-        return sum(explained[at] >= least for least in SURE[1:])
-
-    def _culprit(self, k: int) -> int:
-        """The device whose own counting explains the excess; -1 if none stands out."""
-        rows, explained, plausible, likely = self._explained(k)
-        # Another one whose counting fell alike may be it: then the changes must tell.
-        explained[~plausible] = 0.0
-        if likely.sum() == 1 and explained[likely][0] >= max(HINT, explained.max()):
-            return int(rows[int(np.argmax(likely))])
-        seen_h = float(self.areas[k, FROZEN]) * self.layout.step_us / 3.6e9
-        luck = CHANCE / max(min(seen_h, CULPRIT_HOURS) / CHANGE_HOURS[1], 1.0)
-        order = np.argsort(explained)
-        if order.size < 2:
-            return -1
-        if explained[order[-1]] < max(CULPRIT, luck, LEAD * explained[order[-2]]):
-            return -1
-        return int(rows[order[-1]])
+    def _named(self, k: int) -> tuple[int, float]:
+        """(device, log odds against all others and nobody) of who may count too little."""
+        begin, end = int(self.layout.offsets[k]), int(self.layout.offsets[k + 1])
+        devices = self.devices[begin:end].astype(float)
+        monitor = int(self.layout.monitor[k]) - begin
+        odds = log_odds(self.areas[k], devices, monitor, self.layout.step_us / 3.6e9)
+        best, sure = stands_out(odds)
+        return begin + best, sure
 
     def _numbers(self, k: int, culprit: int) -> dict[str, float | int | str | None]:
         """The evidence in numbers; `culprit` -1 where no meter stands out."""

@@ -54,6 +54,7 @@ from detectors.observed import (
 )
 from detectors.records import RecordsDetector
 from detectors.settings import DetectorSettings
+from detectors.supply import SupplyDetector
 from detectors.transformer import TransformerDetector
 from grid.faults import Severity
 from grid.records import Evidence, Finding
@@ -110,7 +111,13 @@ class JointDetector(Detector):
     name: ClassVar[str] = "joint"
     version: ClassVar[int] = 7
     faults: ClassVar[tuple[str, ...]] = ("joint_resistance",)
-    listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer", "meter", "records")
+    listens: ClassVar[tuple[str, ...]] = (
+        "neutral",
+        "transformer",
+        "meter",
+        "records",
+        "supply",
+    )
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
@@ -155,6 +162,7 @@ class JointDetector(Detector):
         self.transformer: TransformerDetector | None = None
         self.meter: MeterDetector | None = None
         self.records: RecordsDetector | None = None
+        self.supply: SupplyDetector | None = None
         self._never = np.zeros(layout.size, np.uint8)
         self._sums = np.zeros((3, 8))
         self._services = np.full((m, N_SEEN), np.nan, np.float32)
@@ -192,6 +200,7 @@ class JointDetector(Detector):
         self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
         self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
         self.records = next((d for d in others if isinstance(d, RecordsDetector)), None)
+        self.supply = next((d for d in others if isinstance(d, SupplyDetector)), None)
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "service":
@@ -295,6 +304,12 @@ class JointDetector(Detector):
             self._service_score[moved[self._run]] *= 0.0
         if not hot and self.near is None:
             return []  # nearly always
+        if self.supply is not None and (misread := self.supply.misread_areas()).any():
+            # Against a monitor that measures a phase wrongly every branch and lone meter has moved.
+            self._branch_score[misread[self._branch_area]] *= 0.0
+            self._service_score[
+                self._alone_rows[misread[self._service_area[self._alone_rows]]]
+            ] *= 0.0
         if self._leftover.size:
             self._branch_score[self._leftover] *= 0.0
         n_branches = rows_from(self._branch_score, self.branch_open, SUSPECT, self._branch_rows)

@@ -63,4 +63,15 @@ RULES: Final[dict[str, Words]] = {
         "future, set its clock instead; no repair crew for supply is needed",
         "检查该设备通信模块、天线与SIM卡；若其数据因时钟超前被拒收则改为对时；无需派抢修队",
     ),
+    "path": Words(
+        "several devices of this area fell silent at one moment and stay so, while the others "
+        "report and nobody lost supply",
+        "台区内多台设备同时失联并持续，其余设备正常上报且无停电迹象",
+        (
+            "power outage: no last gasp came and no branch on record unites them",
+            "停电：无停电上报，且不同属一条在册支路",
+        ),
+        "check the concentrator, repeater or gateway that these devices share",
+        "检查这些设备共用的集中器、中继或网关",
+    ),
 }

@@ -51,6 +51,8 @@ HEALED_KEEP: Final = 0.99999  # a reading: forgotten over months
 HEALED: Final = 1.5  # times the longest silence that ended by itself in this area
 SPEAKING: Final = 0.5  # share of the area's devices that must be heard for silence to count
 TOGETHER: Final = 0.15  # share silent at once: then it is the path they share, not the device
+LEFT: Final = 0.25  # of an area must be heard: less is the whole area's, which the tree tells
+MOMENT: Final = 3  # intervals, within which the readings of those silent together ended
 EXCHANGE_H: Final = 0.5  # an exchange takes so long: rarer readings do not show the pause
 AFRESH: Final = 0.01  # of what it stood at: a register below that begins anew
 REPEATS: Final = 3.0  # equal readings running, while the area's middle moved by half of that
@@ -70,7 +72,8 @@ def _rolls_over(e: float) -> bool:
 @kernel(
     "int64(int64, float64, float32[::1], float32[::1], float32[::1], float64[:], boolean,"
     "int64[::1], int32[::1], float64[::1], int64[::1], int64[::1], float64, boolean, int64[::1],"
-    "int64[::1], float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1])"
+    "int64[::1], float64[::1], float64[::1], float32[:, ::1], uint8[::1], float64[:, ::1],"
+    "float64[::1])"
 )
 def judge_meters(
     tick: int,
@@ -94,6 +97,7 @@ def judge_meters(
     state: F4,
     repeating: U1,
     score: F8,
+    shared: F8,
 ) -> int:
     """Judge every device by one frame; returns how many scores are at the limit.
 
@@ -108,6 +112,8 @@ def judge_meters(
     repeating : uint8[n]     out: 1 = repeats one reading while the area moves, not yet for long
     score : float64[n, 4]    out: stuck, register, clock, silent; 1 = limit, NaN = not judged; but
                              for rows at the limit it is written only where all are `asked` for
+    shared : float64[areas]  out: 1 = several have been silent since one moment for long, 0 = none,
+                             NaN = not judged
     """
     hot = 0
     whole = step_h * 3600.0
@@ -133,6 +139,9 @@ def judge_meters(
                 number += 1
         middle = total / number if number >= 3 else math.nan
         longest = healed[k]
+        lasting = 0
+        fell = NEVER
+        shared[k] = math.nan if heard < LEFT * known else 0.0
         for p in range(offsets[k], offsets[k + 1]):
             s = state[:, p]
             repeating[p] = 0
@@ -144,6 +153,9 @@ def judge_meters(
                     limit = max(limit, SILENT_DELIVERIES * delivery[p] / 3.6e9)
                     limit = max(limit, HEALED * longest)
                     if silent > max(1.0, TOGETHER * known):
+                        if quiet_h >= limit:
+                            lasting += 1
+                            fell = max(fell, last[p])
                         quiet = min(quiet_h / limit, 0.9)
                     elif heard >= SPEAKING * known or quiet_h < limit:
                         quiet = quiet_h / limit
@@ -244,6 +256,15 @@ def judge_meters(
                 score[p, CLOCK] = clock
                 score[p, SILENT] = 0.0
         healed[k] = longest
+        if heard >= LEFT * known and lasting > max(2.0, TOGETHER * known):
+            # What they share failed at one moment; one by one retired ones share nothing.
+            at_once = 0
+            for p in range(offsets[k], offsets[k + 1]):
+                lately = last[p] > NEVER and fell - last[p] <= MOMENT * gap[p]
+                at_once += time[p] == NEVER and lately
+            if at_once > max(2.0, TOGETHER * known):
+                shared[k] = 1.0
+                hot += 1
         if drifting >= 3 and drifting > SHARED_DRIFT * heard:
             for p in range(offsets[k], offsets[k + 1]):
                 score[p, CLOCK] = min(score[p, CLOCK], 0.9)
@@ -272,12 +293,14 @@ class MeterDetector(Detector):
         self.gap[:] = layout.interval_us
         self.healed = self._array("healed", "area", layout.n_areas, float)
         self.open = self._array("open", "device", (n, len(NAMES)), np.int64)
+        self.shared_open = self._array("shared_open", "area", layout.n_areas, np.int64)
         self.memory = MEMORY_DAYS * 86400e6 / layout.step_us
         self.repeating = self._array("repeating", "device", n, np.uint8)
         self.supply: OutageDetector | None = None
         self._repeats = np.zeros(n, np.uint8)
         self._score = np.full((n, len(NAMES)), np.nan)
         self._written = False  # whether it holds any
+        self._shared = np.full(layout.n_areas, np.nan)
         self._hot = 0
         interval, step = layout.interval_us, layout.step_us
         parts = (step % np.maximum(interval, 1) == 0) & (interval < BEAT_US)
@@ -319,6 +342,7 @@ class MeterDetector(Detector):
             self.track.T,
             self._repeats,
             self._score,
+            self._shared,
         )
         self._written = asked or self._hot > 0
 
@@ -329,8 +353,7 @@ class MeterDetector(Detector):
             return []
         score[self._polled, CLOCK] = np.nan
         for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
-            dark = self.supply is not None and self.supply.explains(int(layout.device[p]))
-            if dark or self._runs_ahead(p) or self._succeeded(p):
+            if self._explained(p) or self._runs_ahead(p) or self._succeeded(p):
                 score[p, SILENT] = np.nan
         if self.supply is not None:
             back = (score[:, REGISTER] >= 1.0) & (self.open[:, REGISTER] == 0)
@@ -345,7 +368,22 @@ class MeterDetector(Detector):
             named = partial(self._finding, frame, what)
             columns = (score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, NAMES[what])
-        return out
+        for k in np.flatnonzero(self._shared >= 1.0).tolist():
+            dark = [self._explained(p) for p in self._silent_in(frame, k)]
+            if self.supply is None or layout.transformer[k] < 0 or 2 * sum(dark) > len(dark):
+                self._shared[k] = np.nan  # the tree tells of it, or there is no place to tell
+        columns = (self._shared, self.shared_open)
+        return out + self.over(frame, *columns, CLEAR, partial(self._path, frame), "shared")
+
+    def _explained(self, p: int) -> bool:
+        """Whether the tree of supply accounts for this device's silence."""
+        return self.supply is not None and self.supply.explains(int(self.layout.device[p]))
+
+    def _silent_in(self, frame: Frame, area: int) -> list[int]:
+        """Devices of an area that were heard once and are silent beyond some intervals now."""
+        quiet = frame.tick_us - self.last > 4 * np.maximum(self.gap, 1)
+        quiet &= self.last > NEVER
+        return [p for p in self.layout.devices_of(area) if quiet[p]]
 
     def _runs_ahead(self, p: int) -> bool:
         """Whether the clock is known to run ahead: the way in refuses readings from the future, so
@@ -422,6 +460,38 @@ class MeterDetector(Detector):
                 limit=limit,
                 window=(since, frame.tick_us),
                 peers=tuple(layout.names[q] for q in others[:8]),
+                excluded=words.excluded,
+                next_check=words.next_check,
+                next_check_zh=words.next_check_zh,
+            ),
+            clear_below=CLEAR,
+        )
+
+    def _path(self, frame: Frame, k: int, score: float, since: int) -> Finding:
+        """Several devices that no branch on record unites lost their way at one moment."""
+        layout, words = self.layout, RULES["path"]
+        members = self._silent_in(frame, k)
+        quiet_h = max((frame.tick_us - int(self.last[p]) for p in members), default=0) / 3.6e9
+        return Finding(
+            self.name,
+            "comms_failure",
+            "transformer",
+            layout.area_id(k),
+            frame.tick_us,
+            max(frame.close_us, known_at(frame, members)),
+            score,
+            "P4",
+            tuple(layout.names[p] for p in members),
+            Evidence(
+                words.rule,
+                words.rule_zh,
+                {
+                    "silent": len(members),
+                    "devices": len(layout.devices_of(k)),
+                    "silent_h": rounded(quiet_h, 1),
+                },
+                limit=SILENT_H,
+                window=(since, frame.tick_us),
                 excluded=words.excluded,
                 next_check=words.next_check,
                 next_check_zh=words.next_check_zh,

@@ -21,6 +21,8 @@ from detectors.displacement import (
     BROKEN_V,
     COUNT,
     DOWN,
+    E_IM,
+    E_RE,
     EXPLAINED,
     FROZEN,
     I_0,
@@ -103,6 +105,7 @@ DEVICE_LIMITS: Final = _within(
 # Where no current is known, an evening's uneven load shows as a neutral does; a neutral displaces
 # by day and by night. Until so many of half a day's frames are, nobody can tell them apart.
 DAY_AND_NIGHT: Final = 0.6
+SPELLS: Final = 12.0  # in half a day a load lasts so long that there are about so many of them
 OPEN: Final = {"area": "area_open", "run": "run_open", "three": "device_open"}
 Index = NDArray[np.intp]
 FAULTS: Final = ("neutral_loose", "neutral_broken")
@@ -217,6 +220,17 @@ class NeutralDetector(Detector):
         """Areas whose own star point is found displaced, or was far beyond its limit just now."""
         with np.errstate(invalid="ignore"):
             return np.asarray((self.area_open > 0).any(1) | (self._area_score[:, 1] >= 0.5))
+
+    def against_monitor_v(self, area: int) -> tuple[NDArray[np.complex128], F8]:
+        """How far the phases of each branch judged have moved against the monitor's within half a
+        day, V, as a displacement, and its variance; for areas with a monitor."""
+        runs = np.flatnonzero((self._run_area == area) & ~np.isnan(self._run_score[:, 1]))
+        state = self.run_state[runs]
+        slow = state[:, WINDOW + N_WINDOW :]
+        judged = slow[:, W] > 0.0
+        slow = slow[judged]
+        moved = (slow[:, E_RE] + 1j * slow[:, E_IM]) / slow[:, W]
+        return moved, state[judged, VAR] / SPELLS
 
     def run_currents(self) -> NDArray[np.float64]:
         """float64[n_runs, 3]: currents of every branch by phase in this frame, A; NaN unknown."""

@@ -38,6 +38,7 @@ CALM: Final = 0.02  # of nominal: siblings within this have not moved
 CALM_SHARE: Final = 0.8
 UP_RUN, DOWN_RUN = 8.0, 24.0  # readings; a joint too lowers a voltage, though never steadily
 STEADY: Final = 0.15  # spread of a steady new distance, share of it
+LOOP_OHM: Final = 1.0  # a weak line's loop: through less, a current lowers a voltage alone
 LEARN_FRAMES: Final = 96.0
 MEMORY_DAYS: Final = 7.0
 FREEZE_FRAMES: Final = 2880.0
@@ -234,6 +235,10 @@ def judge_voltages(
             leap = max(LEAP * u, LEAP_SIGMA * sigma)
             learned = s[COUNT] >= LEARN_FRAMES
             lonely = not within and learned and leap < abs(d) < 0.45 * u
+            if lonely and d < 0.0:
+                # What the customer draws takes so much on a long or thin line.
+                i = phase_current(values, p, c, u)
+                lonely = math.isnan(i) or i * LOOP_OHM < -d
             if lonely:
                 width = first[p + 1] - first[p]
                 lonely = alone(

@@ -56,8 +56,9 @@ FAULTS: Final = (
     "transformer_winding",
     "unbalance",
     "insulation_leakage",
+    "sensor_fault",
 )
-OVER, UNDER, WINDING, UNBALANCED, LEAKING = range(5)
+OVER, UNDER, WINDING, UNBALANCED, LEAKING, MISREAD = range(6)
 
 LEVEL_HOURS: Final = 12.0
 BEYOND: Final = 0.01  # of nominal beyond the limit before a reading counts as outside
@@ -67,6 +68,9 @@ FALL_NEAR: Final = 0.045  # and so near to the limit
 WINDING_SHIFT: Final = 0.002  # of nominal: two thirds of a 0.3 % step of one phase
 WINDING_HOURS: Final = 8.0
 WINDING_SIGMA: Final = 6.0
+CONTRADICTED: Final = 0.4  # of a winding's step, missing at the meters: the monitor alone shows it
+CONTRADICTED_SIGMA: Final = 2.0
+UNDECIDED_HOURS: Final = 24.0  # so long the meters are asked again
 UNBALANCE_LIMIT: Final = 0.5  # of the mean current
 UNBALANCE_NEW: Final = 0.35  # of the mean current above what is usual here under load
 UNBALANCE_STRAY: Final = 2.0  # and so many times its usual stray
@@ -118,7 +122,8 @@ def follow_supply(
     slot_v : float32[m], first : int32[n + 1]   V of every phase, see `GroupLayout.slots`
     high, low : limits, per unit of nominal
     state : float64[areas, 35], last : int64[areas]  tick last seen; both updated
-    score : float64[areas, 5]  in the order of `FAULTS`, 1 = limit, NaN = not judged
+    score : float64[areas, 6]  in the order of `FAULTS`, 1 = limit, NaN = not judged; the last is
+                               left as it is
     """
     memory = MEMORY_DAYS * 24.0 / step_h
     learn = max(60.0, LEARN_DAYS * 24.0 / step_h)
@@ -328,7 +333,7 @@ class SupplyDetector(Detector):
     """Every transformer of a group."""
 
     name: ClassVar[str] = "supply"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     faults: ClassVar[tuple[str, ...]] = FAULTS
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 
@@ -357,6 +362,10 @@ class SupplyDetector(Detector):
     def leaking_a(self) -> F8:
         """float64[n_areas]: ampere that leak to earth beyond what is usual there, at least 0."""
         return np.asarray(np.maximum(self.track[:, LEAK_FAST] - self.track[:, LEAK_BASE], 0.0))
+
+    def misread_areas(self) -> NDArray[np.bool_]:
+        """Areas whose monitor is found to measure a phase that it did not."""
+        return np.asarray(self.open[:, MISREAD] > 0)
 
     def step(self, frame: Frame) -> list[Finding]:
         layout, limits = self.layout, self.settings.limits
@@ -394,6 +403,8 @@ class SupplyDetector(Detector):
                 winding = self._score[:, WINDING]
                 loose = self.neutral.broken_areas()
                 winding[loose] = np.minimum(winding[loose], HELD)
+            if wound or self.open[:, MISREAD].any():
+                hot += self._tell_monitor_apart()
         if loaded is not None:
             # A crowd of new loads never lands evenly: the overload is the finding.
             self._score[loaded, UNBALANCED] = np.minimum(self._score[loaded, UNBALANCED], HELD)
@@ -411,6 +422,34 @@ class SupplyDetector(Detector):
             columns = (self._score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, FAULTS[what])
         return out
+
+    def _tell_monitor_apart(self) -> int:
+        """Judge windings whose step the meters behind them contradict as the monitor's own; returns
+        how many there are."""
+        assert self.neutral is not None
+        winding, misread = self._score[:, WINDING], self._score[:, MISREAD]
+        misread[:] = np.where(np.isnan(winding), np.nan, 0.0)
+        step_h = self.layout.step_us / 3.6e9
+        for k in np.flatnonzero(winding > HELD).tolist():
+            # What was told stays: the meters take the distance for the usual one within days, and
+            # where they are silent they tell nothing.
+            told = self.open[k] > 0
+            if told[MISREAD]:
+                misread[k], winding[k] = winding[k], HELD
+                continue
+            step_v = complex(self.track[k, Z_RE], self.track[k, Z_IM]) * self.layout.nominal_v[k]
+            moved, variance = self.neutral.against_monitor_v(k)
+            if told[WINDING] or not moved.size:
+                continue
+            # A monitor that reads too much has meters that stand lower against it.
+            missing = float(np.median(-(moved * np.conj(step_v)).real)) / abs(step_v) ** 2
+            doubt = math.sqrt(float(variance.mean()) / moved.size) / abs(step_v)
+            if missing > CONTRADICTED:
+                misread[k], winding[k] = winding[k], HELD
+            asked = self.track[k, FROZEN] * step_h < UNDECIDED_HOURS
+            if asked and abs(missing - CONTRADICTED) < CONTRADICTED_SIGMA * doubt:
+                misread[k], winding[k] = min(misread[k], HELD), min(winding[k], HELD)
+        return int((misread >= 1.0).sum())
 
     def _tell_leak_apart(self, loaded: NDArray[np.bool_] | None, amps: F8) -> int:
         """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads
@@ -466,6 +505,8 @@ class SupplyDetector(Detector):
 
     def _place(self, what: int, k: int, first: bool) -> tuple[str, str]:
         """Kind and id of the asset of an area's finding; it stays what it was first found to be."""
+        if what == MISREAD:
+            return "device", self.layout.names[int(self.layout.monitor[k])]
         if what != UNBALANCED:
             return "transformer", self.layout.area_id(k)
         runs = np.flatnonzero(self.layout.run_area == k)
@@ -491,6 +532,8 @@ class SupplyDetector(Detector):
         u = float(layout.nominal_v[k])
         limits = self.settings.limits
         severity: Severity = "P2" if what in (WINDING, LEAKING) else "P3"
+        if what == MISREAD:
+            severity = "P4"
         shift = math.hypot(s[Z_RE], s[Z_IM])
         outlook = NOTHING
         numbers: dict[str, Any]
@@ -502,7 +545,7 @@ class SupplyDetector(Detector):
                 "share_outside": rounded(s[HIGH if what == OVER else LOW], 2),
                 "rule_of": limits.source,
             }
-        elif what == WINDING:
+        elif what in (WINDING, MISREAD):
             limit = round(WINDING_SHIFT * u, 2)
             # A step of one phase alone shows with two thirds of its size.
             angle = [s[Z_RE] * COS[c] + s[Z_IM] * SIN[c] for c in range(3)]

@@ -55,4 +55,14 @@ TEXTS: Final[dict[str, tuple[str, str, tuple[str, ...], str, str]]] = {
         "sectionalise branch by branch, measure insulation",
         "逐支路排查，测量绝缘电阻",
     ),
+    "sensor_fault": (
+        "the monitor shows one phase stepped away from the other two; the meters behind it do not",
+        "监测终端显示一相电压发生阶跃，而其下电表未见相应变化",
+        (
+            "a winding: every meter of the phase would follow",
+            "绕组故障：该相全部电表应同步变化",
+        ),
+        "measure the phase voltages at the monitor; check fuse, tap and terminal of its sensing",
+        "现场测量监测终端各相电压，检查取样熔断器、接线及端子",
+    ),
 }

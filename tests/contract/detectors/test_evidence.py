@@ -103,6 +103,7 @@ STORIES: Final[dict[tuple[str, str], Story]] = {
     ("supply", "insulation_leakage"): lambda: test_supply.judge(
         leak=lambda t, n: 0.15 * np.clip(t - 5, 0, None)
     ),
+    ("supply", "sensor_fault"): lambda: test_supply.step_of_phase_b("T1-TM"),
     ("momentary", "momentary"): lambda: test_momentary.judged({"T1-B2-": 6}),
     ("energy", "energy_loss"): lambda: test_energy.judged({"T1-B1-3": 0.2}),
     ("meter", "meter_health"): meter_without_voltage_changes,
@@ -134,6 +135,7 @@ WITHOUT_PEERS: Final = {
     ("supply", "transformer_winding"): "against its own other phases",
     ("supply", "unbalance"): "against its own other phases",
     ("supply", "insulation_leakage"): "against its own past",
+    ("supply", "sensor_fault"): "against all meters of the area",
     ("transformer", "transformer_thermal"): "against the model of IEC 60076-7",
     ("transformer", "sensor_fault"): "against the model of IEC 60076-7",
 }

@@ -201,6 +201,23 @@ def test_a_clock_shared_by_the_street_is_nobodys_fault() -> None:
     assert judge("meter", net, shifted) == []
 
 
+@pytest.mark.parametrize(("apart_days", "told"), [(0.0, {("comms_failure", "T1")}), (0.6, set())])
+def test_several_silent_since_one_moment_have_lost_the_path_that_no_record_unites(
+    apart_days: float, told: set[tuple[str, str]]
+) -> None:
+    """Some of each branch, so that none is silent. Retired one by one, they share nothing."""
+    net = network(areas=1, branches=2, meters=6)
+    batch = Street(net, 6.0).readings()
+    quiet = np.zeros(len(batch), bool)
+    for k, name in enumerate(("T1-B1-2", "T1-B1-5", "T1-B2-1", "T1-B2-3", "T1-B2-4")):
+        quiet |= rows_of(batch, name, 2.5 + k * apart_days)
+
+    engine = Engine(net)
+    found = engine.feed("s", batch.select(~quiet)) + engine.flush()
+
+    assert {x for x in said(found) if x[1] == "T1"} == told
+
+
 def test_one_silent_device_among_speaking_ones_has_lost_its_communication() -> None:
     net, batch = street()
 
@@ -263,6 +280,18 @@ def test_a_voltage_that_leaps_alone_is_the_sensors(volts: float) -> None:
     found = judge("sensor", net, changed(batch, v_a=v))
 
     assert said(found) == {("sensor_fault", WHO)}
+
+
+def test_what_a_customers_own_current_takes_on_a_weak_line_is_no_sensors_leap() -> None:
+    """Half a day of 30 A, every day."""
+    net, batch = street()
+    days = (batch.time - START_US) / 86400e6
+    drawing = rows_of(batch, WHO, 2.0) & (days % 1.0 < 0.5)
+    v, i = (np.array(batch.value(n), float) for n in ("v_a", "i_a"))
+    v[drawing] -= 17.0
+    i[drawing] += 30.0
+
+    assert judge("sensor", net, changed(batch, v_a=v, i_a=i)) == []
 
 
 def test_how_far_a_voltage_leapt_is_told_at_its_end_after_a_restart_too() -> None:

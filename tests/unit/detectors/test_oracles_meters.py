@@ -219,8 +219,8 @@ def test_a_meter_is_stuck_while_its_area_moves_and_its_register_runs_back() -> N
         )  # fmt: skip
         kept = (last, gap, healed, last_e, state, repeating)
         alone, others = np.full((N, 4), -1.0), [x.copy() for x in kept]
-        count = meter.judge_meters(*given, 1e9, False, *others, alone)
-        assert count == meter.judge_meters(*given, 1e9, True, *kept, score)
+        count = meter.judge_meters(*given, 1e9, False, *others, alone, np.zeros(2))
+        assert count == meter.judge_meters(*given, 1e9, True, *kept, score, np.zeros(2))
         # Where not all are asked for, those at the limit are told.
         hot = np.any(score >= 1.0, axis=1)
         np.testing.assert_array_equal(alone, np.where(hot[:, None], score, -1.0))

@@ -74,6 +74,42 @@ def test_one_phase_that_steps_up_and_stays_is_its_winding() -> None:
     assert (found[0].tick_us - START_US) / 86.4e9 < 7.0
 
 
+def step_of_phase_b(who: str) -> list[Finding]:
+    """Phase b 3 % lower from day 5 on for whoever's name begins so, all meters mute on day 7."""
+    net = network(areas=1, branches=3, meters=6)
+    batch = Street(net, DAYS).readings()
+    point = {u.id: u.phase for u in net.usage_points}
+    on_b = np.array([point.get(d.usage_point or "") == "b" for d in net.devices])
+    named = {d.id: i for i, d in enumerate(net.devices)}
+    at = np.array([named[n] for n in batch.names])[batch.device]
+    late = batch.time > START_US + 5 * 86_400_000_000
+    late &= np.array([n.startswith(who) for n in batch.names])[batch.device]
+    meter = np.array([n != "T1-TM" for n in batch.names])[batch.device]
+    v_a, v_b = (np.array(batch.value(n), float) for n in ("v_a", "v_b"))
+    v_a[late & meter & on_b[at]] *= 0.97
+    v_b[late & ~meter] *= 0.97
+    values = {**batch.values, "v_a": v_a, "v_b": v_b}
+    batch = ReadingBatch.of(batch.names, batch.device, batch.time, values)
+    mute = meter & (batch.time > START_US + 7 * 86_400_000_000)
+    mute &= batch.time < START_US + 8 * 86_400_000_000
+
+    engine = Engine(net, DetectorSettings(country="EU", disabled=("records", "sensor", "outage")))
+    return engine.feed("s", batch.select(~mute)) + engine.flush()
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [("T1-", {("transformer_winding", "T1")}), ("T1-TM", {("sensor_fault", "T1-TM")})],
+)
+def test_a_step_that_no_meter_shows_is_the_monitors_own(
+    who: str, told: set[tuple[str, str]]
+) -> None:
+    """Neither a winding, nor joints of all branches; and mute meters take nothing back."""
+    found = step_of_phase_b(who)
+
+    assert {(f.fault, f.asset) for f in found if f.score >= 1} == told
+
+
 @pytest.mark.parametrize("volt", [5.5, -5.5])
 def test_a_tap_change_moves_all_phases_and_is_nothing(volt: float) -> None:
     assert judge(volts=lambda t, c: np.where(t > 6, volt, 0.0)) == []

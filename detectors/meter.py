@@ -53,6 +53,7 @@ SPEAKING: Final = 0.5  # share of the area's devices that must be heard for sile
 TOGETHER: Final = 0.15  # share silent at once: then it is the path they share, not the device
 LEFT: Final = 0.25  # of an area must be heard: less is the whole area's, which the tree tells
 MOMENT: Final = 3  # intervals, within which the readings of those silent together ended
+SUCCEEDS_US: Final = 86_400_000_000  # between a meter's end and its successor's beginning
 EXCHANGE_H: Final = 0.5  # an exchange takes so long: rarer readings do not show the pause
 AFRESH: Final = 0.01  # of what it stood at: a register below that begins anew
 REPEATS: Final = 3.0  # equal readings running, while the area's middle moved by half of that
@@ -314,6 +315,11 @@ class MeterDetector(Detector):
     def link(self, others: Sequence[Stateful]) -> None:
         self.supply = next((d for d in others if isinstance(d, OutageDetector)), None)
 
+    def raised(self) -> bool:
+        if self._raised is None:
+            self._raised = bool(self.open.any() or self.shared_open.any())
+        return self._raised
+
     def look(self, frame: Frame) -> None:
         layout = self.layout
         # Of nearly all frames nobody reads a score: then they are not written either.
@@ -353,7 +359,7 @@ class MeterDetector(Detector):
             return []
         score[self._polled, CLOCK] = np.nan
         for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
-            if self._explained(p) or self._runs_ahead(p) or self._succeeded(p):
+            if self._explained(p) or self._runs_ahead(p) or self._succeeded(frame, p):
                 score[p, SILENT] = np.nan
         if self.supply is not None:
             back = (score[:, REGISTER] >= 1.0) & (self.open[:, REGISTER] == 0)
@@ -390,14 +396,18 @@ class MeterDetector(Detector):
         it is the clock that silences this meter, and nobody shall look for a modem."""
         return bool(self.open[p, CLOCK] > 0 and self.track[p, FAST] > 0.0)
 
-    def _succeeded(self, p: int) -> bool:
-        """Whether another meter has come to its usage point and speaks since: it was exchanged."""
+    def _succeeded(self, frame: Frame, p: int) -> bool:
+        """Whether another meter came to its usage point about when it fell silent: exchanged. One
+        that has told more than fits in since was there before, beside it."""
         devices = self.layout.network.devices
         point = devices[self.layout.device[p]].usage_point
         if point is None:
             return False
+        since_us = frame.tick_us - int(self.last[p]) + SUCCEEDS_US
         return any(
-            devices[self.layout.device[q]].usage_point == point and self.last[q] > self.last[p]
+            devices[self.layout.device[q]].usage_point == point
+            and self.last[q] > self.last[p]
+            and float(self.track[q, COUNT]) * float(self.gap[q]) <= since_us
             for q in self.layout.devices_of(int(self.layout.area[p]))
             if q != p
         )

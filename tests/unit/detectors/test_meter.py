@@ -207,15 +207,17 @@ def test_several_silent_since_one_moment_have_lost_the_path_that_no_record_unite
 ) -> None:
     """Some of each branch, so that none is silent. Retired one by one, they share nothing."""
     net = network(areas=1, branches=2, meters=6)
-    batch = Street(net, 6.0).readings()
+    batch = Street(net, 8.0).readings()
     quiet = np.zeros(len(batch), bool)
     for k, name in enumerate(("T1-B1-2", "T1-B1-5", "T1-B2-1", "T1-B2-3", "T1-B2-4")):
-        quiet |= rows_of(batch, name, 2.5 + k * apart_days)
+        quiet |= rows_of(batch, name, 2.5 + k * apart_days) & ~rows_of(batch, name, 6.0)
 
     engine = Engine(net)
     found = engine.feed("s", batch.select(~quiet)) + engine.flush()
 
     assert {x for x in said(found) if x[1] == "T1"} == told
+    # It ends when they are heard again.
+    assert {f.asset for f in found if f.score < f.clear_below} >= {x[1] for x in told}
 
 
 def test_one_silent_device_among_speaking_ones_has_lost_its_communication() -> None:
@@ -251,15 +253,20 @@ def test_whole_volts_that_stand_still_for_a_night_are_no_stuck_meter() -> None:
     assert said(judge("meter", net, changed(batch, v_a=np.where(mine, np.round(v), v * 2 - 228))))
 
 
-def test_a_silent_meter_whose_usage_point_has_a_new_one_was_exchanged() -> None:
+@pytest.mark.parametrize(("from_day", "told"), [(3.0, set()), (0.0, {("comms_failure", WHO)})])
+def test_a_silent_meter_whose_usage_point_has_a_new_one_was_exchanged(
+    from_day: float, told: set[tuple[str, str]]
+) -> None:
+    """A second one that always was there, as of panels, is no successor."""
     net, batch = street()
     old = next(d for d in net.devices if d.id == WHO)
     net = replace(net, devices=(*net.devices, replace(old, id="NEW")))
-    after = rows_of(batch, WHO, 3.0)
-    device = np.where(after, len(batch.names), batch.device)
-    batch = ReadingBatch.of((*batch.names, "NEW"), device, batch.time, batch.values)
+    device = np.where(rows_of(batch, WHO, from_day), len(batch.names), batch.device)
+    other = ReadingBatch.of((*batch.names, "NEW"), device, batch.time, batch.values)
+    old_rows = batch.select(rows_of(batch, WHO, 0.0) & ~rows_of(batch, WHO, 3.0))
+    batch = ReadingBatch.concat([other, old_rows]) if from_day < 3.0 else other
 
-    assert judge("meter", net, batch) == []
+    assert said(judge("meter", net, batch)) == told
 
 
 def test_half_a_street_silent_at_once_is_the_path_they_share() -> None:

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
+from alerts.unattended import UnattendedDesk
 from forewatt.admission import Admission
 from forewatt.ahead import ahead
 from forewatt.config import AlertConfig, DetectorConfig, load_config
@@ -24,7 +24,6 @@ from forewatt.judging import Judge, detector_settings
 from forewatt.memory import keep_freed_memory
 from forewatt.progress import Progress
 from grid.dataset import Dataset, read_dataset
-from grid.network import Network
 from grid.readings import ReadingBatch
 
 SOURCE = "dataset"
@@ -64,10 +63,10 @@ def backtest(
     network = delays.network
     if delays.note is not None:
         dataset.notes.say(delays.note)
-    admission = Admission(network)
+    desk, admission = UnattendedDesk(ledger, network), Admission(network)
     with ThreadPoolExecutor(1, "families") as helper:
         judge = Judge(network, *settings, helper=helper)
-        rows, events = _judge_all(dataset, delays.batches, network, judge, ledger, admission)
+        rows, events = _judge_all(dataset, delays.batches, judge, desk, admission)
     lines = alert_lines(ledger)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     beside = out.with_suffix(out.suffix + ".tmp")
@@ -87,9 +86,8 @@ def backtest(
 def _judge_all(
     dataset: Dataset,
     batches: Iterable[ReadingBatch],
-    network: Network,
     judge: Judge,
-    ledger: MemoryLedger,
+    desk: UnattendedDesk,
     admission: Admission,
 ) -> tuple[int, int]:
     rows = made = 0
@@ -99,11 +97,11 @@ def _judge_all(
         for batch, admitted in ahead(read):
             rows += len(batch)
             events = judge.batch(SOURCE, admitted)
-            apply_events(events, ledger, network)
+            desk.take(events)
             made += len(events)
             progress.add(batch)
     events = judge.flush()
-    apply_events(events, ledger, network)
+    desk.take(events)
     return rows, made + len(events)
 
 

@@ -20,10 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
-from alerts.places import Places as AlertPlaces
+from alerts.unattended import UnattendedDesk
 from detectors.near import NearScores
 from forewatt.admission import Admission
 from forewatt.child import begin
@@ -72,7 +71,7 @@ class Side:
             near=self.near,
         )
         self.ledger = MemoryLedger(f"replay-{self.name}")
-        self.places = AlertPlaces(self.network)
+        self.desk = UnattendedDesk(self.ledger, self.network)
 
     def _note(self, findings: Sequence[Finding]) -> None:
         """Every score at or over the limit, for the chart; beyond the bound it is counted. What
@@ -86,12 +85,11 @@ class Side:
 
     def feed(self, batch: ReadingBatch) -> None:
         """Judge more rows."""
-        events = self.judge.batch(SOURCE, batch)
-        apply_events(events, self.ledger, self.network, places=self.places)
+        self.desk.take(self.judge.batch(SOURCE, batch))
 
     def end(self) -> None:
         """No more rows come."""
-        apply_events(self.judge.flush(), self.ledger, self.network, places=self.places)
+        self.desk.take(self.judge.flush())
 
     def limits(self) -> list[tuple[str, str, float]]:
         """Detector, fault and the least score that may open a ticket, where it is not 1."""

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable
 
-from alerts.apply import apply_events
 from alerts.lines import alert_lines
 from alerts.memory import MemoryLedger
+from alerts.unattended import UnattendedDesk
 from detectors.scoring import AlertLine, read_alerts
 from forewatt.admission import Admission
 from forewatt.backtest import SOURCE
@@ -26,9 +26,10 @@ def judged(
     network = delays.network
     judge = Judge(network, detectors, AlertConfig(), country)
     ledger, admission = MemoryLedger(), Admission(network)
+    desk = UnattendedDesk(ledger, network)
     for batch in delays.batches:
-        apply_events(judge.batch(SOURCE, admission.admit(batch)), ledger, network)
-    apply_events(judge.flush(), ledger, network)
+        desk.take(judge.batch(SOURCE, admission.admit(batch)))
+    desk.take(judge.flush())
     # As text and back: what is judged is what a user of the file would see.
     return read_alerts(_texts(ledger))
 

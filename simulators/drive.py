@@ -69,7 +69,7 @@ class Drive:
     terminal_ohm: dict[int, Floats] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
     meters: list[MeterEffect] = field(default_factory=list)
-    boundaries_us: list[int] = field(default_factory=list)
+    supply_marks_us: list[int] = field(default_factory=list)  # supply may go or come back here
     gasp_rate: list[tuple[int, int, float]] = field(default_factory=list)
 
     def joint(self, name: str) -> Floats:

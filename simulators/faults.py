@@ -20,6 +20,9 @@ from simulators.weather import Weather, local_clock
 
 Floats = NDArray[np.float64]
 
+# These take the supply at their onset; what grows takes it, if at all, when it fails.
+SUPPLY_LOST = ("outage", "planned_outage", "phase_loss")
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -36,8 +39,10 @@ class Setting:
 
 def apply(fault: FaultSpec, place: Place, drive: Drive, setting: Setting) -> None:
     """Let the fault work on the drive, from its onset to its clearing."""
-    marks = (fault.onset_us, fault.failure_us, fault.cleared_us)
-    drive.boundaries_us += [setting.start_us + m for m in marks if m is not None]
+    lost_us = fault.onset_us if fault.kind in SUPPLY_LOST else fault.failure_us
+    if lost_us is not None:
+        marks = (lost_us, fault.cleared_us)
+        drive.supply_marks_us += [setting.start_us + m for m in marks if m is not None]
     if fault.gasp_rate >= 0:
         end = fault.cleared_us if fault.cleared_us is not None else fault.onset_us + 10**15
         begin = setting.start_us + fault.onset_us

@@ -223,7 +223,7 @@ def _power_events(
     """Last gasps at the set rate and power-up messages, at the second the supply changed."""
     rng = stream(seed, area.id, "gasps")
     events: list[EventRow] = []
-    marks = np.sort(np.array(drive.boundaries_us, dtype=np.int64))
+    marks = np.sort(np.array(drive.supply_marks_us, dtype=np.int64))
     for u in area.usage_points:
         alive = physics.alive[:, u.service]
         for step in np.flatnonzero(alive[1:] != alive[:-1]) + 1:

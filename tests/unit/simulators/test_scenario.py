@@ -155,6 +155,18 @@ def test_an_outage_silences_every_meter_and_some_gasp(story: Path) -> None:
     assert ups.sum() >= 0.8 * len(meters)
 
 
+def test_gasps_follow_the_outage_not_what_changed_a_moment_before(tmp_path: Path) -> None:
+    """Two things in one step: only one of them took the supply."""
+    tap = {"id": "t", "kind": "tap_change", "asset": "T2", "onset": "03:11"}
+    simulate(scenario(tap, OUTAGE | {"onset": "03:13:20"}), tmp_path / "out")
+
+    whole = ReadingBatch.concat(list(Dataset(tmp_path / "out").batches()))
+    gasps = whole.time[whole.event == 1]
+
+    assert gasps.size > 0
+    assert gasps.min() >= _us(_truth(tmp_path / "out")["o"]["onset"])
+
+
 def test_registers_never_run_backwards(story: Path) -> None:
     """Energy registers of every device rise, through the outage too."""
     whole = ReadingBatch.concat(list(Dataset(story).batches(order="time"))).readings()

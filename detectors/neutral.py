@@ -216,6 +216,14 @@ class NeutralDetector(Detector):
         """int[m]: positions of three-phase devices whose own neutral is found loose or broken."""
         return np.asarray(self.three[(self.device_open > 0).any(1)])
 
+    def torn_areas(self) -> NDArray[np.bool_]:
+        """Areas with a neutral that is found broken, or has just gone beyond that limit: their own
+        or a branch's."""
+        torn = (self.area_open[:, 1] > 0) | _torn(self._area_score, self.area_state)
+        runs = (self.run_open[:, 1] > 0) | _torn(self._run_score, self.run_state)
+        torn[self._run_area[runs]] = True
+        return np.asarray(torn)
+
     def broken_areas(self) -> NDArray[np.bool_]:
         """Areas whose own star point is found displaced, or was far beyond its limit just now."""
         with np.errstate(invalid="ignore"):

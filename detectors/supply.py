@@ -333,7 +333,7 @@ class SupplyDetector(Detector):
     """Every transformer of a group."""
 
     name: ClassVar[str] = "supply"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     faults: ClassVar[tuple[str, ...]] = FAULTS
     listens: ClassVar[tuple[str, ...]] = ("neutral", "transformer")
 
@@ -350,6 +350,7 @@ class SupplyDetector(Detector):
         self.transformer: TransformerDetector | None = None
         self.growth = Growth(self, "growth", "area", n)
         self.apart = self._array("apart", "area", (n, 7), float)  # of `leak_at_no_current`
+        self.torn_us = self._array("torn", "area", n, np.int64)  # when a neutral was last broken
         self._leak_a = np.full(n, np.nan)
         self._apart_keep = math.exp(-layout.step_us / (APART_HOURS * 3.6e9))
         self.chosen = self._array("chosen", "run", len(layout.run_area), np.uint8)
@@ -397,12 +398,19 @@ class SupplyDetector(Detector):
                 self._share_excess(self.neutral.run_currents())
             else:
                 self.excess.fill(0.0)
-            hot += self._tell_leak_apart(loaded, self.neutral.run_currents())
+            uneven = loaded
+            if unbalanced:
+                uneven = self._score[:, UNBALANCED] > 0.0
+                uneven = uneven if loaded is None else uneven | loaded
+            hot += self._tell_leak_apart(frame, uneven, self.neutral.run_currents())
             if wound:
                 # A star point that is displaced is no winding, however steady an hour's means look.
                 winding = self._score[:, WINDING]
                 loose = self.neutral.broken_areas()
-                winding[loose] = np.minimum(winding[loose], HELD)
+                displaced = loose & (winding > HELD)
+                winding[displaced] = HELD
+                # Nor does what it has left in the mean become one when it is mended.
+                self.track[displaced, Z_RE] = self.track[displaced, Z_IM] = 0.0
             if wound or self.open[:, MISREAD].any():
                 hot += self._tell_monitor_apart()
         if loaded is not None:
@@ -451,21 +459,25 @@ class SupplyDetector(Detector):
                 misread[k], winding[k] = min(misread[k], HELD), min(winding[k], HELD)
         return int((misread >= 1.0).sum())
 
-    def _tell_leak_apart(self, loaded: NDArray[np.bool_] | None, amps: F8) -> int:
-        """Judge the leakage of areas whose residual current follows a neutral, or a crowd of loads
-        (`loaded`): by what is left where no neutral current flows (`leakage.py`). Returns how many
-        were judged."""
+    def _tell_leak_apart(self, frame: Frame, uneven: NDArray[np.bool_] | None, amps: F8) -> int:
+        """Judge the leakage of areas whose residual current follows a neutral, or new load that
+        sits unevenly (`uneven`): by what is left where no neutral current flows (`leakage.py`).
+        Returns how many were judged."""
         assert self.neutral is not None
         layout, leaking = self.layout, self._score[:, LEAKING]
         self._leak_a.fill(np.nan)
         self.apart *= self._apart_keep
         runs_moved = self.neutral.moved_runs()
-        if loaded is None and not runs_moved.any():
+        if uneven is None and not runs_moved.any():
             return 0
         moved = np.zeros(layout.n_areas, bool)
         moved[layout.run_area[runs_moved]] = True
-        if loaded is not None:
-            moved |= loaded
+        if uneven is not None:
+            moved |= uneven
+        # A broken neutral carries nothing: all that the loads leave over strays through the earth.
+        self.torn_us[self.neutral.torn_areas()] = frame.tick_us
+        torn = frame.tick_us - self.torn_us < APART_HOURS * 3.6e9
+        self.apart[torn] = 0.0
         judged = np.flatnonzero(moved & ~np.isnan(leaking)).tolist()
         for k in judged:
             runs = np.flatnonzero(layout.run_area == k)
@@ -476,7 +488,8 @@ class SupplyDetector(Detector):
             if math.isfinite(x) and math.isfinite(y):
                 self.apart[k] += told_of_leakage(x, y)
             leak_a, error_a2 = leak_at_no_current(self.apart[k])
-            grown = leak_a - float(self.track[k, LEAK_BASE])
+            # It is as steady as the voltage: what is not there now is none.
+            grown = min(leak_a, math.sqrt(y)) - float(self.track[k, LEAK_BASE])
             sure = leak_a * leak_a / max(APART_SIGMA * error_a2, 1e-9)
             enough = self.apart[k, 0] * layout.step_us >= 0.3 * APART_HOURS * 3.6e9
             apart = min(grown / APART_A, sure) if enough else 0.0

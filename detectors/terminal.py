@@ -6,12 +6,13 @@ grow long before the absolute limit is reached.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
 
-from detectors.base import Axis, Detector, known_at, rounded
+from detectors.base import Axis, Detector, Stateful, known_at, rounded
 from detectors.compiled import F4, F8, I4, kernel
 from detectors.currents import phase_current
 from detectors.drops import (
@@ -25,6 +26,7 @@ from detectors.drops import (
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import CHANNEL, MORE, GroupLayout
+from detectors.meter import MeterDetector
 from detectors.observed import (
     DROP,
     LEFT,
@@ -105,12 +107,14 @@ class TerminalDetector(Detector):
     """Every device that measures its terminals."""
 
     name: ClassVar[str] = "terminal"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     faults: ClassVar[tuple[str, ...]] = ("hot_terminal",)
+    listens: ClassVar[tuple[str, ...]] = ("meter",)
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
         n = layout.size
+        self.meter: MeterDetector | None = None
         self.track = self._array("track", "device", (n, N_STATE), np.float32)
         self.open = self._array("open", "device", n, np.int64)
         self.growth = Growth(self, "growth", "device", n)
@@ -122,6 +126,9 @@ class TerminalDetector(Detector):
         self._warm = np.full(n, np.nan)
         self._score = np.full(n, np.nan)
 
+    def link(self, others: Sequence[Stateful]) -> None:
+        self.meter = next((d for d in others if isinstance(d, MeterDetector)), None)
+
     def keys(self, axis: Axis) -> list[str]:
         return self.layout.device_keys()
 
@@ -131,6 +138,9 @@ class TerminalDetector(Detector):
             return []
         lines = (frame.values, frame.more)
         observe_terminals(*lines, layout.offsets, layout.nominal_v, self._seen, self._warm)
+        if self.meter is not None:
+            # A meter that repeats itself stays as warm as it was while its neighbours cool.
+            self._seen[self.meter.repeating > 0] = np.nan
         args = (self.memory, self.learn, self.decay, LIMITS, False, 0.0)
         test_drops(self._seen, self.track, self._score, self.open, *args)
         rows = np.flatnonzero(self._score >= SUSPECT)

@@ -182,25 +182,73 @@ def test_what_a_bad_neutral_returns_is_told_apart_from_leakage(leak_a: float, se
     assert (found_a**2 > 4.0 * error_a2 and found_a > 0.12) == (leak_a > 0.0)
 
 
-def test_leakage_beside_a_loose_neutral_is_found_and_the_neutral_alone_is_none() -> None:
-    net = network(areas=2)
-    street = Street(net, 9.0, neutral={"T1-B1": step_at(5.0, 1.0), "T2-B1": step_at(5.0, 1.0)})
+def leaking(street: Street, leak: Callable[[str, Floats, Floats], Floats]) -> list[Finding]:
+    """What is found where `leak(area, days, neutral ampere)` flows at the transformers."""
     rows = street.readings()
     residual = np.full(len(rows), np.nan)
-    for area, leak_a in (("T1", 0.4), ("T2", 0.0)):
-        own = rows.device_names() == f"{area}-TM"
-        late = rows.time[own] >= START_US + 5 * 86_400_000_000
+    for t in street.net.transformers:
+        own = rows.device_names() == f"{t.id}-TM"
+        days = (rows.time[own] - START_US) / 86.4e9
         phases = np.stack([np.array(rows.value(f"i_{c}"), float)[own] for c in "abc"])
         neutral = np.abs(np.exp(-2j * np.pi / 3 * np.arange(3)) @ phases)
-        returned = np.where(late, 0.03, 0.002) * neutral
-        residual[own] = 0.02 + np.hypot(returned, leak_a * late)
+        residual[own] = 0.02 + leak(t.id, days, neutral)
     values = {**rows.values, "i_residual": residual}
     rows = ReadingBatch.of(rows.names, rows.device, rows.time, values)
     keep = {"supply", "neutral", "transformer"}
-    engine = Engine(net, DetectorSettings(disabled=tuple({f.name for f in FAMILIES} - keep)))
+    engine = Engine(street.net, DetectorSettings(disabled=tuple({f.name for f in FAMILIES} - keep)))
+    return engine.feed("s", rows) + engine.flush()
 
-    found = engine.feed("s", rows) + engine.flush()
 
-    leaks = {f.asset for f in found if f.fault == "insulation_leakage" and f.score >= 1}
-    assert leaks == {"T1"}
+def leaks(found: list[Finding]) -> set[str]:
+    return {f.asset for f in found if f.fault == "insulation_leakage" and f.score >= 1}
+
+
+def test_leakage_beside_a_loose_neutral_is_found_and_the_neutral_alone_is_none() -> None:
+    worn = {"T1-B1": step_at(5.0, 1.0), "T2-B1": step_at(5.0, 1.0)}
+
+    found = leaking(
+        Street(network(areas=2), 9.0, neutral=worn),
+        lambda area, t, n: np.hypot(
+            np.where(t >= 5.0, 0.03, 0.002) * n, 0.4 * (t >= 5.0) * (area == "T1")
+        ),
+    )
+
+    assert leaks(found) == {"T1"}
     assert "neutral_loose" in raised(found)
+
+
+def test_new_load_on_one_phase_is_no_leakage() -> None:
+    """The residual current follows the neutral's as it always did, to where it had never been."""
+    workshop = lambda t: 14000.0 * (t >= 5.0) * (t % 1 > 0.5)  # noqa: E731
+    street = Street(
+        network(areas=2, rated_kva=50.0),
+        9.0,
+        load={"T1-B1-1": workshop, "T2-B1-1": workshop},
+    )
+
+    found = leaking(
+        street,
+        lambda area, t, n: np.hypot(
+            0.002 * n + 0.02 * np.maximum(n - 15.0, 0.0), 0.4 * (t >= 5.0) * (area == "T1")
+        ),
+    )
+
+    assert leaks(found) == {"T1"}
+
+
+def test_a_neutral_that_breaks_and_is_mended_leaves_neither_leakage_nor_winding() -> None:
+    """One heavy phase gives the displacement a direction as steady as a winding's."""
+
+    def broken(t: Floats) -> Any:
+        return (t >= 6.0) & (t < 6.3)
+
+    street = Street(
+        network(areas=1),
+        7.5,
+        load={"T1-B1-1": lambda t: 5000.0 * (t % 1 > 0.4)},
+        neutral={"T1": lambda t: np.where(broken(t), 3.0, 0.05) * ((t >= 5.5) & (t < 6.3))},
+    )
+
+    found = leaking(street, lambda area, t, n: n * np.where(broken(t), 0.1, 0.0025))
+
+    assert raised(found) == {"neutral_broken", "neutral_loose"}

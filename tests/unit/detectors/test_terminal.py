@@ -1,10 +1,13 @@
 """Hot terminals: long before the absolute limit, and not because of weather or load."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
+from detectors.catalogue import FAMILIES
 from detectors.engine import Engine
+from detectors.settings import DetectorSettings
 from grid.readings import ReadingBatch
 from grid.records import Finding
 from tests.unit.detectors.street import START_US, STEP_US, Floats, network, only
@@ -12,8 +15,14 @@ from tests.unit.detectors.street import START_US, STEP_US, Floats, network, only
 ALONE = only("terminal")
 
 
-def judge(extra: Callable[[Floats, Floats], Floats], days: float = 8.0) -> list[Finding]:
-    """Nine meters under one sun; `extra(days, ampere)` kelvin on the first."""
+def judge(
+    extra: Callable[[Floats, Floats], Floats],
+    days: float = 8.0,
+    stuck_day: float = math.inf,
+    settings: DetectorSettings = ALONE,
+) -> list[Finding]:
+    """Nine meters under one sun; `extra(days, ampere)` kelvin on the first, and from `stuck_day` on
+    it repeats its reading."""
     net = network(areas=1, branches=1, meters=9, monitor=False)
     rng = np.random.default_rng(2)
     n = round(days * 96)
@@ -25,10 +34,15 @@ def judge(extra: Callable[[Floats, Floats], Floats], days: float = 8.0) -> list[
         warm = sun + 0.005 * current**2 + rng.normal(0, 0.2, n)
         if i == 0:
             warm = warm + extra(t, current)
-        values = {"v_a": np.full(n, 230.0), "i_a": current, "t_terminal": warm}
+        level = 230.0 + 3.0 * np.sin(2 * np.pi * t) + rng.normal(0, 0.2, n)
+        values = {"v_a": level, "i_a": current, "t_terminal": warm}
+        if i == 0 and stuck_day < days:
+            first = round(stuck_day * 96)
+            for v in values.values():
+                v[first:] = v[first]
         time = START_US + np.arange(n) * STEP_US
         batches.append(ReadingBatch.of([d.id], np.zeros(n, int), time, values))
-    engine = Engine(net, ALONE)
+    engine = Engine(net, settings)
     return engine.feed("s", ReadingBatch.concat(batches).sort()) + engine.flush()
 
 
@@ -49,3 +63,12 @@ def test_ninety_degrees_is_an_emergency_from_the_first_reading() -> None:
 
 def test_sun_and_load_leave_it_quiet() -> None:
     assert judge(lambda t, i: np.zeros(t.size), days=15.0) == []
+
+
+def test_a_meter_stuck_by_day_is_no_hot_terminal_in_the_evening() -> None:
+    keep = {"terminal", "meter"}
+    both = DetectorSettings(disabled=tuple({f.name for f in FAMILIES} - keep))
+
+    found = judge(lambda t, i: np.zeros(t.size), stuck_day=6.5, settings=both)
+
+    assert {f.fault for f in found if f.score >= 1} == {"meter_health"}

@@ -12,7 +12,7 @@ DEV     := .venv/.installed-dev
 ASSETS  := web/static/vendor/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench web screens gallery locks format clean
+.PHONY: help install demo test lint style types rooms kernels bench web screens gallery locks format clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,16 +22,29 @@ install: $(RUNTIME) $(ASSETS) ## .venv with .venv/bin/forewatt, and the browser 
 demo: install ## the whole story on this machine: make demo ARGS="--speed 60 --for 180"
 	@exec $(BIN)/forewatt demo $(ARGS)
 
+# Bytecode is kept whatever the environment says: each worker as it collects, and each process that
+# a test starts, would compile its sources anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: install $(DEV) ## all checks and all tests
 	@scripts/browser.sh
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --jobs=2 types kernels style rooms
 	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
-lint: $(DEV) ## style, types, and which room imports which
+lint: style types rooms ## style, types, and which room imports which
+
+style: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(DEV)
 	$(BIN)/mypy --strict $(SOURCES)
+
+rooms: $(DEV)
 	$(BIN)/lint-imports
+
+# Once, beside mypy: the workers would all compile the same kernels at the same time.
+kernels: $(DEV)
+	@$(BIN)/python -c 'import forewatt.admission_kernels, forewatt.watch'
 
 format: $(DEV) ## rewrite the sources in the house style
 	$(BIN)/ruff format .

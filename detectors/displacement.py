@@ -35,6 +35,8 @@ N_STATE: Final = WINDOW + 2 * N_WINDOW
 
 BROKEN_V: Final = 15.0
 BROKEN_SIGMA: Final = 8.0
+BROKEN_OHM: Final = 0.3  # at least, beyond the healthy slope; a loose one has its own limits
+LINE_OHM: Final = 1.0  # of a long thin line's neutral: until its slope is learned, all of it counts
 BLIND_SHIFT: Final = 5.0  # V rms, where no current is known
 BLIND_SIGMA: Final = 6.0
 NOT_SEEN: Final = -1.0  # line voltages, where only two phases have meters
@@ -533,6 +535,9 @@ def test_places(
             need = 1.5 * BROKEN_V
         b = against / need
         if min(row[UP], row[DOWN]) < OPPOSED * against:
+            b = min(b, 0.7)
+        # What is broken carries next to nothing: so much current comes back through a conductor.
+        if not blind and against < (BROKEN_OHM if learned else LINE_OHM) * row[NEUTRAL]:
             b = min(b, 0.7)
         score[k, 1] = min(b, s[LAST_SIZE])
         s[LAST_SIZE] = b

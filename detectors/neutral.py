@@ -28,6 +28,8 @@ from detectors.displacement import (
     I_0,
     LAST_SIZE,
     LEFT,
+    MZ_IM,
+    MZ_RE,
     N_PLACE,
     N_STATE,
     N_WINDOW,
@@ -42,6 +44,8 @@ from detectors.displacement import (
     UP,
     VAR,
     WINDOW,
+    Z_IM,
+    Z_RE,
     A,
     B,
     E,
@@ -121,6 +125,8 @@ EXCLUDED: Final = (
     "缺相：线电压正常",
 )
 SHARED_REST: Final = 0.5  # of a branch's displacement, on another one too: it is not the branch's
+ALONG: Final = 0.4  # of a customer's displacement, at a neighbour too: it is the line's
+HELD: Final = 0.9  # what another explanation leaves of a score
 SHARED: Final = 0.6  # a place with this part of the strongest one's resistance shares its cause
 
 
@@ -145,7 +151,7 @@ class NeutralDetector(Detector):
     """Follows every three-phase device, branch and area of a group."""
 
     name: ClassVar[str] = "neutral"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     faults: ClassVar[tuple[str, ...]] = FAULTS
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
@@ -378,8 +384,20 @@ class NeutralDetector(Detector):
             claimed = explained_area or (r >= 0 and bool(run_claims[runs == r].any()))
             if claimed or (r < 0):
                 score = 0.0
+            elif score >= 1.0 and self._moves_with_others(places, t, three):
+                score = HELD
             out += self._report(frame, "three", t, what, score, places)
         return out
+
+    def _moves_with_others(self, places: F8, t: int, three: Index) -> bool:
+        """Whether another three-phase device of the same branch is displaced the same way: then it
+        is no neutral of its own, but load or a joint on the line that both hang on."""
+        near = three[(self._three_run[three] == self._three_run[t]) & (three != t)]
+        near = near[places[near, READINGS] > 0.0]
+        at = [MZ_RE, MZ_IM]
+        mine = places[t, [Z_RE, Z_IM]] - self.device_state[t, at]
+        theirs = places[near][:, [Z_RE, Z_IM]] - self.device_state[near][:, at]
+        return bool((theirs @ mine >= ALONG * (mine @ mine)).any())
 
     def _has_place(self, runs: Index | slice) -> NDArray[np.bool_]:
         """Whether there is an asset to point at: a branch on record, else the line of a monitored

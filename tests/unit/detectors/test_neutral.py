@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.displacement import (
+    DOWN,
     I_0,
     LAST_SIZE,
     LEVEL,
@@ -13,6 +14,7 @@ from detectors.displacement import (
     N_PLACE,
     N_STATE,
     READINGS,
+    UP,
     Z_IM,
     Z_RE,
     line_voltage,
@@ -282,3 +284,54 @@ def test_branches_have_moved_from_the_first_reading_beyond_a_broken_neutrals_lim
     neutral._note_moved()
 
     assert neutral.moved_runs().tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("amps", "least"), [(3.0, 1.0), (150.0, 0.0)])
+def test_what_carries_a_hundred_amperes_is_not_broken(amps: float, least: float) -> None:
+    """Twenty volts of displacement: through little current the neutral is open, through much the
+    line is long or a joint of one phase bad."""
+    rng = np.random.default_rng(3)
+    limits = np.array([[w, 0.08, 1.0, 1.7, 6.5, 0.5, 0, NO_BOUND] for w in (0, 1)])
+    state, score = np.zeros((1, N_STATE)), np.zeros((1, 2))
+    for k in range(303):
+        place = np.zeros((1, N_PLACE))
+        late = k >= 300
+        flow = rng.normal(0, 2.0, 3) + np.array([amps, 0.0, 0.0]) * late
+        z = rng.normal(0, 0.2) - 20.0 * late + 0j
+        place[0, Z_RE], place[0, Z_IM] = z.real, z.imag
+        place[0, I_0 : I_0 + 3] = flow
+        place[0, [UP, DOWN]] = 10.0 * late, 20.0 * late
+        place[0, [LEVEL, LINE, READINGS]] = np.nan, 1.0, 6.0
+        follow_places(place, state, score, 1344.0, 192.0, (0.78, 0.98), limits)
+
+    broken = float(score[0, 1])
+    assert broken >= least
+    assert (broken >= 1.0) == (least > 0.0)
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_a_customers_neutral_is_its_own_only_if_no_neighbour_moves_with_it(moved: int) -> None:
+    """Of nine three-phase customers of a branch so many are displaced from the third day on."""
+    net = network(areas=1, branches=1, meters=9)
+    points = tuple(replace(u, phase="abc") for u in net.usage_points)
+    net = replace(net, usage_points=points)
+    rng = np.random.default_rng(4)
+    n = 3 * 96 + 8
+    t = START_US + np.arange(n) * 900_000_000
+    parts = []
+    for i, d in enumerate(d for d in net.devices if d.kind != "switch"):
+        shift = np.array([-32.0, 16.0, 16.0]) * (d.kind == "meter" and i <= moved)
+        values = {
+            f"v_{x}": 230.0 + rng.normal(0, 0.2, n) + shift[c] * (np.arange(n) >= 288)
+            for c, x in enumerate("abc")
+        }
+        values |= {f"i_{x}": rng.gamma(2.0, 1.0, n) for x in "abc"}
+        parts.append(ReadingBatch.of([d.id], np.zeros(n, int), t, values))
+    engine = Engine(net, only("neutral"))
+
+    found = engine.feed("s", ReadingBatch.concat(parts).sort()) + engine.flush()
+
+    at_customers = {
+        (f.fault, f.asset) for f in found if f.score >= 1 and f.fault != "neutral_loose"
+    }
+    assert at_customers == ({("neutral_broken", net.usage_points[0].id)} if moved == 1 else set())

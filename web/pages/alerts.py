@@ -25,8 +25,6 @@ from web.forms import form_of, see, whole
 from web.i18n import Words
 from web.names import own_name, place
 from web.refusals import status_of
-from web.report import MEDIA, Source, report
-from web.report_picture import FORMS
 from web.site import Site
 from web.viewer import Viewer, viewer_of
 
@@ -287,6 +285,11 @@ def register(app: FastAPI, site: Site) -> None:
     @app.get("/alerts/{alert_id}/report.{form}")
     def picture(request: Request, alert_id: str, form: str) -> Response:
         """The evidence as a picture, for a crew's phone."""
+        # Not before one is asked for: matplotlib is a quarter of the time that the pages' process
+        # takes to start.
+        from web.report import MEDIA, Source, report
+        from web.report_picture import FORMS
+
         language = site.render.language(request)
         page = site.board.alert(alert_id, viewer_of(request).role, language)
         if page is None or form not in FORMS:

@@ -34,7 +34,7 @@ def violations(page: Page) -> list[tuple[Any, ...]]:
     """What axe finds on the page as it stands (WCAG 2.2 A and AA): rule, and where first."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(axe())
-    # Violations alone are told in full: naming each element that passes took two thirds of it.
+    # Only violations in full: naming each element that passes took two thirds of the time.
     found = page.evaluate(
         "tags => axe.run(document, { runOnly: { type: 'tag', values: tags },"
         " resultTypes: ['violations'] }).then(result => result.violations)",

@@ -357,7 +357,8 @@ class MeterDetector(Detector):
         self.repeating[:] = self._repeats  # for the next frame: others may run beside `look`
         if self.quiet(self._hot):
             return []
-        score[self._polled, CLOCK] = np.nan
+        # Where a clock was told of before its device was on record as polled, that ends.
+        score[self._polled, CLOCK] = np.minimum(score[self._polled, CLOCK], 0.0)
         for p in np.flatnonzero(score[:, SILENT] >= 1.0).tolist():
             if self._explained(p) or self._runs_ahead(p) or self._succeeded(frame, p):
                 score[p, SILENT] = np.nan
@@ -375,9 +376,14 @@ class MeterDetector(Detector):
             columns = (score[:, what], self.open[:, what])
             out += self.over(frame, *columns, CLEAR, named, NAMES[what])
         for k in np.flatnonzero(self._shared >= 1.0).tolist():
-            dark = [self._explained(p) for p in self._silent_in(frame, k)]
+            dark = [self._explained(p) for p in self._silent_together(frame, k)]
             if self.supply is None or layout.transformer[k] < 0 or 2 * sum(dark) > len(dark):
                 self._shared[k] = np.nan  # the tree tells of it, or there is no place to tell
+        for k in np.flatnonzero((self.shared_open > 0) & (self._shared < CLEAR)).tolist():
+            # Neither another that falls silent by itself nor one that speaks again ends it.
+            known = int((self.last[layout.offsets[k] : layout.offsets[k + 1]] > NEVER).sum())
+            if len(self._silent_together(frame, k)) > max(2.0, TOGETHER * known):
+                self._shared[k] = CLEAR
         columns = (self._shared, self.shared_open)
         return out + self.over(frame, *columns, CLEAR, partial(self._path, frame), "shared")
 
@@ -385,11 +391,20 @@ class MeterDetector(Detector):
         """Whether the tree of supply accounts for this device's silence."""
         return self.supply is not None and self.supply.explains(int(self.layout.device[p]))
 
-    def _silent_in(self, frame: Frame, area: int) -> list[int]:
-        """Devices of an area that were heard once and are silent beyond some intervals now."""
+    def _silent_together(self, frame: Frame, area: int) -> list[int]:
+        """The most devices of an area that have been silent since one moment, for some intervals
+        by now."""
         quiet = frame.tick_us - self.last > 4 * np.maximum(self.gap, 1)
         quiet &= self.last > NEVER
-        return [p for p in self.layout.devices_of(area) if quiet[p]]
+        begin, end = int(self.layout.offsets[area]), int(self.layout.offsets[area + 1])
+        silent = begin + np.flatnonzero(quiet[begin:end])
+        fell, moment = self.last[silent], MOMENT * self.gap[silent]
+        most = silent[:0]
+        for at in np.unique(fell):
+            since = silent[(fell <= at) & (at - fell <= moment)]
+            if since.size > most.size:
+                most = since
+        return [int(p) for p in most]
 
     def _runs_ahead(self, p: int) -> bool:
         """Whether the clock is known to run ahead: the way in refuses readings from the future, so
@@ -480,7 +495,7 @@ class MeterDetector(Detector):
     def _path(self, frame: Frame, k: int, score: float, since: int) -> Finding:
         """Several devices that no branch on record unites lost their way at one moment."""
         layout, words = self.layout, RULES["path"]
-        members = self._silent_in(frame, k)
+        members = self._silent_together(frame, k)
         quiet_h = max((frame.tick_us - int(self.last[p]) for p in members), default=0) / 3.6e9
         return Finding(
             self.name,

@@ -154,6 +154,23 @@ def test_what_the_collector_polls_and_times_has_no_clock_that_drifts() -> None:
     assert not judge("meter", replace(net, devices=polled), late)
 
 
+def test_a_drifting_clock_is_no_more_once_its_device_is_on_record_as_polled() -> None:
+    net, batch = street()
+    polled = tuple(replace(d, profile="sdm630") if d.id == WHO else d for d in net.devices)
+    time = batch.time + np.where(rows_of(batch, WHO, 2.0), 400_000_000, 0)
+    late = ReadingBatch.of(batch.names, batch.device, time, batch.values, received=time + 1_000)
+    late = late.sort()
+    before, after = Engine(net, only("meter")), Engine(replace(net, devices=polled), only("meter"))
+    early = late.time < START_US + 3 * 86_400_000_000
+
+    told = before.feed("s", late.select(early))
+    after.restore(before.snapshot())
+    found = after.feed("s", late.select(~early))
+
+    assert said(told) == {("meter_health", WHO)}
+    assert [f.asset for f in found if f.score < f.clear_below] == [WHO]
+
+
 @pytest.mark.parametrize(("away_s", "told"), [(3600, "meter_health"), (0, "comms_failure")])
 def test_a_clock_known_to_run_ahead_is_what_silences_its_meter(away_s: int, told: str) -> None:
     net, batch = street()
@@ -218,6 +235,29 @@ def test_several_silent_since_one_moment_have_lost_the_path_that_no_record_unite
     assert {x for x in said(found) if x[1] == "T1"} == told
     # It ends when they are heard again.
     assert {f.asset for f in found if f.score < f.clear_below} >= {x[1] for x in told}
+
+
+@pytest.mark.parametrize(("other", "away"), [("T1-B1-3", (4.0, 8.0)), ("T1-B1-4", (2.5, 4.5))])
+def test_a_lost_path_lasts_while_others_fall_silent_and_come_back(
+    other: str, away: tuple[float, float]
+) -> None:
+    """And what was retired before it is none of its devices."""
+    net = network(areas=1, branches=2, meters=6)
+    batch = Street(net, 8.0).readings()
+    lost = ("T1-B1-2", "T1-B1-5", "T1-B2-1", "T1-B2-3")
+    quiet = rows_of(batch, "T1-B2-5", 1.0)
+    for name, begin, end in ((other, *away), *((x, 2.5, 6.0) for x in lost)):
+        quiet |= rows_of(batch, name, begin) & ~rows_of(batch, name, end)
+
+    engine = Engine(net)
+    found = engine.feed("s", batch.select(~quiet)) + engine.flush()
+
+    path = [f for f in found if (f.fault, f.asset) == ("comms_failure", "T1")]
+    assert "T1-B2-5" not in path[0].devices
+    assert {*lost} <= {*path[0].devices}
+    ends = [f.tick_us for f in path if f.score < f.clear_below]
+    assert len(ends) == 1
+    assert abs(ends[0] - START_US - round(6.0 * 86400e6)) <= STEP_US
 
 
 def test_one_silent_device_among_speaking_ones_has_lost_its_communication() -> None:

@@ -360,10 +360,13 @@ class Engine:
     def restore(self, data: bytes | memoryview) -> None:
         """Go on from a snapshot. State of unchanged meters is kept, that of removed ones goes,
         moved ones start afresh; a snapshot of other sources is refused with `StaleSnapshot`."""
+        if self._putting is not None:
+            wait([self._putting])
         state = snapshots.Snapshot(data)
-        if state.engine["learned"]:
-            self.learned = {row[0]: Learned(*row) for row in state.engine["learned"]}
-            self._build()
+        fed, known = bool(self._watermark.sources), self.learned
+        self.learned = {row[0]: Learned(*row) for row in state.engine["learned"]}
+        if fed or self.learned != known:
+            self._build()  # nothing of what it had been told stays
         self._take_over(state)
 
     def _take_over(self, state: snapshots.Snapshot) -> None:

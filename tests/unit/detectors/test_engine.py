@@ -70,6 +70,18 @@ def test_a_damaged_or_foreign_snapshot_is_refused_with_the_way_out() -> None:
         engine.restore(b"not a snapshot")
 
 
+def test_a_restored_engine_has_nothing_left_of_what_it_was_fed_before() -> None:
+    net = network(areas=1)
+    rows = Street(net, 1.0).readings().sort()
+    engine, other = Engine(net), Engine(net)
+    engine.feed("s", rows.select(rows.device % 2 == 0))
+    other.feed("s", rows)
+
+    other.restore(engine.snapshot())
+
+    assert other.snapshot() == engine.snapshot()
+
+
 def test_a_snapshot_of_more_open_frames_than_the_settings_allow_is_refused() -> None:
     """Else the readings of two frames would be judged as those of one."""
     net = network(areas=1)

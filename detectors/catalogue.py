@@ -11,6 +11,7 @@ from detectors.neutral import NeutralDetector
 from detectors.odd import OddDetector
 from detectors.records import RecordsDetector
 from detectors.sensor import SensorDetector
+from detectors.star import StarDetector
 from detectors.supply import SupplyDetector
 from detectors.terminal import TerminalDetector
 from detectors.transformer import TransformerDetector
@@ -19,6 +20,7 @@ FAMILIES: Final[tuple[type[Detector], ...]] = (
     SensorDetector,
     NeutralDetector,
     TransformerDetector,
+    StarDetector,
     JointDetector,
     TerminalDetector,
     SupplyDetector,

@@ -204,7 +204,8 @@ def beyond_hour(left: float, s: F4, usual: I2, hour: int, memory: float, learn: 
 
 @kernel(
     "void(float32[:, ::1], int32[::1], int32[::1], float64[::1], int32[::1], int8[::1],"
-    "uint8[::1], float64, int64, float32[:, ::1], int16[:, ::1], float32[:, ::1], float64[::1])",
+    "uint8[::1], float64, int64, float32[:, ::1], int16[:, ::1], float32[:, ::1], float64[::1],"
+    "float64[:, ::1])",
     allocates=True,
 )
 def deviations(
@@ -221,6 +222,7 @@ def deviations(
     usual: I2,
     before: F4,
     out: F8,
+    seen: F8,
 ) -> None:
     """Voltage minus expectation of every lone service, less what its area has in common.
 
@@ -229,6 +231,9 @@ def deviations(
     state : float32[m, 49]   updated; usual : int16[m, 24]  at each hour, in `HOUR_UNIT`, updated
     before : float32[n_areas, 6]  the monitors' values of the last frame, updated
     out : float64[m]         V, NaN = not judged
+    seen : float64[m, 4]     out: voltage minus expectation, nothing taken off, V, also of voltages
+                             too far out to be followed; and the monitor's currents at the moment of
+                             the reading, A; NaN = not known
     """
     x = np.zeros(2 * INPUTS)
     now = np.zeros(OWN_I)
@@ -256,11 +261,18 @@ def deviations(
         for j in range(begin, end):
             v = float(values[device[j], V + slot[j]])
             out[j] = math.nan
+            for a in range(4):
+                seen[j, a] = math.nan
             if whole and 0.7 * nominal[k] < v < 1.3 * nominal[k]:
                 for a in range(OWN_I):
                     x[a] = now[a]
                 x[OWN_I] = phase_current(values, device[j], slot[j], nominal[k])
+                for c in range(3):
+                    seen[j, 1 + c] = now[3 + c] + float(state[j, CLOCK]) * back[3 + c]
                 out[j], own[j] = follow(state[j], x, back, v, memory, hold[j] == 0)
+                seen[j, 0] = out[j]
+            elif whole and state[j, COUNT] > 0.0 and 0.25 * nominal[k] < v < 1.7 * nominal[k]:
+                seen[j, 0] = v - float(state[j, M_Y])
         _take_off_common(out, begin, end, state, hold, memory)
         for j in range(begin, end):
             if not math.isnan(out[j]):

@@ -40,6 +40,7 @@ from detectors.expected import HOURS, N_LONE, OWN_I, deviations
 from detectors.frames import Frame
 from detectors.horizon import Growth
 from detectors.layout import GroupLayout
+from detectors.lone import services
 from detectors.meter import MeterDetector
 from detectors.neutral import NeutralDetector
 from detectors.observed import (
@@ -71,7 +72,6 @@ FAILS: Final = 0.1  # of nominal, lost in the joint at peak current
 BELIEVED: Final = 0.25  # of nominal: who still gets voltage has lost no more, rms, for hours
 HAZARD_W: Final = 50.0  # heat in one joint that scorches
 SUMS: Final = [WINDOW + j * N_WINDOW + c for j in range(2) for c in range(LEVEL_VAR)]
-COMPANY: Final = 3  # services on one phase of a branch that serve each other as reference
 EXCLUDED: Final = (
     "a neighbour's load: the drop follows this current alone",
     "a loose neutral: no other phase rises",
@@ -121,20 +121,11 @@ class JointDetector(Detector):
 
     def __init__(self, layout: GroupLayout, settings: DetectorSettings) -> None:
         super().__init__(layout, settings)
-        rows: list[tuple[int, int, int]] = []
-        for p, (phase, run) in enumerate(
-            zip(layout.phase.tolist(), layout.run.tolist(), strict=True)
-        ):
-            if run >= 0 and layout.transformer[layout.area[p]] >= 0:
-                rows += [(p, c, c) for c in range(3)] if phase == 3 else [(p, 0, phase)]
-        table = np.array(rows, np.int32).reshape(len(rows), 3)
-        self.device = np.ascontiguousarray(table[:, 0])
-        self.slot = table[:, 1].astype(np.int8)
-        m, runs = len(rows), len(layout.run_area)
+        self.device, self.slot, self.at, self.lone = self._table = services(layout)
+        m, runs = len(self.device), len(layout.run_area)
         start = layout.slots.first
         self._place = start[self.device] + self.slot.astype(np.int32)
         self._monitor = np.where(layout.monitor >= 0, start[layout.monitor], np.int32(-1))
-        self.at = table[:, 2].astype(np.int8)  # -1 until its phase is learned
         self.usual_i = self._array("usual_i", "service", m, np.float32, np.nan)
         self.service = self._array("service", "service", (m, N_STATE), np.float32)
         self.branch = self._array("branch", "run3", (3 * runs, N_STATE), np.float32)
@@ -147,9 +138,7 @@ class JointDetector(Detector):
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
         spans = [max(h * 3600.0, WINDOW_FRAMES * step_s) for h in WINDOW_HOURS]
         self.decay = tuple(math.exp(-step_s / span) for span in spans)
-        self.lone = self._lone_services()
-        self._alone_rows = np.flatnonzero(self.lone >= 0).astype(np.int32)
-        lone = self._alone_rows
+        lone = self._alone_rows = self._table.lone_rows()
         self.expected = self._array("expected", "lone", (lone.size, N_LONE), np.float32)
         self.hours = self._array("hours", "lone", (lone.size, HOURS), np.int16)
         self.before = self._array("before", "area", (layout.n_areas, OWN_I), np.float32, np.nan)
@@ -158,6 +147,11 @@ class JointDetector(Detector):
         self._lone_device = np.ascontiguousarray(self.device[lone])
         self._lone_slot = np.ascontiguousarray(self.slot[lone])
         self._deviation = np.full(lone.size, np.nan)
+        self._lone_seen = np.full((lone.size, 4), np.nan)
+        self._followed_us = -1
+        # Branches of which the star family says, before each step, that their neutral moves.
+        self.mirrored = np.zeros(runs, np.bool_)
+        self.held = self._array("held", "run", runs, np.bool_)  # or may move: nothing is learned
         self.neutral: NeutralDetector | None = None
         self.transformer: TransformerDetector | None = None
         self.meter: MeterDetector | None = None
@@ -185,16 +179,6 @@ class JointDetector(Detector):
         self._first_row = np.where(three, np.arange(m) - self.slot, -1)
         self._channel = 3 * layout.run[self.device] + np.maximum(self.at, 0)
 
-    def _lone_services(self) -> NDArray[np.int32]:
-        """Place among the lone services, -1 for those with siblings on branch and phase."""
-        layout = self.layout
-        channel = np.where(self.at >= 0, 3 * layout.run[self.device] + self.at, -1)
-        _, group, size = np.unique(channel, return_inverse=True, return_counts=True)
-        alone = (self.at < 0) | (size[group] < COMPANY)
-        alone |= layout.run_node[layout.run[self.device]] < 0
-        alone &= layout.monitor[layout.area[self.device]] >= 0
-        return np.where(alone, np.cumsum(alone) - 1, -1).astype(np.int32)
-
     def link(self, others: Sequence[Stateful]) -> None:
         self.neutral = next((d for d in others if isinstance(d, NeutralDetector)), None)
         self.transformer = next((d for d in others if isinstance(d, TransformerDetector)), None)
@@ -204,9 +188,7 @@ class JointDetector(Detector):
 
     def keys(self, axis: Axis) -> list[str]:
         if axis == "service":
-            keys = self.layout.device_keys()
-            pairs = zip(self.device.tolist(), self.slot.tolist(), strict=True)
-            return [f"{keys[p]}\0{c}" for p, c in pairs]
+            return self._table.keys(self.layout)
         if axis == "lone":
             keys = self.keys("service")
             return [keys[j] for j in self._alone_rows.tolist()]
@@ -214,33 +196,45 @@ class JointDetector(Detector):
             return [f"{k}\0{c}" for k in self.layout.run_keys() for c in "abc"]
         return super().keys(axis)
 
-    def step(self, frame: Frame) -> list[Finding]:
-        layout = self.layout
-        lone = self._alone_rows
-        moved = None if self.neutral is None else self.neutral.moved_runs()
-        if moved is not None and not moved.any():
-            moved = None  # nearly always
-        displaced = None if moved is None else moved[self._run[lone]]
-        if lone.size:
-            frozen = self.service[lone, FROZEN]
-            suspect = (frozen > 0) & (frozen < FREEZE * self.memory)
-            if displaced is not None:
-                suspect |= displaced
+    def lone_seen(self, frame: Frame) -> NDArray[np.float64]:
+        """float64[n_lone, 4] of this frame, see `deviations`; followed once, whoever asks first."""
+        if self._followed_us != frame.tick_us and self._alone_rows.size:
+            self._followed_us = frame.tick_us
+            frozen = self.service[self._alone_rows, FROZEN]
+            hold = (frozen > 0) & (frozen < FREEZE * self.memory)
+            hold |= self.held[self._run[self._alone_rows]]
+            if self.neutral is not None:
+                hold |= self.neutral.moved_runs()[self._run[self._alone_rows]]
             deviations(
                 frame.values,
-                layout.offsets,
-                layout.monitor,
-                layout.nominal_v,
+                self.layout.offsets,
+                self.layout.monitor,
+                self.layout.nominal_v,
                 self._lone_device,
                 self._lone_slot,
-                suspect.astype(np.uint8),
+                hold.astype(np.uint8),
                 self.memory,
                 frame.tick_us // HOUR_US % HOURS,
                 self.expected,
                 self.hours,
                 self.before,
                 self._deviation,
+                self._lone_seen,
             )
+        return self._lone_seen
+
+    def _moved(self) -> NDArray[np.bool_] | None:
+        """Branches whose neutral moves, as far as is known now; None, nearly always, for none."""
+        moved = self.mirrored
+        if self.neutral is not None:
+            moved = moved | self.neutral.moved_runs()
+        return moved if moved.any() else None
+
+    def step(self, frame: Frame) -> list[Finding]:
+        layout = self.layout
+        lone = self._alone_rows
+        self.lone_seen(frame)
+        moved = self._moved()
         observe_drops(
             frame.slot_v,
             frame.slot_i,
@@ -259,9 +253,9 @@ class JointDetector(Detector):
             self._services,
             self._branches,
         )
-        if displaced is not None:
+        if moved is not None:
             # Siblings move with their neutral alike; a lone meter would learn it as the usual.
-            self._services[lone[displaced], DROP] = np.nan
+            self._services[lone[moved[self._run[lone]]], DROP] = np.nan
         return self._judge(frame, moved)
 
     def _judge(self, frame: Frame, moved: NDArray[np.bool_] | None) -> list[Finding]:

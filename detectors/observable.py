@@ -18,6 +18,7 @@ Seen = Literal["yes", "partly", "no"]
 LEAST_SHARE: Final = 0.7  # of the meters, where a sum over them stands for the transformer
 SOME_SHARE: Final = 0.1
 BALANCE_SHARE: Final = 0.9  # of the meters, where what they lack is read as a loss
+MIRROR_METERS: Final = 4  # of unknown phase, two of which must rise and two fall
 INDICATIVE_S: Final = 900.0  # rules of voltage quality ask for 10-minute values
 
 
@@ -111,7 +112,14 @@ def _phases(a: AreaFacts) -> bool:
     return a.monitor_all("v") or a.three_phase > 0 or a.single_known >= 3
 
 
+def _phaseless(a: AreaFacts) -> bool:
+    """Whether a monitor's three phases are known and nobody's below it."""
+    return a.monitor_all("v") and a.three_phase == 0 and a.single_unknown > 2 * a.single_known
+
+
 def _neutral(a: AreaFacts, _: DetectorSettings) -> Answer:
+    if _phaseless(a):
+        return _by_mirror(a, loose=False)
     if not a.share("v_a") and not a.monitor_all("v"):
         return "no", "no voltages are reported", "无电压数据"
     if not _phases(a):
@@ -124,7 +132,33 @@ def _neutral(a: AreaFacts, _: DetectorSettings) -> Answer:
     return _YES
 
 
+def _by_mirror(a: AreaFacts, loose: bool) -> Answer:
+    """Where no meter's phase is known: some meters rise while others fall."""
+    if a.single_unknown < MIRROR_METERS:
+        return (
+            "partly",
+            "the transformer's own neutral only: the phases of the meters are not known, and too "
+            "few of them report to show that some rise while others fall",
+            "户表相别未知且数量过少，仅能发现配变处的中性线故障",
+        )
+    if loose and not a.monitor_all("i"):
+        return (
+            "partly",
+            "the transformer's own neutral only: the phases of the meters are not known, and the "
+            "monitor does not tell the currents of its phases",
+            "户表相别未知且监测终端无分相电流，仅能发现配变处的中性线松动",
+        )
+    return (
+        "partly",
+        "the phases of the meters are not known: a neutral is told where some meters rise while "
+        "others fall, from about 1 V on, and on one branch of several only if it moves much",
+        "户表相别未知：凭部分户表升高、部分降低判断，约 1 V 起可发现；仅一条支线时需位移较大",
+    )
+
+
 def _loosening(a: AreaFacts, s: DetectorSettings) -> Answer:
+    if _phaseless(a):
+        return _by_mirror(a, loose=True)
     seen, why, zh = _neutral(a, s)
     if seen != "yes":
         return seen, why, zh

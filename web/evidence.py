@@ -83,6 +83,7 @@ COUNTS: Final = frozenset(
 # What grows a day, by detector.
 GROWTH_UNITS: Final[Mapping[str, str]] = {
     "neutral": "Ω",
+    "star": "Ω",
     "joint": "Ω",
     "terminal": "K/A²",
     "supply": "A",

@@ -448,7 +448,7 @@ def test_what_an_area_shares_is_taken_off_each_meter_by_its_own_share() -> None:
         deviations(
             values, np.array([0, 7], np.int32), np.zeros(1, np.int32), np.array([230.0]),
             np.arange(1, 7, dtype=np.int32), np.zeros(6, np.int8), np.zeros(6, np.uint8), 336.0, 0,
-            state, np.zeros((6, HOURS), np.int16), before, out,
+            state, np.zeros((6, HOURS), np.int16), before, out, np.zeros((6, 4)),
         )  # fmt: skip
         left[k] = out
 
@@ -473,7 +473,7 @@ def test_what_comes_at_the_same_hours_every_day_is_not_the_meters() -> None:
             deviations(
                 values, np.array([0, 2], np.int32), np.zeros(1, np.int32), np.array([230.0]),
                 np.ones(1, np.int32), np.zeros(1, np.int8), np.full(1, d >= 50, np.uint8), 336.0,
-                h, state, usual, before, out,
+                h, state, usual, before, out, np.zeros((1, 4)),
             )  # fmt: skip
             left[d, h] = out[0]
 

@@ -68,6 +68,30 @@ VOLTAGE_ONLY = replace(
             "phase of the meters is not on record",
         ),
         (
+            replace(RICH, single_known=0, three_phase=0, single_unknown=40),
+            "neutral_loose",
+            "partly",
+            "rise while others fall",
+        ),
+        (
+            replace(RICH, single_known=0, three_phase=0, single_unknown=3),
+            "neutral_broken",
+            "partly",
+            "transformer's own neutral only",
+        ),
+        (
+            replace(
+                RICH,
+                single_known=0,
+                three_phase=0,
+                single_unknown=40,
+                monitor_has=frozenset(("v_a", "v_b", "v_c")),
+            ),
+            "neutral_loose",
+            "partly",
+            "does not tell the currents",
+        ),
+        (
             replace(RICH, monitor_has=frozenset(("v_a", "v_b", "v_c"))),
             "transformer_thermal",
             "partly",

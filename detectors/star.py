@@ -13,33 +13,39 @@ from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import Axis, Detector, Stateful, known_at, rounded
+from detectors.compiled import F8
 from detectors.displacement import BROKEN_V, COS, FREEZE_FRAMES, SIN
 from detectors.expected import COUNT, VAR
 from detectors.frames import Frame
+from detectors.horizon import Growth
 from detectors.joint import JointDetector
 from detectors.layout import GroupLayout
 from detectors.lone import services
 from detectors.mirror import (
     DOWN,
     EXPLAINED,
+    II,
     N_TOLD,
     N_WINDOW,
     RESISTANCE,
+    RR,
     SHIFT,
     SIGMA,
     SIZE,
     SUSPECT,
     UP,
     VOTES,
+    W,
     add_frame,
     test_mirror,
 )
-from detectors.neutral import FAULTS, NeutralDetector
+from detectors.neutral import FAULTS, HELD, MEMORY_DAYS, NeutralDetector
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
-from grid.records import Evidence, Finding
+from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
 
 WINDOW_HOURS: Final = (6.0, 24.0)
 WINDOW_FRAMES: Final = 12
@@ -48,6 +54,7 @@ LEARN_FRAMES: Final = 72
 CLEAR: Final = 0.6
 DOUBT: Final = 0.5  # and from here on nothing is learned there
 MOVED: Final = 0.8  # from here on no joint is told there
+CROWD: Final = 1.5  # times the usual neutral current, rms
 # Ohm, volt rms of displacement, standard errors, share explained, share of the slope left when a
 # constant is allowed for.
 EXCLUDED: Final = (
@@ -84,8 +91,11 @@ class StarDetector(Detector):
         self.told = self._array("told", "run", (runs, N_TOLD), float)
         self.open = self._array("open", "run", (runs, 2), np.int64)
         self.doubt = self._array("doubt", "run", runs, np.int32)
+        self.growth = Growth(self, "growth", "run", runs)
+        self.usual_a2 = self._array("usual_a2", "run", runs, np.float64)  # neutral current, squared
         step_s = layout.step_us / 1e6
         self.learn = max(float(LEARN_FRAMES), LEARN_DAYS * 86400.0 / step_s)
+        self.memory = MEMORY_DAYS * 86400.0 / step_s
         spans = [max(h * 3600.0, WINDOW_FRAMES * step_s) for h in WINDOW_HOURS]
         spans[1] = max(spans[1], 2.0 * spans[0])
         self.decay = tuple(math.exp(-step_s / span) for span in spans)
@@ -132,6 +142,11 @@ class StarDetector(Detector):
             self._score,
         )
         score = self._score
+        hot = np.flatnonzero(score[:, 0] >= DOUBT)
+        self._bound_by_usual(hot)
+        if hot.size:
+            along = np.array([self._along(k, left) for k in hot.tolist()])
+            self.growth.follow(hot, frame.tick_us, along[:, 0], along[:, 1])
         if self.neutral is not None:
             score[self.neutral.moved_runs()] *= 0.0  # seen there, phase by phase
         self._note_moved()
@@ -148,6 +163,37 @@ class StarDetector(Detector):
                 own[(self.open[:, 1] > 0) & (opened == 0)] *= 0.0  # one cause, one finding
             out += self.over(frame, own, opened, CLEAR, named, FAULTS[what])
         return out
+
+    def _bound_by_usual(self, hot: NDArray[np.intp]) -> None:
+        """Learn the neutral current, rms, and hold places where it is far beyond that: new load far
+        out displaces its neighbours through a sound neutral, by a slope that nobody has learned."""
+        amps2 = self._flow[:, 0] ** 2 + self._flow[:, 1] ** 2
+        seen = np.isfinite(amps2)
+        of = np.repeat(np.arange(self.usual_a2.size), np.diff(self._first))
+        number = np.bincount(of[seen], minlength=self.usual_a2.size)
+        total = np.bincount(of[seen], amps2[seen], minlength=self.usual_a2.size)
+        calm = (number > 0) & (self.doubt == 0)
+        now = total / np.maximum(number, 1)
+        first = calm & (self.usual_a2 == 0.0)
+        self.usual_a2[first] = now[first]
+        self.usual_a2[calm] += (now[calm] - self.usual_a2[calm]) / self.memory
+        for k in hot.tolist():
+            sums = self.sums[self._first[k] : self._first[k + 1]].sum(0, dtype=float)
+            for w in (sums[:N_WINDOW], sums[N_WINDOW:]):
+                if w[RR] + w[II] > CROWD * CROWD * self.usual_a2[k] * w[W]:
+                    self._score[k, 0] = min(self._score[k, 0], HELD)
+
+    def _along(self, k: int, left: F8) -> tuple[float, float]:
+        """(neutral current, A; what it moves the meters of place k by, V) in this frame."""
+        rows = np.arange(self._first[k], self._first[k + 1])
+        rows = rows[(self.vote[rows] >= 0) & np.isfinite(left[rows])]
+        p = self.vote[rows]
+        moves = -(self._flow[rows, 0] * np.take(COS, p) + self._flow[rows, 1] * np.take(SIN, p))
+        squares = float(moves @ moves)
+        if not squares > 0.0:
+            return math.nan, math.nan
+        amps = math.sqrt(2.0 * squares / rows.size)  # the three directions share its square
+        return amps, amps * float(moves @ left[rows]) / squares
 
     def _note_moved(self) -> None:
         """Where no joint is told, and where nothing is learned: from the first doubt on."""
@@ -192,7 +238,12 @@ class StarDetector(Detector):
             rule_zh = "连续两个周期部分电能表电压升高、部分降低且越限：中性线断开"
             following = "warn the customers to switch off; repair the neutral today, shock hazard"
             following_zh = "通知用户断开电器；当日修复中性线，有触电危险"
+        # That some rise while others fall is all that is known: new load far out does as much.
+        unsure = not what and math.isnan(float(told[RESISTANCE]))
         monitor = int(layout.monitor[layout.run_area[k]])
+        # As good as broken where its usual current moves as much as a broken one would.
+        peak = 2.0 * float(told[SHIFT]) / max(float(told[RESISTANCE]), 1e-6)
+        outlook = self.growth.outlook(k, BROKEN_V / max(peak, 1.0))
         return Finding(
             self.name,
             FAULTS[what],
@@ -215,6 +266,8 @@ class StarDetector(Detector):
                     "explained": rounded(told[EXPLAINED], 2),
                     "usual_deviation_v": rounded(told[SIGMA], 2),
                     "meters": int(told[VOTES]),
+                    **({} if what else outlook.numbers()),
+                    **({WATCH_LIST: NOT_ENOUGH} if unsure else {}),
                 },
                 limit=BROKEN_V if what else float(LIMITS[1, 0]),
                 window=(since, frame.tick_us),
@@ -224,4 +277,5 @@ class StarDetector(Detector):
                 next_check_zh=following_zh,
             ),
             clear_below=CLEAR,
+            horizon_h=None if what else outlook.hours,
         )

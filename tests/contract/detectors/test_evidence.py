@@ -26,6 +26,7 @@ from tests.unit.detectors import (
     test_odd,
     test_outage,
     test_records,
+    test_star,
     test_supply,
     test_terminal,
     test_transformer,
@@ -86,6 +87,12 @@ STORIES: Final[dict[tuple[str, str], Story]] = {
     ("outage", "phase_loss"): lost_phase,
     ("neutral", "neutral_loose"): broken_neutral,
     ("neutral", "neutral_broken"): broken_neutral,
+    ("star", "neutral_loose"): lambda: test_star.judge(
+        neutral={"T1-B1": lambda t: 0.2 * np.clip(t - test_star.BEGINS, 0.0, None)}
+    ),
+    ("star", "neutral_broken"): lambda: test_star.judge(
+        neutral={"T1-B1": step_at(test_star.BEGINS, 6.0)}
+    ),
     ("joint", "joint_resistance"): lambda: test_joint.judge(
         Street(network(meters=9), 9.0, joint={"T1-B1-5": growing(4.0, 8.0, 1.0)})
     ),

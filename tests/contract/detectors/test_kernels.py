@@ -18,6 +18,7 @@ from detectors.settings import DetectorSettings
 from grid.network import Network
 from grid.readings import ReadingBatch
 from tests.unit.detectors.street import START_US, Street, growing, network
+from tests.unit.detectors.test_star import BEGINS, nameless
 
 # What has an oracle of its own: `scatter` and what it calls (`test_frames`), whose arguments share
 # memory, as copies would not; what runs at the end of a day only (`test_daily`).
@@ -105,16 +106,17 @@ def story() -> tuple[Network, ReadingBatch]:
 @pytest.fixture(scope="module")
 def recorded() -> dict[str, Recorder]:
     recorders = {name: Recorder(k) for name, k in kernels().items()}
-    told, rows = story()
+    stories = (story(), nameless(neutral={"T1-B1": growing(BEGINS, BEGINS + 2.0, 2.0)}))
     with pytest.MonkeyPatch.context() as patch:
         put_in_place_of(patch, {id(r.kernel): r for r in recorders.values()})
         patch.setattr(detectors.odd, "METERS_MIN", 10)  # a street is no crowd
-        engine = Engine(told, DetectorSettings())
+        engines = [Engine(net, DetectorSettings()) for net, _ in stories]
         patch.setattr(detectors.odd, "METERS_MIN", 10_000)  # nobody is ranked, only summed up
-        for at in range(0, len(rows), 200):
-            engine.feed("s", rows.select(slice(at, at + 200)))
-        engine.flush()
-    assert engine.stats.readings > 5000
+        for engine, (_, rows) in zip(engines, stories, strict=True):
+            for at in range(0, len(rows), 200):
+                engine.feed("s", rows.select(slice(at, at + 200)))
+            engine.flush()
+    assert engines[0].stats.readings > 5000
     return recorders
 
 

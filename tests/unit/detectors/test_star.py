@@ -36,15 +36,19 @@ def nameless(**kinds: Any) -> tuple[Network, ReadingBatch]:
     return replace(known, usage_points=points, devices=devices), late.select(hourly).sort()
 
 
-def raised(**kinds: Any) -> list[Finding]:
-    """The first finding of each fault and asset, voltage and current families running."""
+def judge(**kinds: Any) -> list[Finding]:
+    """All findings on such a street, every family running."""
     net, rows = nameless(**kinds)
     engine = Engine(net, DetectorSettings())
-    found = [f for f in engine.feed("s", rows) + engine.flush() if f.score >= 1.0]
+    return engine.feed("s", rows) + engine.flush()
+
+
+def raised(**kinds: Any) -> list[Finding]:
+    """The first finding of each fault and asset, voltage and current families running."""
     kinds_of = ("neutral_loose", "neutral_broken", "joint_resistance")
     first: dict[tuple[str, str], Finding] = {}
-    for f in found:
-        if f.fault in kinds_of:
+    for f in judge(**kinds):
+        if f.fault in kinds_of and f.score >= 1.0:
             first.setdefault((f.fault, f.asset), f)
     return list(first.values())
 

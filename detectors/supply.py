@@ -410,7 +410,8 @@ class SupplyDetector(Detector):
                 displaced = loose & (winding > HELD)
                 winding[displaced] = HELD
                 # Nor does what it has left in the mean become one when it is mended.
-                self.track[displaced, Z_RE] = self.track[displaced, Z_IM] = 0.0
+                fresh = displaced & (self.open[:, WINDING] == 0)
+                self.track[fresh, Z_RE] = self.track[fresh, Z_IM] = 0.0
             if wound or self.open[:, MISREAD].any():
                 hot += self._tell_monitor_apart()
         if loaded is not None:

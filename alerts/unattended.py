@@ -13,11 +13,11 @@ from typing import Final
 from alerts.apply import apply_events
 from alerts.incidents import Standing
 from alerts.ledger import Ledger, Reading
-from alerts.places import Places, places_of
+from alerts.places import places_of
 from alerts.settings import DAY_US, HOUR_US
 from alerts.settle import settle
 from grid.network import Network
-from grid.records import AlertEvent
+from grid.records import AlertEvent, Incident
 
 # Supply that has been back for a day was brought back, and the crew has gone.
 SUPPLY_OVER_US: Final = DAY_US
@@ -29,12 +29,12 @@ DEFECT_OVER_US: Final = 30 * DAY_US
 class UnattendedDesk:
     """Takes the events of one dataset, in order of arrival, into a ledger.
 
-    Time is that of the events. `places` keeps answers about the network between calls.
+    Time is that of the events.
     """
 
-    def __init__(self, ledger: Ledger, network: Network, places: Places | None = None) -> None:
+    def __init__(self, ledger: Ledger, network: Network) -> None:
         self._ledger, self._network = ledger, network
-        self._places = places or places_of(network)
+        self._places = places_of(network)
         self._waited_us = 0
 
     def take(self, events: Sequence[AlertEvent]) -> None:
@@ -43,10 +43,10 @@ class UnattendedDesk:
             return
         due_us = min(e.finding.tick_us for e in events)
         if due_us >= self._waited_us + HOUR_US:
-            self.wait(due_us)
+            self._wait(due_us)
         apply_events(events, self._ledger, self._network, places=self._places)
 
-    def wait(self, until_us: int) -> None:
+    def _wait(self, until_us: int) -> None:
         """What time alone brings by then: what outlasts its cause stands up, what is over ends."""
         self._waited_us = until_us
         settle(self._ledger, self._network, until_us, places=self._places)
@@ -54,20 +54,18 @@ class UnattendedDesk:
             due = _over(reading, until_us)
         if due:
             with self._ledger.transaction() as tx:
-                for s in due:
-                    over = replace(s.incident, closed_us=until_us, version=s.incident.version + 1)
-                    tx.put_incident(over)
+                for i in due:
+                    tx.put_incident(replace(i, closed_us=until_us, version=i.version + 1))
 
 
-def _over(reading: Reading, now_us: int) -> list[Standing]:
+def _over(reading: Reading, now_us: int) -> list[Incident]:
     rows = reading.incidents(limit=2**31 - 1)
     alerts = reading.alerts_of([i.id for i in rows])
     found = []
     for incident in rows:
         s = Standing(incident, alerts.get(incident.id, ()))
-        supply = incident.incident_class == "supply"
         quiet_us = s.quiet_since_us
-        patience_us = SUPPLY_OVER_US if supply else DEFECT_OVER_US
+        patience_us = SUPPLY_OVER_US if incident.incident_class == "supply" else DEFECT_OVER_US
         if s.over and quiet_us is not None and quiet_us + patience_us <= now_us:
-            found.append(s)
+            found.append(incident)
     return found

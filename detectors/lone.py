@@ -36,13 +36,11 @@ class Services(NamedTuple):
 
 def services(layout: GroupLayout) -> Services:
     """The services of a group's meters."""
-    rows: list[tuple[int, int, int]] = []
-    for p, (phase, run) in enumerate(zip(layout.phase.tolist(), layout.run.tolist(), strict=True)):
-        if run >= 0 and layout.transformer[layout.area[p]] >= 0:
-            rows += [(p, c, c) for c in range(3)] if phase == 3 else [(p, 0, phase)]
-    table = np.array(rows, np.int32).reshape(len(rows), 3)
-    device = np.ascontiguousarray(table[:, 0])
-    slot, at = table[:, 1].astype(np.int8), table[:, 2].astype(np.int8)
+    metered = (layout.run >= 0) & (layout.transformer[layout.area] >= 0)
+    width = np.where(layout.phase == 3, 3, 1) * metered
+    device = np.repeat(np.arange(layout.size, dtype=np.int32), width)
+    slot = (np.arange(device.size) - np.repeat(np.cumsum(width) - width, width)).astype(np.int8)
+    at = np.where(layout.phase[device] == 3, slot, layout.phase[device]).astype(np.int8)
     run = layout.run[device]
     channel = np.where(at >= 0, 3 * run + at, -1)
     _, group, size = np.unique(channel, return_inverse=True, return_counts=True)

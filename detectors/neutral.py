@@ -116,6 +116,15 @@ FAULTS: Final = ("neutral_loose", "neutral_broken")
 CLEAR: Final = 0.6
 SUSPECT: Final = 0.5  # of the limit: from here on growth is followed
 MOVED: Final = 0.8  # and from here on other families leave the place to this one
+# What the crew does about a loose neutral, and about a broken one.
+TIGHTEN: Final = (
+    "measure the neutral joints from the transformer to this asset under load, tighten them",
+    "带负荷测量变压器至该处的中性线接头并紧固",
+)
+WARN: Final = (
+    "warn the customers to switch off; repair the neutral today, shock hazard",
+    "通知用户断开电器；当日修复中性线，有触电危险",
+)
 EXCLUDED: Final = (
     "overload of one phase: another phase rises",
     "a joint in one phase explains less",
@@ -145,6 +154,14 @@ def _torn(score: F8, state: F8) -> NDArray[np.bool_]:
     """Places displaced beyond the limit of a broken neutral in this frame, for the first time or
     not."""
     return np.asarray((state[:, LAST_SIZE] >= 1.0) & ~np.isnan(score[:, 1]))
+
+
+def place_of_run(layout: GroupLayout, run: int) -> tuple[str, str]:
+    """(kind, id) of what a branch stands for: itself, or its transformer if none is on record."""
+    node = int(layout.run_node[run])
+    if node >= 0:
+        return "branch", layout.network.tree.ids[node]
+    return "transformer", layout.area_id(int(layout.run_area[run]))
 
 
 class NeutralDetector(Detector):
@@ -436,10 +453,7 @@ class NeutralDetector(Detector):
             members = list(layout.devices_of(index))
             state = self.area_state[index]
         elif axis == "run":
-            node = int(layout.run_node[index])
-            kind, asset = "transformer", layout.area_id(int(layout.run_area[index]))
-            if node >= 0:
-                kind, asset = "branch", layout.network.tree.ids[node]
+            kind, asset = place_of_run(layout, index)
             members = np.flatnonzero(layout.run == index).tolist()
             state = self.run_state[index]
         else:
@@ -496,11 +510,7 @@ class NeutralDetector(Detector):
                 "the neutral has gained resistance"
             )
             rule_zh = "相电压随不平衡电流反向偏移：中性线接触电阻增大"
-            following = (
-                "measure the neutral joints from the transformer to this asset under load, "
-                "tighten them"
-            )
-            following_zh = "带负荷测量变压器至该处的中性线接头并紧固"
+            following, following_zh = TIGHTEN
         else:
             severity, limit = "P1", BROKEN_V
             rule = (
@@ -508,8 +518,7 @@ class NeutralDetector(Detector):
                 "the neutral is open"
             )
             rule_zh = "连续两个周期部分相电压升高、部分降低且越限：中性线断开"
-            following = "warn the customers to switch off; repair the neutral today, shock hazard"
-            following_zh = "通知用户断开电器；当日修复中性线，有触电危险"
+            following, following_zh = WARN
         return Finding(
             self.name,
             FAULTS[what],

@@ -42,7 +42,15 @@ from detectors.mirror import (
     add_frame,
     test_mirror,
 )
-from detectors.neutral import FAULTS, HELD, MEMORY_DAYS, NeutralDetector
+from detectors.neutral import (
+    FAULTS,
+    HELD,
+    MEMORY_DAYS,
+    TIGHTEN,
+    WARN,
+    NeutralDetector,
+    place_of_run,
+)
 from detectors.settings import DetectorSettings
 from grid.faults import Severity
 from grid.records import NOT_ENOUGH, WATCH_LIST, Evidence, Finding
@@ -83,9 +91,8 @@ class StarDetector(Detector):
         rows = lone[self._among]
         self._device = self._table.device[rows]
         runs = len(layout.run_area)
-        self._first = np.searchsorted(layout.run[self._device], np.arange(runs + 1)).astype(
-            np.int32
-        )
+        self._run = layout.run[self._device]
+        self._first = np.searchsorted(self._run, np.arange(runs + 1)).astype(np.int32)
         self.sums = self._array("sums", "lone", (rows.size, 2 * N_WINDOW), np.float32)
         self.vote = self._array("vote", "lone", rows.size, np.int8, -1)
         self.told = self._array("told", "run", (runs, N_TOLD), float)
@@ -169,9 +176,9 @@ class StarDetector(Detector):
         out displaces its neighbours through a sound neutral, by a slope that nobody has learned."""
         amps2 = self._flow[:, 0] ** 2 + self._flow[:, 1] ** 2
         seen = np.isfinite(amps2)
-        of = np.repeat(np.arange(self.usual_a2.size), np.diff(self._first))
-        number = np.bincount(of[seen], minlength=self.usual_a2.size)
-        total = np.bincount(of[seen], amps2[seen], minlength=self.usual_a2.size)
+        run = self._run[seen]
+        number = np.bincount(run, minlength=self.usual_a2.size)
+        total = np.bincount(run, amps2[seen], minlength=self.usual_a2.size)
         calm = (number > 0) & (self.doubt == 0)
         now = total / np.maximum(number, 1)
         first = calm & (self.usual_a2 == 0.0)
@@ -209,10 +216,7 @@ class StarDetector(Detector):
 
     def _finding(self, frame: Frame, what: int, k: int, score: float, since: int) -> Finding:
         layout = self.layout
-        node = int(layout.run_node[k])
-        kind, asset = "transformer", layout.area_id(int(layout.run_area[k]))
-        if node >= 0:
-            kind, asset = "branch", layout.network.tree.ids[node]
+        kind, asset = place_of_run(layout, k)
         begin, end = self._first[k], self._first[k + 1]
         rows = np.arange(begin, end)
         rows = rows[self.vote[rows] >= 0] if what == 0 else rows
@@ -226,18 +230,13 @@ class StarDetector(Detector):
         rule_zh = (
             "部分电能表电压升高、部分降低，且随中性线电流变化：中性线接触电阻增大（户表相别未知）"
         )
-        following = (
-            "measure the neutral joints from the transformer to this asset under load, tighten them"
-        )
-        following_zh = "带负荷测量变压器至该处的中性线接头并紧固"
+        following, following_zh = WARN if what else TIGHTEN
         if what:
             rule = (
                 "some meters rise while others fall beyond the limit in two intervals: "
                 "the neutral is open"
             )
             rule_zh = "连续两个周期部分电能表电压升高、部分降低且越限：中性线断开"
-            following = "warn the customers to switch off; repair the neutral today, shock hazard"
-            following_zh = "通知用户断开电器；当日修复中性线，有触电危险"
         # That some rise while others fall is all that is known: new load far out does as much.
         unsure = not what and math.isnan(float(told[RESISTANCE]))
         monitor = int(layout.monitor[layout.run_area[k]])
